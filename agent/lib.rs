@@ -1,0 +1,3 @@
+//! The program: a coding agent whose patches are proven by tests.
+
+pub mod cli;

@@ -1,0 +1,3 @@
+//! Git diffs in and out.
+
+pub mod manifest;

@@ -1,0 +1,111 @@
+//! What a sandbox allows: plain data, made by the host, enforced by a back end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Which network a sandboxed program has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Network {
+    /// Not even a loopback interface that is up.
+    None,
+    /// A loopback interface of the sandbox's own; nothing beyond it.
+    #[default]
+    Loopback,
+    /// The machine's own network.
+    Host,
+}
+
+/// One thing that the sandbox sees at a path. Sources are paths of the host, targets paths inside.
+/// Mounts are made in order of their targets' depth, so a deeper one lies on top of a shallower one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mount {
+    /// The host's file or folder, not writable.
+    ReadOnly {
+        /// Path on the host.
+        source: PathBuf,
+        /// Path inside.
+        target: PathBuf,
+    },
+    /// The host's file or folder, writable: what is written there is written on the host.
+    Writable {
+        /// Path on the host.
+        source: PathBuf,
+        /// Path inside.
+        target: PathBuf,
+    },
+    /// A copy-on-write view: reads see `lower`, writes go to `upper`.
+    Overlay {
+        /// The folder below, never written.
+        lower: PathBuf,
+        /// Where changes go; `None` keeps them in memory for the sandbox's life.
+        upper: Option<UpperLayer>,
+        /// Path inside.
+        target: PathBuf,
+    },
+    /// An empty folder in memory.
+    Scratch {
+        /// Path inside.
+        target: PathBuf,
+        /// Size limit in bytes.
+        bytes: u64,
+    },
+}
+
+/// The writable half of an overlay: both on one file system, `work` empty and of the kernel's use only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpperLayer {
+    /// Holds what was changed.
+    pub upper: PathBuf,
+    /// The kernel's scratch folder.
+    pub work: PathBuf,
+}
+
+impl Mount {
+    /// Where the mount appears inside.
+    pub fn target(&self) -> &PathBuf {
+        match self {
+            Mount::ReadOnly { target, .. }
+            | Mount::Writable { target, .. }
+            | Mount::Overlay { target, .. }
+            | Mount::Scratch { target, .. } => target,
+        }
+    }
+}
+
+/// Bounds on what sandboxed programs may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory of all processes together, bytes.
+    pub memory: u64,
+    /// Processes and threads alive at once.
+    pub processes: u32,
+    /// Bytes that may be written to the sandbox's copy-on-write layers.
+    pub disk: u64,
+    /// Bytes in the private `/tmp` and the other folders in memory.
+    pub scratch: u64,
+    /// Size of one file, bytes.
+    pub file_size: u64,
+    /// Open files of one process.
+    pub open_files: u64,
+    /// Processor time of one process.
+    pub cpu_time: Duration,
+    /// Time that the sandbox may live.
+    pub wall_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: 8 << 30,
+            processes: 2048,
+            disk: 16 << 30,
+            scratch: 4 << 30,
+            file_size: 8 << 30,
+            open_files: 16_384,
+            cpu_time: Duration::from_secs(4 * 3600),
+            wall_time: Duration::from_secs(24 * 3600),
+        }
+    }
+}
