@@ -1,3 +1,16 @@
 //! The sandbox.
 
+mod advice;
+pub mod environment;
+mod handle;
+pub mod helper;
+pub mod machine;
+mod namespaces;
 pub mod policy;
+mod protocol;
+mod supervisor;
+mod system;
+mod task;
+
+pub use handle::{Interrupt, JobOutcome, Sandbox, SandboxError, Sink};
+pub use protocol::{Ending, KillReason, ProgramSpec, Stream};

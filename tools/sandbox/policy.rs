@@ -1,5 +1,7 @@
 //! What a sandbox allows: plain data, made by the host, enforced by a back end.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,5 +109,49 @@ impl Default for Limits {
             cpu_time: Duration::from_secs(4 * 3600),
             wall_time: Duration::from_secs(24 * 3600),
         }
+    }
+}
+
+/// Everything that a sandbox allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// What is seen where, besides the read-only system: the copy of the repository first of all.
+    pub mounts: Vec<Mount>,
+    /// Host files and folders that are seen, read-only, at their own paths. Absent ones are passed over.
+    pub readable: Vec<PathBuf>,
+    /// Folders of toolchains: seen at their own paths, and writable in memory only (their own caches and
+    /// locks work; nothing reaches the host).
+    pub toolchains: Vec<PathBuf>,
+    /// Paths that look empty inside, whatever shows them.
+    pub hidden: Vec<PathBuf>,
+    /// The home folder inside: empty, in memory, but for the toolchains in it.
+    pub home: PathBuf,
+    /// Where programs start.
+    pub working_directory: PathBuf,
+    /// The network.
+    pub network: Network,
+    /// The whole environment of programs inside.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Policy {
+    /// The folders that programs inside may write to and that outlive the sandbox or matter to its user:
+    /// what `edit` and `create` are confined to, besides `/tmp`.
+    pub fn writable_folders(&self) -> Vec<PathBuf> {
+        let own = self.mounts.iter().filter_map(|mount| match mount {
+            Mount::Writable { target, .. } | Mount::Overlay { target, .. } => Some(target.clone()),
+            Mount::ReadOnly { .. } | Mount::Scratch { .. } => None,
+        });
+        let own: Vec<PathBuf> = own.collect();
+        // A mount below another writable one (the copy's `.git`) is reached through that one.
+        let mut folders: Vec<PathBuf> = own
+            .iter()
+            .filter(|folder| !own.iter().any(|other| folder.starts_with(other) && *folder != other))
+            .cloned()
+            .collect();
+        folders.extend([PathBuf::from("/tmp"), self.home.clone()]);
+        folders
     }
 }

@@ -1,0 +1,182 @@
+//! What the host and the supervisor inside a sandbox say to each other, over one stream socket.
+//!
+//! A frame is a length (four bytes, little endian), then a [`ToInside`] or [`FromInside`] in postcard's
+//! encoding. The host trusts nothing it reads: a frame over [`MAX_FRAME`] or one that does not decode ends the sandbox.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::policy::Policy;
+use super::task::Task;
+
+/// The largest frame either side accepts: a task's result (a diff, say) travels in pieces, so this bounds requests.
+pub(crate) const MAX_FRAME: usize = 64 << 20;
+
+/// Bytes of output in one frame.
+pub(crate) const OUTPUT_CHUNK: usize = 64 << 10;
+
+/// From the host.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToInside {
+    /// First frame: what to set up.
+    Begin(Box<Plan>),
+    /// Run something. One job at a time.
+    Start { job: u32, what: JobSpec, timeout: Duration },
+    /// Bytes for the running program's standard input.
+    Input { job: u32, bytes: Vec<u8> },
+    /// End of that input.
+    InputEnd { job: u32 },
+    /// Kill the running job and all it started.
+    Kill { job: u32, reason: KillReason },
+    /// The user pressed Ctrl-C: interrupt the running job, which may clean up.
+    Interrupt { job: u32 },
+}
+
+/// Which back end's supervisor this is, and under which policy.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) policy: Policy,
+    pub(crate) isolation: Isolation,
+}
+
+/// What separates the supervisor's programs from the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Isolation {
+    /// Namespaces of the supervisor's own making.
+    Namespaces,
+    /// A container that an engine made.
+    Container,
+    /// Nothing: the user said that the machine is the sandbox.
+    External,
+}
+
+/// Something to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum JobSpec {
+    /// Text for the persistent bash.
+    Shell { script: Vec<u8>, spool_after: u64 },
+    /// A program of its own, its two outputs apart.
+    Program(ProgramSpec),
+    /// Work of our own code, in a forked child of the supervisor.
+    Task(Box<Task>),
+}
+
+/// A program to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramSpec {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// Where it starts; the policy's folder when `None`.
+    pub working_directory: Option<PathBuf>,
+    /// Variables besides the policy's.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Whether input will be sent; otherwise it reads `/dev/null`.
+    pub input: bool,
+}
+
+/// Which output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output; the shell's both outputs.
+    Output,
+    /// Standard error of a program of its own.
+    Error,
+}
+
+/// Why the host had a job killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KillReason {
+    /// Its time was over.
+    Timeout,
+    /// The user, or the program's end, cancelled it.
+    Cancelled,
+    /// It wrote more to disk than allowed.
+    Disk,
+    /// All processes together used more memory than allowed.
+    Memory,
+    /// More processes at once than allowed.
+    Processes,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// It ended by itself with this status; the shell lives on.
+    Exited(i32),
+    /// The program, or the shell itself, was ended by this signal.
+    Signalled(i32),
+    /// The shell itself exited with this status: the next command gets a fresh one.
+    ShellExited(i32),
+    /// It was killed, with everything that ran in the sandbox.
+    Killed(KillReason),
+    /// It could not be started, and why.
+    NotStarted(String),
+}
+
+/// From inside.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromInside {
+    /// The sandbox stands. `weaker` lists what could not be enforced and does not have to be.
+    Ready { weaker: Vec<String> },
+    /// The sandbox cannot be made.
+    Failed { stage: String, errno: i32, message: String },
+    /// Output of the running job.
+    Output { job: u32, stream: Stream, bytes: Vec<u8> },
+    /// The job is over; all of its output has been sent.
+    Ended { job: u32, ending: Ending, working_directory: Option<PathBuf>, spool: Option<PathBuf> },
+}
+
+/// Writes one frame.
+pub(crate) fn write_frame<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
+    to.write_all(&encode(message)?)
+}
+
+/// The bytes of one frame.
+pub(crate) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
+    let length = u32::try_from(bytes.len() - 4).ok().filter(|&length| length as usize <= MAX_FRAME);
+    let length = length.ok_or_else(|| io::Error::other("a message to the sandbox is too large"))?;
+    if let Some(head) = bytes.get_mut(..4) {
+        head.copy_from_slice(&length.to_le_bytes());
+    }
+    Ok(bytes)
+}
+
+/// Reads one frame; `None` at the end of the stream.
+pub(crate) fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let mut head = [0; 4];
+    if let Err(error) = from.read_exact(&mut head) {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Ok(None),
+            _ => Err(error),
+        };
+    }
+    let length = frame_length(head)?;
+    let mut body = Vec::new();
+    // `take` and not a buffer of `length`: memory grows with what arrives, not with what is claimed.
+    from.take(length as u64).read_to_end(&mut body)?;
+    if body.len() < length {
+        return Ok(None);
+    }
+    decode(&body).map(Some)
+}
+
+/// The body's length that a frame's head claims.
+pub(crate) fn frame_length(head: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(head) as usize;
+    if length > MAX_FRAME {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the sandbox sent a frame beyond the limit"));
+    }
+    Ok(length)
+}
+
+/// A frame's body, decoded.
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
