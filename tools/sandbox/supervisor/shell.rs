@@ -139,7 +139,8 @@ impl Shell {
             lines.extend(quoted(&script));
         }
         let report = quoted(session_folder().join(REPORT).as_os_str().as_bytes());
-        lines.extend(format!("\n{{ builtin printf '%s %s\\n' {} \"$?\"; }} 2>/dev/null >", self.nonce).into_bytes());
+        // On the same line, so that both are parsed before the command can leave bash's parser confused.
+        lines.extend(format!("; {{ builtin printf '%s %s\\n' {} \"$?\"; }} 2>/dev/null >", self.nonce).into_bytes());
         lines.extend(report);
         lines.push(b'\n');
         self.write_script(&lines)
