@@ -1,5 +1,9 @@
 //! The `cwm` command: maps what the library returns to an exit code, and nothing else.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+
+use cwm::cli::{self, Environment};
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os(), &Environment::of_process()).into()
 }
