@@ -1,1 +1,3 @@
-//! End-to-end tests of the binary.
+//! End-to-end tests: they run the binary as a user does, and look at its exit code and streams.
+
+mod cli;

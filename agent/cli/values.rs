@@ -6,16 +6,12 @@ use std::time::Duration;
 pub(crate) fn byte_count(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a size: write a number of bytes, or 512M, 2G and the like");
     let (digits, unit) = split_unit(text);
-    let factor = match unit
-        .to_ascii_lowercase()
-        .trim_end_matches("ib")
-        .trim_end_matches('b')
-    {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        "t" => 1 << 40,
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1 << 40,
         _ => return Err(wrong()),
     };
     let count: u64 = digits.parse().map_err(|_| wrong())?;
@@ -73,6 +69,7 @@ mod tests {
             "1.5G",
             "2X",
             "2ibG",
+            "1ib",
             "99999999999T",
             "18446744073709551616",
         ] {
