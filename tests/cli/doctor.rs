@@ -165,3 +165,25 @@ fn what_it_says_of_namespaces_agrees_with_an_attempt() {
     let attempt = context.shell("unshare --user --mount --map-root-user mount -t tmpfs none /mnt");
     assert_eq!(status == "ok", attempt.code == 0, "doctor: {status}; {attempt:?}");
 }
+
+/// The limit on namespaces is each user namespace's own, so a machine that forbids them can be had for a while.
+#[test]
+fn where_namespaces_are_forbidden_and_no_engine_runs_the_work_cannot_be_done() {
+    let context = TestContext::new().with("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let outcome = context.shell(
+        "unshare --user --map-root-user bash -c \
+         'echo 0 > /proc/sys/user/max_user_namespaces && exec \"$CWM\" doctor --json'",
+    );
+    assert_eq!(outcome.code, 3, "{outcome:?}");
+    let namespaces = check(&outcome, "user-namespaces");
+    assert_eq!(namespaces["status"], "warn");
+    assert!(
+        namespaces["cure"]
+            .as_str()
+            .unwrap()
+            .contains("sysctl -w user.max_user_namespaces=15000")
+    );
+    let sandbox = check(&outcome, "sandbox");
+    assert_eq!(sandbox["status"], "fail");
+    assert!(sandbox["cure"].as_str().unwrap().contains("--sandbox external"));
+}

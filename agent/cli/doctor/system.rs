@@ -118,3 +118,38 @@ pub(crate) fn output_of(program: &Path, arguments: &[&str], patience: Duration) 
     output.take(READ_LIMIT).read_to_string(&mut text).ok()?;
     status.success().then(|| text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, patience: Duration) -> (Option<String>, Duration) {
+        let start = Instant::now();
+        (
+            output_of(Path::new("/bin/sh"), &["-c", script], patience),
+            start.elapsed(),
+        )
+    }
+
+    #[test]
+    fn a_program_is_heard_when_it_succeeds_in_time_and_given_up_when_not() {
+        let long = Duration::from_secs(20);
+        assert_eq!(
+            shell("echo '  1.2 '; echo noise >&2", long).0.as_deref(),
+            Some("1.2")
+        );
+        assert_eq!(shell("echo 1.2; exit 1", long).0, None);
+        assert_eq!(output_of(Path::new("/nowhere"), &[], long), None);
+
+        let (heard, time) = shell("echo 1.2; exec sleep 30", Duration::from_millis(100));
+        assert_eq!(heard, None);
+        assert!(time < long, "{time:?}");
+    }
+
+    #[test]
+    fn a_grandchild_that_keeps_the_output_open_holds_nothing_up() {
+        let (heard, time) = shell("sleep 5 & echo 1.2", Duration::from_secs(20));
+        assert_eq!(heard.as_deref(), Some("1.2"));
+        assert!(time < Duration::from_secs(4), "{time:?}");
+    }
+}
