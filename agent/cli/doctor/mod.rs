@@ -131,7 +131,6 @@ fn show(check: &Check, printer: &mut Printer) -> anyhow::Result<()> {
         printer.paint(style, &format!("{word:<4}")),
         check.found
     );
-    // The commands to type start their lines' text, so that they can be copied.
     for line in check.cure.iter().flat_map(|cure| cure.lines()) {
         text.push_str(&format!("{:23}{line}\n", ""));
     }

@@ -64,15 +64,21 @@ fn restricted_by_apparmor(system: &System) -> Check {
     let label = system
         .read("/proc/self/attr/apparmor/current")
         .or_else(|| system.read("/proc/self/attr/current"));
-    match label.as_deref().map(|label| label.trim_matches('\0')) {
-        Some(label) if label != "unconfined" && !label.is_empty() => Check::ok(
-            NAME,
-            format!("allowed to the AppArmor profile that cwm runs under: {label}"),
-        ),
-        _ => Check::warn(
+    let label = label.unwrap_or_default();
+    match label.trim_matches('\0') {
+        "unconfined" | "" => Check::warn(
             NAME,
             "kept by AppArmor from programs without a profile: kernel.apparmor_restrict_unprivileged_userns is 1",
             apparmor_cure(&own_path()),
+        ),
+        label if label.ends_with("(enforce)") => Check::warn(
+            NAME,
+            format!("cwm runs under the AppArmor profile {label}, which may keep them from it"),
+            "Add `userns,` to that profile, or start cwm outside it; for a container, with --security-opt apparmor=unconfined.",
+        ),
+        label => Check::ok(
+            NAME,
+            format!("allowed to the AppArmor profile that cwm runs under: {label}"),
         ),
     }
 }
@@ -84,18 +90,17 @@ fn own_path() -> String {
     path.unwrap_or_else(|| "/usr/local/bin/cwm".to_owned())
 }
 
-/// A profile for this binary's path; quoting keeps unusual paths one word for AppArmor and for the shell.
+/// A profile for this binary's path, written by one line of shell. Quoting keeps unusual paths one word for
+/// AppArmor and for the shell; no here-document, because its end would not survive indentation.
 fn apparmor_cure(path: &str) -> String {
-    let path = path.replace('\\', "\\\\").replace('"', "\\\"");
+    let path = path
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\'', "'\\''");
     format!(
         "Give this binary the right, and nothing else, by an AppArmor profile:\n\
-         sudo tee /etc/apparmor.d/cwm >/dev/null <<'EOF'\n\
-         abi <abi/4.0>,\n\
-         include <tunables/global>\n\
-         profile cwm \"{path}\" flags=(unconfined) {{\n\
-         \x20 userns,\n\
-         }}\n\
-         EOF\n\
+         printf '%s\\n' 'abi <abi/4.0>,' 'include <tunables/global>' \
+         'profile cwm \"{path}\" flags=(unconfined) {{' '  userns,' '}}' | sudo tee /etc/apparmor.d/cwm\n\
          sudo apparmor_parser -r /etc/apparmor.d/cwm\n\
          Or lift the restriction for every program until the next start:\n\
          sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"

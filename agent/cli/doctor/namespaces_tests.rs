@@ -72,21 +72,42 @@ fn ubuntus_apparmor_rule_binds_only_the_unconfined_and_not_root() {
     assert_eq!(bound.status, Status::Warn);
     let cure = bound.cure.unwrap();
     assert!(
-        cure.contains("  userns,\n}\nEOF\nsudo apparmor_parser -r /etc/apparmor.d/cwm"),
+        cure.contains("sudo apparmor_parser -r /etc/apparmor.d/cwm"),
         "{cure}"
     );
-    assert!(
-        cure.contains(&format!("profile cwm \"{}\"", own_path())),
-        "{cure}"
-    );
+    assert!(cure.contains(&own_path()), "{cure}");
 
     let named = check_with(&[rule, ("proc/self/attr/current", "cwm (unconfined)\n")]);
     assert_eq!(named.status, Status::Ok);
+    let confined = check_with(&[rule, ("proc/self/attr/current", "docker-default (enforce)\n")]);
+    assert_eq!(confined.status, Status::Warn);
     let root = check_with(&[rule, ("proc/self/status", "CapEff:\t000001ffffffffff\n")]);
     assert_eq!(root.status, Status::Ok);
 }
 
+/// What the line that the user copies writes, by the shell's own reading of it.
 #[test]
-fn a_path_with_quotes_stays_one_word_of_the_profile() {
-    assert!(apparmor_cure("/opt/a \"b\"/cwm").contains(r#"profile cwm "/opt/a \"b\"/cwm" flags"#));
+fn the_line_to_copy_writes_the_profile_whatever_the_path() {
+    for (path, quoted) in [
+        ("/usr/local/bin/cwm", "/usr/local/bin/cwm"),
+        (
+            "/opt/a \"b\"/it's $HOME/c\\d",
+            "/opt/a \\\"b\\\"/it's $HOME/c\\\\d",
+        ),
+    ] {
+        let cure = apparmor_cure(path);
+        let line = cure.lines().find(|line| line.starts_with("printf ")).unwrap();
+        let script = line.replace("sudo tee /etc/apparmor.d/cwm", "cat");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("   {script}")])
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!(
+                "abi <abi/4.0>,\ninclude <tunables/global>\n\
+                 profile cwm \"{quoted}\" flags=(unconfined) {{\n  userns,\n}}\n"
+            )
+        );
+    }
 }
