@@ -1,8 +1,12 @@
 //! The `cwm` command: maps what the library returns to an exit code, and nothing else.
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+use cwm::cli::{self, Environment};
+
+fn main() -> ExitCode {
     if let Some(code) = cwm_tools::sandbox::helper::dispatch() {
         return code;
     }
-    std::process::ExitCode::SUCCESS
+    cli::run(std::env::args_os(), &Environment::of_process()).into()
 }

@@ -1,3 +1,6 @@
-//! End-to-end tests of the binary.
+//! End-to-end tests: they run the binary as a user does, and look at its exit code and streams.
 
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod sandbox;

@@ -1,0 +1,87 @@
+//! The command line as typed: the flags that every command has, and the commands.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::completions::CompletionsArguments;
+use crate::cli::doctor::DoctorArguments;
+use crate::cli::environment::Environment;
+use crate::cli::exit_code;
+use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
+
+/// A command-line coding agent that proves its patches by running tests on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "cwm", version, max_term_width = 100, after_long_help = exit_code::HELP)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command says, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output options")]
+pub(crate) struct OutputArguments {
+    /// Print results as JSON events, one a line (see docs/json-events.md)
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true, overrides_with = "quiet")]
+    verbose: bool,
+    /// When to use colours
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    #[arg(help = "When to use colours: auto, always or never [env: NO_COLOR, CLICOLOR_FORCE]")]
+    color: ColorChoice,
+    /// The same as --color never
+    #[arg(long, global = true)]
+    no_color: bool,
+}
+
+impl OutputArguments {
+    /// The printer's settings that they, the environment and the streams amount to.
+    pub(crate) fn settings(&self, environment: &Environment) -> Settings {
+        let format = if self.json {
+            Format::JsonLines
+        } else {
+            Format::Text
+        };
+        let verbosity = match (self.verbose, self.quiet) {
+            (true, _) => Verbosity::Verbose,
+            (false, true) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+        };
+        let color = if self.no_color {
+            ColorChoice::Never
+        } else {
+            self.color
+        };
+        Settings::resolve(format, verbosity, color, environment)
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Doctor(DoctorArguments),
+    Completions(CompletionsArguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

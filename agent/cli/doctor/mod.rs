@@ -1,0 +1,196 @@
+//! `cwm doctor`: what works on this machine, and what to do about what does not. A list of checks, each
+//! looking at one thing and changing nothing; the verdict is whether the main job can run.
+
+mod cgroups;
+mod check;
+mod engines;
+mod hardware;
+mod http;
+mod kernel;
+mod namespaces;
+mod programs;
+mod system;
+
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::{Environment, ExitCode, Printer, Style};
+
+use check::{Check, Status};
+use system::System;
+
+/// Say what works on this machine, and what to do about what does not
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits with 0 when the main job can run here, with 3 when something that it needs is missing.
+
+Examples:
+  cwm doctor
+  cwm doctor --json | grep '\"status\":\"fail\"'")]
+pub(crate) struct DoctorArguments {}
+
+type Look = fn(&System) -> Check;
+
+/// The checks, in the order shown; the verdict `sandbox` follows them.
+const CHECKS: [(&str, Look); 14] = [
+    ("kernel", kernel::version),
+    ("user namespaces", namespaces::check),
+    ("overlayfs", kernel::overlayfs),
+    ("landlock", kernel::landlock),
+    ("seccomp", kernel::seccomp),
+    ("control groups", cgroups::check),
+    ("container engines", engines::check),
+    ("bash", programs::bash),
+    ("git", programs::git),
+    ("python", programs::python),
+    ("processor", hardware::cpu),
+    ("memory", hardware::memory),
+    ("disk", hardware::disk),
+    ("GPU", hardware::gpu),
+];
+
+#[derive(Serialize)]
+struct Verdict {
+    usable: bool,
+    failed: Vec<&'static str>,
+    warned: Vec<&'static str>,
+}
+
+/// Runs the checks and shows each as it is made.
+pub(crate) fn run(
+    _arguments: &DoctorArguments,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<ExitCode> {
+    let system = System {
+        root: "/".into(),
+        environment,
+    };
+    let mut checks = Vec::new();
+    for (subject, look) in CHECKS {
+        printer.progress(format_args!("looking at {subject} …"));
+        let start = Instant::now();
+        let check = look(&system);
+        printer.detail(format_args!(
+            "{} took {:.1} ms",
+            check.name,
+            start.elapsed().as_secs_f64() * 1e3
+        ));
+        show(&check, printer)?;
+        checks.push(check);
+    }
+    let verdict = sandbox(&checks);
+    show(&verdict, printer)?;
+    checks.push(verdict);
+    conclude(&checks, printer)
+}
+
+/// Which back ends the findings leave; without any, commands cannot be run at all.
+fn sandbox(checks: &[Check]) -> Check {
+    const NAME: &str = "sandbox";
+    let works = |name: &str| {
+        checks
+            .iter()
+            .any(|check| check.name == name && check.status == Status::Ok)
+    };
+    let backends: Vec<&str> = [
+        ("user-namespaces", "namespaces"),
+        ("container-engine", "container"),
+    ]
+    .into_iter()
+    .filter_map(|(check, backend)| works(check).then_some(backend))
+    .collect();
+    if backends.is_empty() {
+        return Check::fail(
+            NAME,
+            "neither namespaces nor a container engine can be used",
+            "Follow what is said above for user-namespaces or container-engine. If this machine is a sandbox already, \
+             say so with --sandbox external.",
+        );
+    }
+    Check::ok(
+        NAME,
+        format!("back ends that can be used: {}", backends.join(", ")),
+    )
+}
+
+fn show(check: &Check, printer: &mut Printer) -> anyhow::Result<()> {
+    if printer.is_json() {
+        return printer.event("doctor.check", check);
+    }
+    let (style, word) = match check.status {
+        Status::Ok => (Style::Good, "ok"),
+        Status::Warn => (Style::Caution, "warn"),
+        Status::Fail => (Style::Bad, "FAIL"),
+    };
+    let name = printer.paint(Style::Strong, &format!("{:<17}", check.name));
+    let mut text = format!(
+        "{name} {} {}\n",
+        printer.paint(style, &format!("{word:<4}")),
+        check.found
+    );
+    for line in check.cure.iter().flat_map(|cure| cure.lines()) {
+        text.push_str(&format!("{:23}{line}\n", ""));
+    }
+    printer.result(text)
+}
+
+fn conclude(checks: &[Check], printer: &mut Printer) -> anyhow::Result<ExitCode> {
+    let named = |status: Status| -> Vec<&'static str> {
+        checks
+            .iter()
+            .filter(|check| check.status == status)
+            .map(|check| check.name)
+            .collect()
+    };
+    let verdict = Verdict {
+        usable: named(Status::Fail).is_empty(),
+        failed: named(Status::Fail),
+        warned: named(Status::Warn),
+    };
+    let code = if verdict.usable {
+        ExitCode::Success
+    } else {
+        ExitCode::Environment
+    };
+    if printer.is_json() {
+        printer.event("doctor.verdict", &verdict)?;
+        return Ok(code);
+    }
+    let sentence = match verdict.usable {
+        true => printer.paint(Style::Good, "cwm can do its work here."),
+        false => format!(
+            "{} Missing: {}.",
+            printer.paint(Style::Bad, "cwm cannot do its work here."),
+            verdict.failed.join(", ")
+        ),
+    };
+    printer.result(format!("\n{sentence}\n"))?;
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_back_end_is_enough_and_none_is_a_failure() {
+        let namespaces = |usable| match usable {
+            true => Check::ok("user-namespaces", "yes"),
+            false => Check::warn("user-namespaces", "no", "mend"),
+        };
+        let engine = Check::ok("container-engine", "yes");
+        assert_eq!(
+            sandbox(&[namespaces(true)]).found,
+            "back ends that can be used: namespaces"
+        );
+        assert_eq!(sandbox(&[namespaces(false), engine.clone()]).status, Status::Ok);
+        assert_eq!(
+            sandbox(&[namespaces(true), engine]).found,
+            "back ends that can be used: namespaces, container"
+        );
+        assert_eq!(sandbox(&[namespaces(false)]).status, Status::Fail);
+    }
+}

@@ -1,0 +1,121 @@
+//! `cwm sandbox`: runs any command on an isolated copy of a repository.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::values::{byte_count, duration};
+
+/// Run a command on an isolated copy of a repository
+///
+/// The copy lies at the repository's own path inside the sandbox, so that virtual environments and build
+/// folders work as they are. The user's files, index, branches and hooks are never written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cwm sandbox -- make test                          run the tests without touching your files
+  cwm sandbox --diff -- ruff check --fix            see what a tool would change
+  cwm sandbox --diff -o fix.diff -- ./migrate.sh    keep what it changed ...
+  cwm apply fix.diff                                ... and take it over
+  cwm sandbox --network host -- npm install         with the machine's network
+  cwm sandbox --timeout 5m --memory 2G -- pytest    with limits of your own
+
+The exit status is the command's own; see `cwm --help` for cwm's.")]
+pub(crate) struct SandboxArguments {
+    /// The repository to copy, or a folder in it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) repo: PathBuf,
+    /// Print what the command changed as a git diff, and its own output on stderr
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Write the diff to a file instead of stdout
+    #[arg(short, long, value_name = "FILE", requires = "diff")]
+    pub(crate) output: Option<PathBuf>,
+    /// Copy tracked files with their uncommitted changes (the default)
+    #[arg(long, help_heading = "What is copied", conflicts_with = "committed_only")]
+    pub(crate) include_uncommitted: bool,
+    /// Copy the last commit, without uncommitted changes
+    #[arg(long, help_heading = "What is copied", conflicts_with = "untracked")]
+    pub(crate) committed_only: bool,
+    /// Copy untracked files too
+    #[arg(long, help_heading = "What is copied")]
+    pub(crate) untracked: bool,
+    #[command(flatten)]
+    pub(crate) walls: WallArguments,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What the sandbox is, and what it lets through.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sandbox")]
+pub(crate) struct WallArguments {
+    /// Which network the command has
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    pub(crate) network: NetworkChoice,
+    /// What keeps the command in
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    pub(crate) sandbox: SandboxChoice,
+    /// The container image to run in
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
+    /// Set a variable, or with NAME alone let the caller's value through
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) variables: Vec<OsString>,
+    /// Let the command read a file or folder of the machine
+    #[arg(long = "read", value_name = "PATH")]
+    pub(crate) readable: Vec<PathBuf>,
+}
+
+/// How much the command may use.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArguments {
+    /// Memory of all its processes together, such as 2G
+    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
+    pub(crate) memory: Option<u64>,
+    /// Processes and threads alive at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) processes: Option<u32>,
+    /// What it may write to its copy, such as 10G
+    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
+    pub(crate) disk: Option<u64>,
+    /// End the command after this time, such as 90, 90s, 5m or 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Which network a sandboxed command has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum NetworkChoice {
+    /// None at all
+    None,
+    /// A loopback interface of its own, and nothing beyond it
+    #[default]
+    Loopback,
+    /// The machine's network
+    Host,
+}
+
+/// What keeps a sandboxed command in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum SandboxChoice {
+    /// A container if --image is given, else namespaces; never nothing
+    #[default]
+    Auto,
+    /// Linux namespaces, set up by cwm itself
+    Namespaces,
+    /// A container of Docker or Podman
+    Container,
+    /// Nothing: on your word, this machine is the sandbox already
+    External,
+}
+
+#[cfg(test)]
+#[path = "sandbox_tests.rs"]
+mod tests;

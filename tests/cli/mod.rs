@@ -1,0 +1,7 @@
+//! Tests of the command line itself.
+
+mod completions;
+mod context;
+mod doctor;
+mod help;
+mod streams;
