@@ -149,7 +149,10 @@ impl FileArea {
         for root in roots {
             opened.push(Root::open(root)?);
         }
-        Ok(FileArea { roots: opened, working_directory })
+        Ok(FileArea {
+            roots: opened,
+            working_directory,
+        })
     }
 
     /// Reads a regular file of at most `max_bytes`. Symlinks are followed beneath the roots.
@@ -186,18 +189,26 @@ impl FileArea {
         // The type was checked on a descriptor that opens nothing; between then and now the name may
         // have been given to a pipe or a device, hence non-blocking, and the second check on what was opened.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let descriptor = walk::open_name(&place.parent, &place.name, flags).map_err(|errno| io(path, errno))?;
+        let descriptor =
+            walk::open_name(&place.parent, &place.name, flags).map_err(|errno| io(path, errno))?;
         let stat = rustix::fs::fstat(&descriptor).map_err(|errno| io(path, errno))?;
         regular(path, &stat)?;
         let bytes = read_limited(path, descriptor, &stat, max_bytes)?;
-        Ok(OpenFile { place, stat, asked: path.to_owned(), bytes })
+        Ok(OpenFile {
+            place,
+            stat,
+            asked: path.to_owned(),
+            bytes,
+        })
     }
 
     /// Walks to an existing regular file.
     fn walk_regular(&self, path: &str) -> Result<(Place, Stat), FileError> {
         let place = self.walk(path, /*follow_last*/ true)?;
         let Some(stat) = &place.found else {
-            return Err(FileError::NotFound { path: path.to_owned() });
+            return Err(FileError::NotFound {
+                path: path.to_owned(),
+            });
         };
         regular(path, stat)?;
         if path.ends_with('/') {
@@ -209,19 +220,32 @@ impl FileArea {
 
     /// Walks to a name that must be free.
     fn walk_new(&self, path: &str) -> Result<Place, FileError> {
-        let place = self.walk(path, /*follow_last*/ false).map_err(|error| match error {
-            FileError::NotFound { path } => {
-                let parent = Path::new(path.trim_end_matches('/')).parent().unwrap_or(Path::new(""));
-                FileError::ParentMissing { parent: display(to_bytes(parent)), path }
-            }
-            other => other,
-        })?;
+        let place = self
+            .walk(path, /*follow_last*/ false)
+            .map_err(|error| match error {
+                FileError::NotFound { path } => {
+                    let parent = Path::new(path.trim_end_matches('/'))
+                        .parent()
+                        .unwrap_or(Path::new(""));
+                    FileError::ParentMissing {
+                        parent: display(to_bytes(parent)),
+                        path,
+                    }
+                }
+                other => other,
+            })?;
         match &place.found {
             Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                Err(FileError::IsDirectory { path: path.to_owned() })
+                Err(FileError::IsDirectory {
+                    path: path.to_owned(),
+                })
             }
-            Some(_) => Err(FileError::AlreadyExists { path: path.to_owned() }),
-            None if path.ends_with('/') => Err(FileError::IsDirectory { path: path.to_owned() }),
+            Some(_) => Err(FileError::AlreadyExists {
+                path: path.to_owned(),
+            }),
+            None if path.ends_with('/') => Err(FileError::IsDirectory {
+                path: path.to_owned(),
+            }),
             None => Ok(place),
         }
     }
@@ -253,7 +277,9 @@ impl OpenFile {
     /// Replaces the file, unless someone changed it since it was read.
     pub(crate) fn replace(&self, bytes: &[u8]) -> Result<(), FileError> {
         if !write::is_unchanged(&self.place, &self.stat) {
-            return Err(FileError::ChangedMeanwhile { path: self.asked.clone() });
+            return Err(FileError::ChangedMeanwhile {
+                path: self.asked.clone(),
+            });
         }
         write::replace(&self.place, &self.asked, &self.stat, bytes)
     }
@@ -262,13 +288,19 @@ impl OpenFile {
 /// Fails when `bytes` hold a NUL: such a file is no text, and editing it by lines would be a guess.
 pub(crate) fn check_text(path: &str, bytes: &[u8]) -> Result<(), FileError> {
     match memchr::memchr(0, bytes) {
-        Some(offset) => Err(FileError::NotText { path: path.to_owned(), offset: offset as u64 }),
+        Some(offset) => Err(FileError::NotText {
+            path: path.to_owned(),
+            offset: offset as u64,
+        }),
         None => Ok(()),
     }
 }
 
 fn read_limited(path: &str, file: OwnedFd, stat: &Stat, max_bytes: u64) -> Result<Vec<u8>, FileError> {
-    let too_large = || FileError::TooLarge { path: path.to_owned(), limit: max_bytes };
+    let too_large = || FileError::TooLarge {
+        path: path.to_owned(),
+        limit: max_bytes,
+    };
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     if size > max_bytes {
         return Err(too_large());
@@ -279,20 +311,31 @@ fn read_limited(path: &str, file: OwnedFd, stat: &Stat, max_bytes: u64) -> Resul
         .take(max_bytes.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| io_error(path, &error))?;
-    if bytes.len() as u64 > max_bytes { Err(too_large()) } else { Ok(bytes) }
+    if bytes.len() as u64 > max_bytes {
+        Err(too_large())
+    } else {
+        Ok(bytes)
+    }
 }
 
 fn regular(path: &str, stat: &Stat) -> Result<(), FileError> {
     let what = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => return Ok(()),
-        FileType::Directory => return Err(FileError::IsDirectory { path: path.to_owned() }),
+        FileType::Directory => {
+            return Err(FileError::IsDirectory {
+                path: path.to_owned(),
+            });
+        }
         FileType::Fifo => "named pipe",
         FileType::Socket => "socket",
         FileType::CharacterDevice | FileType::BlockDevice => "device",
         FileType::Symlink => "symbolic link",
         _ => "special file",
     };
-    Err(FileError::NotRegular { path: path.to_owned(), what: what.to_owned() })
+    Err(FileError::NotRegular {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    })
 }
 
 fn io(path: &str, errno: Errno) -> FileError {
@@ -300,7 +343,11 @@ fn io(path: &str, errno: Errno) -> FileError {
 }
 
 fn io_error(path: &str, error: &std::io::Error) -> FileError {
-    FileError::Io { path: path.to_owned(), kind: error.kind().to_string(), message: error.to_string() }
+    FileError::Io {
+        path: path.to_owned(),
+        kind: error.kind().to_string(),
+        message: error.to_string(),
+    }
 }
 
 /// Git's folder, in any spelling that a case-insensitive file system would take for it.
@@ -313,3 +360,6 @@ fn kept_mode(stat: &Stat) -> Mode {
     Mode::from_raw_mode(stat.st_mode) & Mode::from_raw_mode(0o777)
 }
 
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

@@ -34,7 +34,10 @@ impl Root {
             Errno::NOENT => FileError::NotFound { path: shown.clone() },
             other => io(&shown, other),
         })?;
-        Ok(Root { path: path.components().collect(), folder: Arc::new(folder) })
+        Ok(Root {
+            path: path.components().collect(),
+            folder: Arc::new(folder),
+        })
     }
 }
 
@@ -59,7 +62,14 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(roots: &'a [Root], asked: &'a str, follow_last: bool) -> Walk<'a> {
-        Walk { roots, asked, follow_last, links: 0, folders: Vec::new(), queue: VecDeque::new() }
+        Walk {
+            roots,
+            asked,
+            follow_last,
+            links: 0,
+            folders: Vec::new(),
+            queue: VecDeque::new(),
+        }
     }
 
     /// Walks to the given absolute path.
@@ -71,7 +81,9 @@ impl<'a> Walk<'a> {
             }
         }
         // No name is left: a root itself, or a link to `.` or `..`.
-        Err(FileError::IsDirectory { path: self.asked.to_owned() })
+        Err(FileError::IsDirectory {
+            path: self.asked.to_owned(),
+        })
     }
 
     /// Begins at the deepest root that holds the path, with the names below it queued in front.
@@ -102,10 +114,16 @@ impl<'a> Walk<'a> {
     fn step(&mut self, name: OsString) -> Result<Option<Place>, FileError> {
         if name == ".." {
             self.folders.pop();
-            return if self.folders.is_empty() { Err(outside(self.roots, self.asked)) } else { Ok(None) };
+            return if self.folders.is_empty() {
+                Err(outside(self.roots, self.asked))
+            } else {
+                Ok(None)
+            };
         }
         if is_git(&name) {
-            return Err(FileError::InsideGit { path: self.asked.to_owned() });
+            return Err(FileError::InsideGit {
+                path: self.asked.to_owned(),
+            });
         }
         let Some(parent) = self.folders.last().map(Arc::clone) else {
             return Err(outside(self.roots, self.asked));
@@ -113,8 +131,18 @@ impl<'a> Walk<'a> {
         let last = self.queue.is_empty();
         let entry = match open_name(&parent, &name, OFlags::PATH | OFlags::CLOEXEC) {
             Ok(entry) => entry,
-            Err(Errno::NOENT) if last => return Ok(Some(Place { parent, name, found: None })),
-            Err(Errno::NOENT) => return Err(FileError::NotFound { path: self.asked.to_owned() }),
+            Err(Errno::NOENT) if last => {
+                return Ok(Some(Place {
+                    parent,
+                    name,
+                    found: None,
+                }));
+            }
+            Err(Errno::NOENT) => {
+                return Err(FileError::NotFound {
+                    path: self.asked.to_owned(),
+                });
+            }
             Err(errno) => return Err(io(self.asked, errno)),
         };
         let stat = rustix::fs::fstat(&entry).map_err(|errno| io(self.asked, errno))?;
@@ -124,7 +152,11 @@ impl<'a> Walk<'a> {
                 self.folders.push(Arc::new(entry));
                 Ok(None)
             }
-            _ if last => Ok(Some(Place { parent, name, found: Some(stat) })),
+            _ if last => Ok(Some(Place {
+                parent,
+                name,
+                found: Some(stat),
+            })),
             _ => Err(io(self.asked, Errno::NOTDIR)),
         }
     }

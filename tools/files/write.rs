@@ -51,7 +51,12 @@ impl<'a> Temporary<'a> {
             let name = OsString::from(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
             match rustix::fs::openat(&place.parent, &name, flags, mode) {
                 Ok(descriptor) => {
-                    return Ok(Temporary { place, name, file: File::from(descriptor), placed: false });
+                    return Ok(Temporary {
+                        place,
+                        name,
+                        file: File::from(descriptor),
+                        placed: false,
+                    });
                 }
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(io(asked, errno)),
@@ -61,7 +66,9 @@ impl<'a> Temporary<'a> {
     }
 
     fn write(&self, asked: &str, bytes: &[u8]) -> Result<(), FileError> {
-        (&self.file).write_all(bytes).map_err(|error| io_error(asked, &error))
+        (&self.file)
+            .write_all(bytes)
+            .map_err(|error| io_error(asked, &error))
     }
 
     /// Gives the file the owner (where allowed) and the mode of the one that it replaces.
@@ -77,7 +84,8 @@ impl<'a> Temporary<'a> {
 
     fn put_over(mut self, asked: &str) -> Result<(), FileError> {
         let parent: &OwnedFd = &self.place.parent;
-        rustix::fs::renameat(parent, &self.name, parent, &self.place.name).map_err(|errno| io(asked, errno))?;
+        rustix::fs::renameat(parent, &self.name, parent, &self.place.name)
+            .map_err(|errno| io(asked, errno))?;
         self.placed = true;
         Ok(())
     }
@@ -85,7 +93,9 @@ impl<'a> Temporary<'a> {
     fn put_if_free(mut self, asked: &str) -> Result<(), FileError> {
         let parent: &OwnedFd = &self.place.parent;
         let name = &self.place.name;
-        let exists = || FileError::AlreadyExists { path: asked.to_owned() };
+        let exists = || FileError::AlreadyExists {
+            path: asked.to_owned(),
+        };
         match rustix::fs::renameat_with(parent, &self.name, parent, name, RenameFlags::NOREPLACE) {
             Ok(()) => self.placed = true,
             Err(Errno::EXIST) => return Err(exists()),
