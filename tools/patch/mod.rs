@@ -1,3 +1,21 @@
 //! Git diffs in and out.
 
+mod binary;
+mod diff;
+mod ignored;
+mod junk;
+mod lines;
 pub mod manifest;
+mod objects;
+mod quote;
+mod renames;
+mod render;
+mod scan;
+mod types;
+
+pub use diff::{DiffError, Entry, EntryChange, WorktreeDiff, diff_entries, diff_trees, diff_worktree};
+pub use objects::{BaseObjects, ObjectsError};
+pub use scan::{LeftOut, MOST_FILE_BYTES, Note, Scan, ScanError, ScanOptions, ScannedChange, scan};
+pub use types::{
+    BinaryHunk, BinaryKind, Body, Change, FilePatch, Hunk, Line, LineKind, Patch, Statistics, is_test_path,
+};
