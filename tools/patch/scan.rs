@@ -226,8 +226,8 @@ impl<'a> Scanner<'a> {
             && recorded.mode == FileMode::Gitlink
         {
             self.seen.insert(known);
-            if is_folder && !folder_is_empty(folder, name) {
-                self.note(&path, true, LeftOut::Submodule);
+            if !is_folder || !folder_is_empty(folder, name) {
+                self.note(&path, is_folder, LeftOut::Submodule);
             }
             return Ok(());
         }
