@@ -4,6 +4,7 @@
 //! Everything here returns typed results and errors. The words that a model reads are rendered by the
 //! agent from `prompts/`; the words that a person reads are the errors' own sentences.
 
+pub mod bash;
 pub mod bytes_path;
 pub mod call;
 pub mod create;
@@ -11,6 +12,7 @@ pub mod edit;
 pub mod files;
 pub mod patch;
 pub mod sandbox;
+pub mod session;
 pub mod submit;
 pub mod truncate;
 pub mod workspace;

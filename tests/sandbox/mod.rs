@@ -9,7 +9,12 @@ use cwm_tools::sandbox::{JobOutcome, Sandbox, Stream};
 fn sh(sandbox: &mut Sandbox, script: &str, seconds: u64) -> (JobOutcome, String) {
     let mut out = Vec::new();
     let outcome = sandbox
-        .run_in_shell(script.as_bytes(), Duration::from_secs(seconds), 65536, &mut |_: Stream, bytes: &[u8]| out.extend_from_slice(bytes))
+        .run_in_shell(
+            script.as_bytes(),
+            Duration::from_secs(seconds),
+            65536,
+            &mut |_: Stream, bytes: &[u8]| out.extend_from_slice(bytes),
+        )
         .unwrap();
     (outcome, String::from_utf8_lossy(&out).into_owned())
 }
@@ -25,7 +30,10 @@ fn trial() {
     let mut policy = view.policy(&BTreeMap::new());
     policy.mounts.push(Mount::Overlay {
         lower: dir.path().join("lower"),
-        upper: Some(UpperLayer { upper: dir.path().join("upper"), work: dir.path().join("work") }),
+        upper: Some(UpperLayer {
+            upper: dir.path().join("upper"),
+            work: dir.path().join("work"),
+        }),
         target: "/root/project".into(),
     });
     policy.working_directory = "/root/project".into();
@@ -37,7 +45,11 @@ fn trial() {
         let start = std::time::Instant::now();
         let (outcome, text) = sh(&mut sandbox, part, 5);
         let shown: String = text.chars().take(3000).collect();
-        eprintln!("--- {part}\n{shown}[{} bytes] {outcome:?} {:?}", text.len(), start.elapsed());
+        eprintln!(
+            "--- {part}\n{shown}[{} bytes] {outcome:?} {:?}",
+            text.len(),
+            start.elapsed()
+        );
     }
     let start = std::time::Instant::now();
     drop(sandbox);

@@ -4,8 +4,14 @@ use std::fs;
 
 /// Advice for a step that failed with an error number.
 pub(crate) fn for_failure(stage: &str, errno: i32) -> String {
-    let setting = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
-    let identity = ["user namespace", "user into", "group into", "setgroups"].iter().any(|part| stage.contains(part));
+    let setting = |path: &str| {
+        fs::read_to_string(path)
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    };
+    let identity = ["user namespace", "user into", "group into", "setgroups"]
+        .iter()
+        .any(|part| stage.contains(part));
     let denied = errno == libc::EPERM || errno == libc::EACCES;
     if denied && setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
         return "AppArmor keeps programs from using user namespaces here (Ubuntu's default): allow this one with the profile \
@@ -32,7 +38,9 @@ pub(crate) fn for_failure(stage: &str, errno: i32) -> String {
             .to_owned();
     }
     if errno == libc::ENOSYS {
-        return "This kernel is too old: the sandbox needs Linux 5.12 or later; use `--sandbox container`".to_owned();
+        return "This kernel is too old: the sandbox needs Linux 5.12 or later; use `--sandbox container`"
+            .to_owned();
     }
-    "Run `cwm doctor` to see what this system lacks; `--sandbox container` uses Docker or Podman instead".to_owned()
+    "Run `cwm doctor` to see what this system lacks; `--sandbox container` uses Docker or Podman instead"
+        .to_owned()
 }

@@ -16,6 +16,7 @@ use super::policy::Policy;
 use super::protocol::{
     self, Ending, FromInside, Isolation, JobSpec, KillReason, Plan, ProgramSpec, Stream, ToInside,
 };
+use super::task::Task;
 
 /// How long a sandbox may take to stand.
 const START: Duration = Duration::from_secs(30);
@@ -127,29 +128,54 @@ impl Sandbox {
         let (socket, inside) = UnixStream::pair().map_err(lost)?;
         let mut command = Command::new(program);
         command.arg(helper::WORD).env_clear().current_dir("/");
-        command.stdin(Stdio::from(OwnedFd::from(inside))).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::from(OwnedFd::from(inside)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         // A terminal's Ctrl-C is the host's to handle.
         command.process_group(0);
-        let child = command.spawn().map_err(|error| SandboxError::Helper { program: program.to_owned(), error })?;
+        let child = command.spawn().map_err(|error| SandboxError::Helper {
+            program: program.to_owned(),
+            error,
+        })?;
         drop(command);
         let writer = Arc::new(Mutex::new(socket.try_clone().map_err(lost)?));
         let current = Arc::new(AtomicU32::new(0));
-        let mut sandbox = Sandbox { socket, child, next_job: 1, current, writer, weaker: Vec::new(), policy };
+        let mut sandbox = Sandbox {
+            socket,
+            child,
+            next_job: 1,
+            current,
+            writer,
+            weaker: Vec::new(),
+            policy,
+        };
         sandbox.begin(isolation)?;
         Ok(sandbox)
     }
 
     fn begin(&mut self, isolation: Isolation) -> Result<(), SandboxError> {
-        let plan = Plan { policy: self.policy.clone(), isolation };
+        let plan = Plan {
+            policy: self.policy.clone(),
+            isolation,
+        };
         self.send(&ToInside::Begin(Box::new(plan)))?;
         match self.receive(START)? {
             FromInside::Ready { weaker } => {
                 self.weaker = weaker;
                 Ok(())
             }
-            FromInside::Failed { stage, errno, message } => {
+            FromInside::Failed {
+                stage,
+                errno,
+                message,
+            } => {
                 let advice = super::advice::for_failure(&stage, errno);
-                Err(SandboxError::Unavailable { stage, message, advice })
+                Err(SandboxError::Unavailable {
+                    stage,
+                    message,
+                    advice,
+                })
             }
             _ => Err(SandboxError::Lost("its first word was not understood".to_owned())),
         }
@@ -167,7 +193,10 @@ impl Sandbox {
 
     /// Something to interrupt jobs with.
     pub fn interrupter(&self) -> Interrupt {
-        Interrupt { current: self.current.clone(), writer: self.writer.clone() }
+        Interrupt {
+            current: self.current.clone(),
+            writer: self.writer.clone(),
+        }
     }
 
     /// Runs a program, its two outputs apart. `input` is sent to it; `None` gives it no input.
@@ -180,7 +209,9 @@ impl Sandbox {
     ) -> Result<JobOutcome, SandboxError> {
         spec.input = input.is_some();
         let job = self.begin_job(JobSpec::Program(spec), timeout)?;
-        let Some(input) = input else { return self.follow(job, timeout, sink) };
+        let Some(input) = input else {
+            return self.follow(job, timeout, sink);
+        };
         let writer = self.writer.clone();
         std::thread::scope(|scope| {
             scope.spawn(move || send_input(job, input, &writer));
@@ -189,14 +220,31 @@ impl Sandbox {
     }
 
     /// Runs a command in the persistent shell. Outputs longer than `spool_after` bytes are kept in a file inside.
-    pub fn run_in_shell(
+    pub(crate) fn run_in_shell(
         &mut self,
         script: &[u8],
         timeout: Duration,
         spool_after: u64,
         sink: &mut dyn Sink,
     ) -> Result<JobOutcome, SandboxError> {
-        let job = self.begin_job(JobSpec::Shell { script: script.to_vec(), spool_after }, timeout)?;
+        let job = self.begin_job(
+            JobSpec::Shell {
+                script: script.to_vec(),
+                spool_after,
+            },
+            timeout,
+        )?;
+        self.follow(job, timeout, sink)
+    }
+
+    /// Has our own code do something inside. Its result comes as output.
+    pub(crate) fn run_task(
+        &mut self,
+        task: Task,
+        timeout: Duration,
+        sink: &mut dyn Sink,
+    ) -> Result<JobOutcome, SandboxError> {
+        let job = self.begin_job(JobSpec::Task(Box::new(task)), timeout)?;
         self.follow(job, timeout, sink)
     }
 
@@ -209,12 +257,30 @@ impl Sandbox {
     }
 
     /// Passes on a job's output until it ends.
-    fn follow(&mut self, job: u32, timeout: Duration, sink: &mut dyn Sink) -> Result<JobOutcome, SandboxError> {
+    fn follow(
+        &mut self,
+        job: u32,
+        timeout: Duration,
+        sink: &mut dyn Sink,
+    ) -> Result<JobOutcome, SandboxError> {
         let outcome = loop {
             match self.receive(timeout.saturating_add(GRACE))? {
-                FromInside::Output { job: of, stream, bytes } if of == job => sink.take(stream, &bytes),
-                FromInside::Ended { job: of, ending, working_directory, spool } if of == job => {
-                    break JobOutcome { ending, working_directory, spool };
+                FromInside::Output {
+                    job: of,
+                    stream,
+                    bytes,
+                } if of == job => sink.take(stream, &bytes),
+                FromInside::Ended {
+                    job: of,
+                    ending,
+                    working_directory,
+                    spool,
+                } if of == job => {
+                    break JobOutcome {
+                        ending,
+                        working_directory,
+                        spool,
+                    };
                 }
                 _ => return Err(self.lost("it spoke of a job that is not running")),
             }
@@ -225,7 +291,11 @@ impl Sandbox {
 
     fn send(&mut self, message: &ToInside) -> Result<(), SandboxError> {
         let frame = protocol::encode(message).map_err(|error| SandboxError::Refused(error.to_string()))?;
-        let sent = self.writer.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame);
+        let sent = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write_all(&frame);
         sent.map_err(|error| self.lost(&error.to_string()))
     }
 
@@ -234,7 +304,9 @@ impl Sandbox {
         match set.and_then(|()| protocol::read_frame(&mut self.socket)) {
             Ok(Some(message)) => Ok(message),
             Ok(None) => Err(self.lost("its supervisor is gone")),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(self.lost("its supervisor does not answer")),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(self.lost("its supervisor does not answer"))
+            }
             Err(error) => Err(self.lost(&error.to_string())),
         }
     }
@@ -265,7 +337,10 @@ fn send_input(job: u32, input: &mut (dyn io::Read + Send), writer: &Mutex<UnixSt
     loop {
         let message = match input.read(&mut chunk) {
             Ok(0) => ToInside::InputEnd { job },
-            Ok(count) => ToInside::Input { job, bytes: chunk.get(..count).unwrap_or_default().to_vec() },
+            Ok(count) => ToInside::Input {
+                job,
+                bytes: chunk.get(..count).unwrap_or_default().to_vec(),
+            },
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => ToInside::InputEnd { job },
         };

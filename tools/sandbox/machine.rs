@@ -12,40 +12,145 @@ use super::policy::{Limits, Network, Policy};
 
 /// System folders that are shown when they exist. `/etc` is among them, less what not every user may read.
 const SYSTEM: &[&str] = &[
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store", "/gnu/store",
-    "/run/current-system", "/home/linuxbrew/.linuxbrew", "/sys/devices/system/cpu", "/sys/devices/system/node",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc",
+    "/opt",
+    "/nix/store",
+    "/gnu/store",
+    "/run/current-system",
+    "/home/linuxbrew/.linuxbrew",
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
 ];
 
 /// Files of the system that are hidden even where every user may read them.
 const SYSTEM_HIDDEN: &[&str] = &[
-    "/etc/machine-id", "/etc/ssh", "/etc/kubernetes", "/etc/docker", "/etc/containers/auth.json", "/etc/krb5.keytab",
-    "/etc/NetworkManager", "/etc/wireguard", "/etc/openvpn", "/etc/sudoers", "/etc/sudoers.d", "/etc/shadow",
-    "/etc/gshadow", "/etc/ssl/private", "/etc/pip.conf", "/etc/npmrc", "/etc/netrc", "/etc/environment",
-    "/usr/lib/polkit-1", "/usr/local/etc/npmrc",
+    "/etc/machine-id",
+    "/etc/ssh",
+    "/etc/kubernetes",
+    "/etc/docker",
+    "/etc/containers/auth.json",
+    "/etc/krb5.keytab",
+    "/etc/NetworkManager",
+    "/etc/wireguard",
+    "/etc/openvpn",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/ssl/private",
+    "/etc/pip.conf",
+    "/etc/npmrc",
+    "/etc/netrc",
+    "/etc/environment",
+    "/usr/lib/polkit-1",
+    "/usr/local/etc/npmrc",
 ];
 
 /// Toolchain folders below the home folder.
 const TOOLCHAINS: &[&str] = &[
-    ".cargo", ".rustup", ".pyenv", ".conda", "miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba",
-    ".local/bin", ".local/lib", ".local/pipx", ".local/share/uv", ".local/share/pipx", ".local/share/mise",
-    ".local/share/virtualenvs", ".local/share/pnpm", ".virtualenvs", ".asdf", ".nvm", ".fnm", ".volta", ".bun", ".deno",
-    ".npm-global", ".rbenv", ".rvm", ".gem", ".sdkman", ".jenv", ".m2/repository", ".m2/wrapper", ".gradle/wrapper",
-    ".gradle/caches", ".ivy2/cache", ".sbt", ".ghcup", ".cabal", ".stack", ".elan", ".opam", ".juliaup", ".julia",
-    ".nimble", ".dotnet", ".nuget/packages", "go", "sdk", ".goenv", ".swiftly", ".cache/uv", ".cache/pip",
-    ".cache/pypoetry", ".cache/go-build", ".cache/bazel", ".cache/ms-playwright",
+    ".cargo",
+    ".rustup",
+    ".pyenv",
+    ".conda",
+    "miniconda3",
+    "anaconda3",
+    "miniforge3",
+    "mambaforge",
+    "micromamba",
+    ".local/bin",
+    ".local/lib",
+    ".local/pipx",
+    ".local/share/uv",
+    ".local/share/pipx",
+    ".local/share/mise",
+    ".local/share/virtualenvs",
+    ".local/share/pnpm",
+    ".virtualenvs",
+    ".asdf",
+    ".nvm",
+    ".fnm",
+    ".volta",
+    ".bun",
+    ".deno",
+    ".npm-global",
+    ".rbenv",
+    ".rvm",
+    ".gem",
+    ".sdkman",
+    ".jenv",
+    ".m2/repository",
+    ".m2/wrapper",
+    ".gradle/wrapper",
+    ".gradle/caches",
+    ".ivy2/cache",
+    ".sbt",
+    ".ghcup",
+    ".cabal",
+    ".stack",
+    ".elan",
+    ".opam",
+    ".juliaup",
+    ".julia",
+    ".nimble",
+    ".dotnet",
+    ".nuget/packages",
+    "go",
+    "sdk",
+    ".goenv",
+    ".swiftly",
+    ".cache/uv",
+    ".cache/pip",
+    ".cache/pypoetry",
+    ".cache/go-build",
+    ".cache/bazel",
+    ".cache/ms-playwright",
 ];
 
 /// Variables that name a toolchain's folder, wherever it lies.
 const TOOLCHAIN_VARIABLES: &[&str] = &[
-    "CARGO_HOME", "RUSTUP_HOME", "PYENV_ROOT", "CONDA_PREFIX", "VIRTUAL_ENV", "NVM_DIR", "VOLTA_HOME", "FNM_DIR",
-    "JAVA_HOME", "GOROOT", "GOPATH", "RBENV_ROOT", "GEM_HOME", "SDKMAN_DIR", "M2_HOME", "MAVEN_HOME", "GRADLE_HOME",
-    "PNPM_HOME", "PYTHONHOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "PYENV_ROOT",
+    "CONDA_PREFIX",
+    "VIRTUAL_ENV",
+    "NVM_DIR",
+    "VOLTA_HOME",
+    "FNM_DIR",
+    "JAVA_HOME",
+    "GOROOT",
+    "GOPATH",
+    "RBENV_ROOT",
+    "GEM_HOME",
+    "SDKMAN_DIR",
+    "M2_HOME",
+    "MAVEN_HOME",
+    "GRADLE_HOME",
+    "PNPM_HOME",
+    "PYTHONHOME",
 ];
 
 /// Files of toolchains that hold credentials, relative to the toolchain's folder.
 const CREDENTIALS: &[&str] = &[
-    "credentials", "credentials.toml", "config", "config.toml", "settings.xml", "settings-security.xml",
-    "gradle.properties", ".npmrc", ".pypirc", ".netrc", "credentials.json", "auth.json", ".condarc",
+    "credentials",
+    "credentials.toml",
+    "config",
+    "config.toml",
+    "settings.xml",
+    "settings-security.xml",
+    "gradle.properties",
+    ".npmrc",
+    ".pypirc",
+    ".netrc",
+    "credentials.json",
+    "auth.json",
+    ".condarc",
 ];
 
 /// What of the machine a sandbox shows.
@@ -71,11 +176,19 @@ impl MachineView {
         let toolchains = toolchains(&home, &environment, &readable);
         let mut hidden: Vec<PathBuf> = existing(SYSTEM_HIDDEN.iter().map(PathBuf::from));
         hidden.extend(private_files(Path::new("/etc")));
-        let files = toolchains.iter().flat_map(|root| CREDENTIALS.iter().map(move |name| root.join(name)));
+        let files = toolchains
+            .iter()
+            .flat_map(|root| CREDENTIALS.iter().map(move |name| root.join(name)));
         hidden.extend(existing(files.filter(|path| holds_credentials(path))));
         hidden.sort();
         hidden.dedup();
-        MachineView { readable, toolchains, hidden, home, environment }
+        MachineView {
+            readable,
+            toolchains,
+            hidden,
+            home,
+            environment,
+        }
     }
 
     /// A policy of this machine's view, with nothing mounted yet.
@@ -103,8 +216,15 @@ fn existing(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
 /// Toolchains in the home folder, and those that a variable names elsewhere; none that holds the home
 /// folder itself, and none that the system's folders show already.
 fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>, shown: &[PathBuf]) -> Vec<PathBuf> {
-    let named = TOOLCHAIN_VARIABLES.iter().filter_map(|name| environment.get(OsStr::new(name))).map(PathBuf::from);
-    let candidates: BTreeSet<PathBuf> = TOOLCHAINS.iter().map(|name| home.join(name)).chain(named).collect();
+    let named = TOOLCHAIN_VARIABLES
+        .iter()
+        .filter_map(|name| environment.get(OsStr::new(name)))
+        .map(PathBuf::from);
+    let candidates: BTreeSet<PathBuf> = TOOLCHAINS
+        .iter()
+        .map(|name| home.join(name))
+        .chain(named)
+        .collect();
     let candidates = candidates.into_iter().filter(|path| {
         path.is_absolute() && path.is_dir() && path.components().count() > 2 && !home.starts_with(path)
     });
@@ -120,7 +240,9 @@ fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>, shown: &[
 
 /// Cargo's configuration is a toolchain's own, yet may name a registry's token.
 fn holds_credentials(path: &Path) -> bool {
-    let is_config = path.file_name().is_some_and(|name| name == "config" || name == "config.toml");
+    let is_config = path
+        .file_name()
+        .is_some_and(|name| name == "config" || name == "config.toml");
     if !is_config {
         return true;
     }
@@ -133,7 +255,9 @@ fn private_files(root: &Path) -> Vec<PathBuf> {
     let mut private = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             let needed = if metadata.is_dir() { 0o005 } else { 0o004 };
@@ -162,7 +286,9 @@ mod tests {
         fs::write(home.path().join(".cargo/credentials.toml"), "token").unwrap();
         fs::write(home.path().join(".cargo/config.toml"), "[build]\njobs = 2\n").unwrap();
         let view = MachineView::look([("HOME".into(), home.path().into())]);
-        let expected: Vec<PathBuf> = [".cargo", ".local/bin", ".rustup"].map(|name| home.path().join(name)).into();
+        let expected: Vec<PathBuf> = [".cargo", ".local/bin", ".rustup"]
+            .map(|name| home.path().join(name))
+            .into();
         assert_eq!(view.toolchains, expected);
         assert!(view.hidden.contains(&home.path().join(".cargo/credentials.toml")));
         assert!(!view.hidden.contains(&home.path().join(".cargo/config.toml")));

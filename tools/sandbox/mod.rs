@@ -14,3 +14,5 @@ mod task;
 
 pub use handle::{Interrupt, JobOutcome, Sandbox, SandboxError, Sink};
 pub use protocol::{Ending, KillReason, ProgramSpec, Stream};
+pub use task::{DiffDone, DiffRequest};
+pub(crate) use task::{FileTool, Task};

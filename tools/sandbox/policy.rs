@@ -148,7 +148,10 @@ impl Policy {
         // A mount below another writable one (the copy's `.git`) is reached through that one.
         let mut folders: Vec<PathBuf> = own
             .iter()
-            .filter(|folder| !own.iter().any(|other| folder.starts_with(other) && *folder != other))
+            .filter(|folder| {
+                !own.iter()
+                    .any(|other| folder.starts_with(other) && *folder != other)
+            })
             .cloned()
             .collect();
         folders.extend([PathBuf::from("/tmp"), self.home.clone()]);

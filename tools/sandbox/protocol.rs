@@ -27,7 +27,11 @@ pub(crate) enum ToInside {
     /// First frame: what to set up.
     Begin(Box<Plan>),
     /// Run something. One job at a time.
-    Start { job: u32, what: JobSpec, timeout: Duration },
+    Start {
+        job: u32,
+        what: JobSpec,
+        timeout: Duration,
+    },
     /// Bytes for the running program's standard input.
     Input { job: u32, bytes: Vec<u8> },
     /// End of that input.
@@ -119,17 +123,54 @@ pub enum Ending {
     NotStarted(String),
 }
 
+impl std::fmt::Display for KillReason {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            KillReason::Timeout => "its time was over",
+            KillReason::Cancelled => "it was cancelled",
+            KillReason::Disk => "it wrote more to disk than allowed",
+            KillReason::Memory => "it used more memory than allowed",
+            KillReason::Processes => "it started more processes than allowed",
+        })
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ending::Exited(code) => write!(out, "exit status {code}"),
+            Ending::Signalled(signal) => write!(out, "ended by signal {signal}"),
+            Ending::ShellExited(code) => write!(out, "the shell exited with status {code}"),
+            Ending::Killed(reason) => write!(out, "killed because {reason}"),
+            Ending::NotStarted(why) => write!(out, "not started: {why}"),
+        }
+    }
+}
+
 /// From inside.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInside {
     /// The sandbox stands. `weaker` lists what could not be enforced and does not have to be.
     Ready { weaker: Vec<String> },
     /// The sandbox cannot be made.
-    Failed { stage: String, errno: i32, message: String },
+    Failed {
+        stage: String,
+        errno: i32,
+        message: String,
+    },
     /// Output of the running job.
-    Output { job: u32, stream: Stream, bytes: Vec<u8> },
+    Output {
+        job: u32,
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
     /// The job is over; all of its output has been sent.
-    Ended { job: u32, ending: Ending, working_directory: Option<PathBuf>, spool: Option<PathBuf> },
+    Ended {
+        job: u32,
+        ending: Ending,
+        working_directory: Option<PathBuf>,
+        spool: Option<PathBuf>,
+    },
 }
 
 /// Writes one frame.
@@ -140,7 +181,9 @@ pub(crate) fn write_frame<T: Serialize>(to: &mut impl Write, message: &T) -> io:
 /// The bytes of one frame.
 pub(crate) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let mut bytes = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
-    let length = u32::try_from(bytes.len() - 4).ok().filter(|&length| length as usize <= MAX_FRAME);
+    let length = u32::try_from(bytes.len() - 4)
+        .ok()
+        .filter(|&length| length as usize <= MAX_FRAME);
     let length = length.ok_or_else(|| io::Error::other("a message to the sandbox is too large"))?;
     if let Some(head) = bytes.get_mut(..4) {
         head.copy_from_slice(&length.to_le_bytes());
@@ -171,7 +214,10 @@ pub(crate) fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> io::Resul
 pub(crate) fn frame_length(head: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(head) as usize;
     if length > MAX_FRAME {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the sandbox sent a frame beyond the limit"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the sandbox sent a frame beyond the limit",
+        ));
     }
     Ok(length)
 }

@@ -36,7 +36,10 @@ const AT_RECURSIVE: libc::c_int = 0x8000;
 /// Sets attributes on the mount at `path` and all mounts below it (Linux 5.12).
 pub(crate) fn set_mount_attributes(path: &Path, attributes: MountAttributes) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = MountAttr { attr_set: MOUNT_ATTR_NOSUID, ..MountAttr::default() };
+    let mut attr = MountAttr {
+        attr_set: MOUNT_ATTR_NOSUID,
+        ..MountAttr::default()
+    };
     if attributes.read_only {
         attr.attr_set |= MOUNT_ATTR_RDONLY;
     }
@@ -54,7 +57,11 @@ pub(crate) fn set_mount_attributes(path: &Path, attributes: MountAttributes) -> 
             size_of::<MountAttr>(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Which side of a fork this is.
@@ -114,7 +121,15 @@ pub(crate) fn default_signals() {
     // SAFETY: SIG_DFL is valid for these signals, and the set is initialised before use. All three calls
     // are async-signal-safe.
     unsafe {
-        for signal in [libc::SIGPIPE, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGTTOU, libc::SIGTTIN] {
+        for signal in [
+            libc::SIGPIPE,
+            libc::SIGINT,
+            libc::SIGQUIT,
+            libc::SIGTERM,
+            libc::SIGHUP,
+            libc::SIGTTOU,
+            libc::SIGTTIN,
+        ] {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut set = std::mem::zeroed::<libc::sigset_t>();
@@ -184,16 +199,27 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
         version: u32,
         pid: i32,
     }
-    let header = Header { version: 0x2008_0522, pid: 0 };
+    let header = Header {
+        version: 0x2008_0522,
+        pid: 0,
+    };
     let data = [0u32; 6];
     // SAFETY: version 3 of the interface takes two `__user_cap_data_struct` of three words each, all given.
     let result = unsafe { libc::syscall(libc::SYS_capset, std::ptr::from_ref(&header), data.as_ptr()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Switches the loopback interface of this network namespace on.
 pub(crate) fn raise_loopback() -> io::Result<()> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )?;
     // SAFETY: an all-zero `ifreq` is valid; name and flags are set before the calls that read them.
     unsafe {
         let mut request = std::mem::zeroed::<libc::ifreq>();
@@ -234,14 +260,21 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: called before this process has opened anything of its own, or right before it only waits;
     // no owned descriptor at or above `first` is used afterwards.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Bounds one resource of this process and its children.
 pub(crate) fn limit(resource: rustix::process::Resource, most: u64) -> io::Result<()> {
     let now = rustix::process::getrlimit(resource);
     let most = now.maximum.map_or(most, |maximum| most.min(maximum));
-    let limit = rustix::process::Rlimit { current: Some(most), maximum: Some(most) };
+    let limit = rustix::process::Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
     rustix::process::setrlimit(resource, limit).map_err(io::Error::from)
 }
 

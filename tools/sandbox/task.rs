@@ -1,25 +1,121 @@
 //! Work of our own code inside a sandbox, done in a forked child of the supervisor that no other program can
-//! look into. What enters is a [`Task`]; what leaves is its result in postcard's encoding.
+//! look into: the file tools, and the diff of the copy against its base. What enters is a [`Task`]; what leaves is its
+//! result in postcard's encoding, a `Result` whose error is the tool's own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::{FileArea, FileError};
+use crate::patch::manifest::Manifest;
+use crate::patch::{BaseObjects, Note, ScanOptions, Statistics, diff_worktree};
+use crate::{create, edit, submit};
+
 /// Something to do inside.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
-    /// Bytes of a file.
-    Read { path: PathBuf },
+    /// One of the file tools, with a call's content.
+    File {
+        tool: FileTool,
+        roots: Vec<PathBuf>,
+        working_directory: PathBuf,
+        content: String,
+    },
+    /// What the copy changed against its base.
+    Diff(DiffRequest),
+}
+
+/// The tools that work on files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FileTool {
+    Edit,
+    Create,
+    Submit,
+}
+
+/// What a diff is made of; all paths are inside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DiffRequest {
+    /// The copy.
+    pub root: PathBuf,
+    /// The base's [`Manifest`], encoded.
+    pub manifest: PathBuf,
+    /// The base's object folder.
+    pub objects: PathBuf,
+    /// What to leave out.
+    pub options: ScanOptions,
+}
+
+/// What a copy changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffDone {
+    /// One git diff; empty when nothing changed.
+    pub patch: Vec<u8>,
+    /// Its size.
+    pub statistics: Statistics,
+    /// What is not in it, and why.
+    pub notes: Vec<Note>,
 }
 
 impl Task {
+    /// Does the task and writes its result.
     pub(crate) fn run_and_write(self, to: OwnedFd) -> io::Result<()> {
         let result = match self {
-            Task::Read { path } => postcard::to_allocvec(&std::fs::read(path).map_err(|error| error.to_string())),
+            Task::File {
+                tool,
+                roots,
+                working_directory,
+                content,
+            } => {
+                let area = open_area(roots, working_directory);
+                match tool {
+                    FileTool::Edit => encode(
+                        area.map_err(edit::EditError::from)
+                            .and_then(|area| edit::run(&area, &content)),
+                    ),
+                    FileTool::Create => encode(
+                        area.map_err(create::CreateError::from)
+                            .and_then(|area| create::run(&area, &content)),
+                    ),
+                    FileTool::Submit => encode(
+                        area.map_err(submit::SubmitError::from)
+                            .and_then(|area| submit::run(&area, &content)),
+                    ),
+                }
+            }
+            Task::Diff(request) => encode(diff(&request)),
         };
-        File::from(to).write_all(&result.map_err(io::Error::other)?)
+        File::from(to).write_all(&result?)
     }
+}
+
+/// Folders that a command removed meanwhile are no reason to refuse the others.
+fn open_area(roots: Vec<PathBuf>, working_directory: PathBuf) -> Result<FileArea, FileError> {
+    let roots: Vec<PathBuf> = roots.into_iter().filter(|root| root.is_dir()).collect();
+    FileArea::open(&roots, working_directory)
+}
+
+fn diff(request: &DiffRequest) -> Result<DiffDone, String> {
+    let encoded = fs::read(&request.manifest).map_err(|error| {
+        format!(
+            "{}: the base's manifest cannot be read: {error}",
+            request.manifest.display()
+        )
+    })?;
+    let manifest = Manifest::decode(&encoded).map_err(|error| error.to_string())?;
+    let objects = BaseObjects::open(&request.objects).map_err(|error| error.to_string())?;
+    let done = diff_worktree(&request.root, &manifest, &objects, &request.options)
+        .map_err(|error| error.to_string())?;
+    Ok(DiffDone {
+        patch: done.bytes,
+        statistics: done.patch.statistics(),
+        notes: done.notes,
+    })
+}
+
+fn encode<T: Serialize>(result: T) -> io::Result<Vec<u8>> {
+    postcard::to_allocvec(&result).map_err(io::Error::other)
 }

@@ -14,6 +14,8 @@ pub(super) fn enter_user_namespace() -> Result<(), SetupError> {
     system::unshare(UnshareFlags::NEWUSER).at("create a user namespace")?;
     // A group map by an unprivileged process is taken only once `setgroups` is off for good.
     fs::write("/proc/self/setgroups", "deny").at("switch setgroups off in the user namespace")?;
-    fs::write("/proc/self/uid_map", format!("{user} {user} 1\n")).at("map the user into the user namespace")?;
-    fs::write("/proc/self/gid_map", format!("{group} {group} 1\n")).at("map the group into the user namespace")
+    fs::write("/proc/self/uid_map", format!("{user} {user} 1\n"))
+        .at("map the user into the user namespace")?;
+    fs::write("/proc/self/gid_map", format!("{group} {group} 1\n"))
+        .at("map the group into the user namespace")
 }

@@ -10,12 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
-    Scope,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
 };
 
 use super::super::policy::{Mount, Network, Policy};
@@ -28,12 +28,16 @@ pub(crate) fn lock_down(policy: &Policy) -> Result<Vec<String>, SetupError> {
     system::drop_capabilities().at("give up the capabilities")?;
     rustix::thread::set_no_new_privs(true).at("forbid new privileges")?;
     match restrict_files(policy) {
-        Ok(RulesetStatus::NotEnforced) => weaker.push("Landlock is off in this kernel: files have one lock, the mounts".into()),
+        Ok(RulesetStatus::NotEnforced) => {
+            weaker.push("Landlock is off in this kernel: files have one lock, the mounts".into())
+        }
         Ok(_) => {}
         Err(error) => return Err(error).at("apply Landlock"),
     }
     for program in filters().at("compile the seccomp filter")? {
-        seccompiler::apply_filter(&program).map_err(io::Error::other).at("apply the seccomp filter")?;
+        seccompiler::apply_filter(&program)
+            .map_err(io::Error::other)
+            .at("apply the seccomp filter")?;
     }
     Ok(weaker)
 }
@@ -47,7 +51,9 @@ fn restrict_files(policy: &Policy) -> io::Result<RulesetStatus> {
         .map_err(io::Error::other)?;
     if policy.network == Network::Host {
         // With the machine's network come its abstract Unix sockets, which only this keeps out.
-        ruleset = ruleset.scope(Scope::AbstractUnixSocket).map_err(io::Error::other)?;
+        ruleset = ruleset
+            .scope(Scope::AbstractUnixSocket)
+            .map_err(io::Error::other)?;
     }
     let mut created = ruleset.create().map_err(io::Error::other)?;
     let readable = [PathBuf::from("/")];
@@ -57,35 +63,98 @@ fn restrict_files(policy: &Policy) -> io::Result<RulesetStatus> {
     for path in writable(policy) {
         created = add(created, &path, all)?;
     }
-    created.restrict_self().map(|status| status.ruleset).map_err(io::Error::other)
+    created
+        .restrict_self()
+        .map(|status| status.ruleset)
+        .map_err(io::Error::other)
 }
 
-fn add(ruleset: landlock::RulesetCreated, path: &Path, access: landlock::BitFlags<AccessFs>) -> io::Result<landlock::RulesetCreated> {
+fn add(
+    ruleset: landlock::RulesetCreated,
+    path: &Path,
+    access: landlock::BitFlags<AccessFs>,
+) -> io::Result<landlock::RulesetCreated> {
     let folder = PathFd::new(path).map_err(io::Error::other)?;
-    let allowed = if path.is_dir() { access } else { access & AccessFs::from_file(ABI::V6) };
-    ruleset.add_rule(PathBeneath::new(folder, allowed)).map_err(io::Error::other)
+    let allowed = if path.is_dir() {
+        access
+    } else {
+        access & AccessFs::from_file(ABI::V6)
+    };
+    ruleset
+        .add_rule(PathBeneath::new(folder, allowed))
+        .map_err(io::Error::other)
 }
 
 fn writable(policy: &Policy) -> Vec<PathBuf> {
-    let own = policy.mounts.iter().filter(|mount| !matches!(mount, Mount::ReadOnly { .. })).map(|mount| mount.target().clone());
+    let own = policy
+        .mounts
+        .iter()
+        .filter(|mount| !matches!(mount, Mount::ReadOnly { .. }))
+        .map(|mount| mount.target().clone());
     let shared = ["/tmp", "/var/tmp", "/dev", "/proc", super::view::SESSION].map(PathBuf::from);
-    let all = own.chain(shared).chain(policy.toolchains.iter().cloned()).chain([policy.home.clone()]);
+    let all = own
+        .chain(shared)
+        .chain(policy.toolchains.iter().cloned())
+        .chain([policy.home.clone()]);
     all.filter(|path| path.exists()).collect()
 }
 
 /// Calls that no test suite needs and that reach beyond the sandbox, or have been the way out of one.
 const FORBIDDEN: &[libc::c_long] = &[
-    libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev, libc::SYS_process_madvise, libc::SYS_kcmp,
-    libc::SYS_pidfd_getfd, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register,
-    libc::SYS_mount, libc::SYS_umount2, libc::SYS_pivot_root, libc::SYS_chroot, libc::SYS_move_mount, libc::SYS_open_tree,
-    libc::SYS_fsopen, libc::SYS_fsconfig, libc::SYS_fsmount, libc::SYS_fspick, libc::SYS_mount_setattr, libc::SYS_setns,
-    libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_bpf, libc::SYS_perf_event_open,
-    libc::SYS_userfaultfd, libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_init_module, libc::SYS_finit_module,
-    libc::SYS_delete_module, libc::SYS_reboot, libc::SYS_swapon, libc::SYS_swapoff, libc::SYS_acct, libc::SYS_quotactl,
-    libc::SYS_quotactl_fd, libc::SYS_open_by_handle_at, libc::SYS_name_to_handle_at, libc::SYS_syslog,
-    libc::SYS_fanotify_init, libc::SYS_fanotify_mark, libc::SYS_vhangup, libc::SYS_settimeofday, libc::SYS_clock_settime,
-    libc::SYS_clock_adjtime, libc::SYS_adjtimex, libc::SYS_sethostname, libc::SYS_setdomainname, libc::SYS_nfsservctl,
-    libc::SYS_lookup_dcookie, libc::SYS_migrate_pages, libc::SYS_move_pages,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_setns,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_syslog,
+    libc::SYS_fanotify_init,
+    libc::SYS_fanotify_mark,
+    libc::SYS_vhangup,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_nfsservctl,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_iopl,
     #[cfg(target_arch = "x86_64")]
@@ -119,15 +188,24 @@ fn filters() -> io::Result<Vec<BpfProgram>> {
         }
         insert(&mut forbidden, libc::SYS_unshare, vec![rule(vec![asks_for(0)?])?]);
     }
+    #[allow(clippy::unnecessary_cast, reason = "the C libraries give these numbers different types")]
     // Typing into a terminal, and the console's own way of doing so.
-    for request in [libc::TIOCSTI as u64, libc::TIOCLINUX as u64] {
-        insert(&mut forbidden, libc::SYS_ioctl, vec![rule(vec![condition(1, Len::Dword, Op::Eq, request)?])?]);
+    let typing = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
+    for request in typing {
+        insert(
+            &mut forbidden,
+            libc::SYS_ioctl,
+            vec![rule(vec![condition(1, Len::Dword, Op::Eq, request)?])?],
+        );
     }
     let mut absent = Rules::new();
     insert(&mut absent, libc::SYS_clone3, Vec::new());
     let mut families = Rules::new();
     let allowed = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
-    let other = allowed.iter().map(|&family| condition(0, Len::Dword, Op::Ne, family as u64)).collect::<io::Result<Vec<_>>>()?;
+    let other = allowed
+        .iter()
+        .map(|&family| condition(0, Len::Dword, Op::Ne, family as u64))
+        .collect::<io::Result<Vec<_>>>()?;
     insert(&mut families, libc::SYS_socket, vec![rule(other.clone())?]);
     insert(&mut families, libc::SYS_socketpair, vec![rule(other)?]);
     let route = condition(2, Len::Dword, Op::Ne, libc::NETLINK_ROUTE as u64)?;
@@ -163,7 +241,12 @@ fn rule(conditions: Vec<SeccompCondition>) -> io::Result<SeccompRule> {
 
 fn compile(rules: Rules, errno: i32) -> io::Result<BpfProgram> {
     let target = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), target)
-        .and_then(BpfProgram::try_from)
-        .map_err(io::Error::other)
+    SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(errno.unsigned_abs()),
+        target,
+    )
+    .and_then(BpfProgram::try_from)
+    .map_err(io::Error::other)
 }

@@ -41,7 +41,10 @@ pub(crate) trait AtStage<T> {
 
 impl<T, E: Into<io::Error>> AtStage<T> for Result<T, E> {
     fn at(self, stage: impl Into<String>) -> Result<T, SetupError> {
-        self.map_err(|error| SetupError { stage: stage.into(), error: error.into() })
+        self.map_err(|error| SetupError {
+            stage: stage.into(),
+            error: error.into(),
+        })
     }
 }
 
@@ -49,8 +52,11 @@ impl<T, E: Into<io::Error>> AtStage<T> for Result<T, E> {
 /// child and ends with it.
 pub(crate) fn enter(plan: &Plan) -> Result<(), SetupError> {
     identity::enter_user_namespace()?;
-    let mut flags =
-        UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    let mut flags = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWCGROUP;
     if plan.policy.network != Network::Host {
         flags |= UnshareFlags::NEWNET;
     }

@@ -83,7 +83,13 @@ fn leave_machine() -> Result<(), SetupError> {
 
 fn memory_folder(target: &Path, options: &str) -> rustix::io::Result<()> {
     let options = std::ffi::CString::new(options).map_err(|_| Errno::INVAL)?;
-    rustix::mount::mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
+    rustix::mount::mount(
+        "tmpfs",
+        target,
+        "tmpfs",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        options.as_c_str(),
+    )
 }
 
 /// `path` of the machine, as it is called while the view is built.
@@ -99,19 +105,29 @@ fn in_view(path: &Path) -> PathBuf {
 fn show_system(policy: &Policy) -> Result<(), SetupError> {
     for path in &policy.readable {
         let source = on_machine(path);
-        let Ok(metadata) = source.symlink_metadata() else { continue };
+        let Ok(metadata) = source.symlink_metadata() else {
+            continue;
+        };
         let target = in_view(path);
         if metadata.is_symlink() {
             // `/bin` and its like: the link is shown as the link it is.
             let link = fs::read_link(&source).at(format!("read the link {}", path.display()))?;
             make_parent(&target)?;
             if target.symlink_metadata().is_err() {
-                std::os::unix::fs::symlink(link, &target).at(format!("create the link {}", path.display()))?;
+                std::os::unix::fs::symlink(link, &target)
+                    .at(format!("create the link {}", path.display()))?;
             }
             continue;
         }
-        bind(&source, &target, MountAttributes { read_only: true, no_devices: true })
-            .map_err(|error| named(error, "show", path))?;
+        bind(
+            &source,
+            &target,
+            MountAttributes {
+                read_only: true,
+                no_devices: true,
+            },
+        )
+        .map_err(|error| named(error, "show", path))?;
     }
     Ok(())
 }
@@ -126,19 +142,54 @@ fn make_proc(policy: &Policy) -> Result<(), SetupError> {
     )?;
     // The highest process number belongs to the PID namespace since Linux 6.14, and binds the superuser too. Where
     // that fails the supervisor counts.
-    let _ = fs::write(proc.join("sys/kernel/pid_max"), highest_process_number(&policy.limits).to_string());
+    let _ = fs::write(
+        proc.join("sys/kernel/pid_max"),
+        highest_process_number(&policy.limits).to_string(),
+    );
     // Kernel switches belong to the machine: the superuser owns them even without capabilities.
-    for name in ["sys", "irq", "bus", "fs", "acpi", "asound", "scsi", "driver", "tty", "dynamic_debug", "sysvipc"] {
+    for name in [
+        "sys",
+        "irq",
+        "bus",
+        "fs",
+        "acpi",
+        "asound",
+        "scsi",
+        "driver",
+        "tty",
+        "dynamic_debug",
+        "sysvipc",
+    ] {
         let path = proc.join(name);
         if path.is_dir() {
             rustix::mount::mount_bind(&path, &path).at(format!("bind /proc/{name}"))?;
-            set_mount_attributes(&path, MountAttributes { read_only: true, no_devices: true })
-                .at(format!("make /proc/{name} read-only"))?;
+            set_mount_attributes(
+                &path,
+                MountAttributes {
+                    read_only: true,
+                    no_devices: true,
+                },
+            )
+            .at(format!("make /proc/{name} read-only"))?;
         }
     }
-    for name in ["kcore", "kmsg", "keys", "key-users", "kallsyms", "sysrq-trigger", "timer_list", "sched_debug",
-        "latency_stats", "slabinfo", "vmallocinfo", "pagetypeinfo", "kpagecount", "kpageflags", "kpagecgroup"]
-    {
+    for name in [
+        "kcore",
+        "kmsg",
+        "keys",
+        "key-users",
+        "kallsyms",
+        "sysrq-trigger",
+        "timer_list",
+        "sched_debug",
+        "latency_stats",
+        "slabinfo",
+        "vmallocinfo",
+        "pagetypeinfo",
+        "kpagecount",
+        "kpageflags",
+        "kpagecgroup",
+    ] {
         let path = proc.join(name);
         if path.exists() {
             mask(&path).at(format!("mask /proc/{name}"))?;
@@ -160,13 +211,24 @@ fn make_dev(policy: &Policy) -> Result<(), SetupError> {
     }
     make_folder(&dev.join("pts"), 0o755)?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    rustix::mount::mount("devpts", dev.join("pts"), "devpts", flags, c"newinstance,ptmxmode=0666,mode=620")
-        .at("mount /dev/pts")?;
+    rustix::mount::mount(
+        "devpts",
+        dev.join("pts"),
+        "devpts",
+        flags,
+        c"newinstance,ptmxmode=0666,mode=620",
+    )
+    .at("mount /dev/pts")?;
     make_folder(&dev.join("shm"), 0o1777)?;
     let size = format!("mode=1777,size={}", policy.limits.scratch);
     memory_folder(&dev.join("shm"), &size).at("mount /dev/shm")?;
-    let links = [("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+    let links = [
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ];
     for (name, to) in links {
         std::os::unix::fs::symlink(to, dev.join(name)).at(format!("create /dev/{name}"))?;
     }
@@ -179,12 +241,24 @@ fn make_private_folders(policy: &Policy) -> Result<(), SetupError> {
         make_folder(&in_view(Path::new(folder)), 0o755)?;
     }
     let session = Path::new(SESSION);
-    let private = [(Path::new("/tmp"), 0o1777), (Path::new("/var/tmp"), 0o1777), (session, 0o700), (&policy.home, 0o700)];
+    let private = [
+        (Path::new("/tmp"), 0o1777),
+        (Path::new("/var/tmp"), 0o1777),
+        (session, 0o700),
+        (&policy.home, 0o700),
+    ];
     for (index, (folder, mode)) in private.into_iter().enumerate() {
         let source = Path::new(SCRATCH).join(format!("private-{index}"));
         make_folder(&source, mode)?;
-        bind(&source, &in_view(folder), MountAttributes { read_only: false, no_devices: true })
-            .map_err(|error| named(error, "make a private", folder))?;
+        bind(
+            &source,
+            &in_view(folder),
+            MountAttributes {
+                read_only: false,
+                no_devices: true,
+            },
+        )
+        .map_err(|error| named(error, "make a private", folder))?;
     }
     if !in_view(Path::new("/var/run")).exists() {
         std::os::unix::fs::symlink("/run", in_view(Path::new("/var/run"))).at("create /var/run")?;
@@ -202,20 +276,37 @@ fn show_toolchain(path: &Path) -> Result<(), SetupError> {
     make_folder(&target, 0o755)?;
     match overlay(&source, None, &target) {
         Ok(()) => Ok(()),
-        Err(_) => bind(&source, &target, MountAttributes { read_only: true, no_devices: true })
-            .map_err(|error| named(error, "show the toolchain", path)),
+        Err(_) => bind(
+            &source,
+            &target,
+            MountAttributes {
+                read_only: true,
+                no_devices: true,
+            },
+        )
+        .map_err(|error| named(error, "show the toolchain", path)),
     }
 }
 
 fn put_mount(mount: &Mount) -> Result<(), SetupError> {
     let target = in_view(mount.target());
     let done = match mount {
-        Mount::ReadOnly { source, .. } => {
-            bind(&on_machine(source), &target, MountAttributes { read_only: true, no_devices: true })
-        }
-        Mount::Writable { source, .. } => {
-            bind(&on_machine(source), &target, MountAttributes { read_only: false, no_devices: true })
-        }
+        Mount::ReadOnly { source, .. } => bind(
+            &on_machine(source),
+            &target,
+            MountAttributes {
+                read_only: true,
+                no_devices: true,
+            },
+        ),
+        Mount::Writable { source, .. } => bind(
+            &on_machine(source),
+            &target,
+            MountAttributes {
+                read_only: false,
+                no_devices: true,
+            },
+        ),
         Mount::Overlay { lower, upper, .. } => {
             make_folder(&target, 0o755)?;
             let upper = upper.as_ref().map(|layer| UpperLayer {
@@ -262,7 +353,10 @@ fn append_escaped(options: &mut Vec<u8>, path: &Path, also: &[u8]) {
 fn fresh_layer() -> io::Result<UpperLayer> {
     let count = fs::read_dir(SCRATCH)?.count();
     let folder = Path::new(SCRATCH).join(format!("layer-{count}"));
-    let layer = UpperLayer { upper: folder.join("upper"), work: folder.join("work") };
+    let layer = UpperLayer {
+        upper: folder.join("upper"),
+        work: folder.join("work"),
+    };
     fs::create_dir(&folder)?;
     fs::create_dir(&layer.upper)?;
     fs::create_dir(&layer.work)?;
@@ -277,17 +371,35 @@ fn write_network_files(policy: &Policy) -> Result<(), SetupError> {
             && let Ok(path) = resolved.strip_prefix(MACHINE)
             && !path.starts_with("etc")
         {
-            bind(&resolved, &in_view(path), MountAttributes { read_only: true, no_devices: true })
-                .map_err(|error| named(error, "show", path))?;
+            bind(
+                &resolved,
+                &in_view(path),
+                MountAttributes {
+                    read_only: true,
+                    no_devices: true,
+                },
+            )
+            .map_err(|error| named(error, "show", path))?;
         }
         return Ok(());
     }
     let hosts = Path::new(SCRATCH).join("hosts");
-    fs::write(&hosts, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n").at("write the hosts file")?;
+    fs::write(
+        &hosts,
+        "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
+    )
+    .at("write the hosts file")?;
     let target = in_view(Path::new("/etc/hosts"));
     if target.is_file() {
-        bind(&hosts, &target, MountAttributes { read_only: true, no_devices: true })
-            .map_err(|error| named(error, "show", Path::new("/etc/hosts")))?;
+        bind(
+            &hosts,
+            &target,
+            MountAttributes {
+                read_only: true,
+                no_devices: true,
+            },
+        )
+        .map_err(|error| named(error, "show", Path::new("/etc/hosts")))?;
     }
     Ok(())
 }
@@ -303,9 +415,17 @@ fn hide(path: &Path) -> Result<(), SetupError> {
 }
 
 fn mask(target: &Path) -> rustix::io::Result<()> {
-    let empty = Path::new(SCRATCH).join(if target.is_dir() { "empty-folder" } else { "empty-file" });
+    let empty = Path::new(SCRATCH).join(if target.is_dir() {
+        "empty-folder"
+    } else {
+        "empty-file"
+    });
     if empty.symlink_metadata().is_err() {
-        let made = if target.is_dir() { fs::create_dir(&empty) } else { fs::write(&empty, "") };
+        let made = if target.is_dir() {
+            fs::create_dir(&empty)
+        } else {
+            fs::write(&empty, "")
+        };
         made.and_then(|()| fs::set_permissions(&empty, fs::Permissions::from_mode(0o555)))
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     }
@@ -327,7 +447,9 @@ fn bind(source: &Path, target: &Path, attributes: MountAttributes) -> io::Result
 }
 
 fn make_parent(target: &Path) -> Result<(), SetupError> {
-    target.parent().map_or(Ok(()), |parent| make_folder(parent, 0o755))
+    target
+        .parent()
+        .map_or(Ok(()), |parent| make_folder(parent, 0o755))
 }
 
 /// Creates a folder and those above it, where they are not there yet. The mode is set whatever the umask.
@@ -335,11 +457,23 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), SetupError> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(path).at(format!("create {}", path.display()))?;
-    rustix::fs::chmodat(CWD, path, rustix::fs::Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())
-        .at(format!("set the mode of {}", path.display()))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .at(format!("create {}", path.display()))?;
+    rustix::fs::chmodat(
+        CWD,
+        path,
+        rustix::fs::Mode::from_raw_mode(mode),
+        rustix::fs::AtFlags::empty(),
+    )
+    .at(format!("set the mode of {}", path.display()))
 }
 
 fn named(error: io::Error, doing: &str, path: &Path) -> SetupError {
-    SetupError { stage: format!("{doing} {}", path.display()), error }
+    SetupError {
+        stage: format!("{doing} {}", path.display()),
+        error,
+    }
 }

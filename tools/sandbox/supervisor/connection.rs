@@ -21,7 +21,12 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(socket: UnixStream) -> io::Result<Connection> {
         socket.set_nonblocking(true)?;
-        Ok(Connection { socket, incoming: Vec::new(), outgoing: Vec::new(), sent: 0 })
+        Ok(Connection {
+            socket,
+            incoming: Vec::new(),
+            outgoing: Vec::new(),
+            sent: 0,
+        })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -29,7 +34,11 @@ impl Connection {
     }
 
     pub(super) fn interest(&self) -> PollFlags {
-        if self.outgoing.len() > self.sent { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
+        if self.outgoing.len() > self.sent {
+            PollFlags::IN | PollFlags::OUT
+        } else {
+            PollFlags::IN
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -47,7 +56,9 @@ impl Connection {
             }
             match self.socket.read(&mut chunk) {
                 Ok(0) => return Ok(false),
-                Ok(count) => self.incoming.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Ok(count) => self
+                    .incoming
+                    .extend_from_slice(chunk.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Ok(false),
@@ -57,9 +68,13 @@ impl Connection {
 
     /// The next whole message that has arrived.
     pub(super) fn next(&mut self) -> io::Result<Option<ToInside>> {
-        let Some(&head) = self.incoming.first_chunk::<4>() else { return Ok(None) };
+        let Some(&head) = self.incoming.first_chunk::<4>() else {
+            return Ok(None);
+        };
         let end = 4 + protocol::frame_length(head)?;
-        let Some(body) = self.incoming.get(4..end) else { return Ok(None) };
+        let Some(body) = self.incoming.get(4..end) else {
+            return Ok(None);
+        };
         let message = protocol::decode(body)?;
         self.incoming.drain(..end);
         Ok(Some(message))

@@ -87,25 +87,49 @@ impl Job {
 
     /// A command of the shell whose outputs these are.
     pub(super) fn shell(id: u32, spool_after: u64, outputs: [Rc<OwnedFd>; 2], earlier: Vec<u8>) -> Job {
-        let sources = outputs.map(|fd| Source { fd, stream: Stream::Output, left: None, done: false });
-        Job { sources: sources.into(), spool: Some(Spool::new(id, spool_after)), earlier, ..Job::new(id, Kind::Shell) }
+        let sources = outputs.map(|fd| Source {
+            fd,
+            stream: Stream::Output,
+            left: None,
+            done: false,
+        });
+        Job {
+            sources: sources.into(),
+            spool: Some(Spool::new(id, spool_after)),
+            earlier,
+            ..Job::new(id, Kind::Shell)
+        }
     }
 
     /// Starts a program.
     pub(super) fn program(id: u32, spec: &ProgramSpec, policy: &Policy) -> io::Result<Job> {
-        let (name, arguments) =
-            spec.command.split_first().ok_or_else(|| io::Error::other("the command to run is empty"))?;
+        let (name, arguments) = spec
+            .command
+            .split_first()
+            .ok_or_else(|| io::Error::other("the command to run is empty"))?;
         let (output, output_end) = output_pipe()?;
         let (error, error_end) = output_pipe()?;
         let mut command = Command::new(name);
-        command.args(arguments).env_clear().envs(&policy.environment).envs(&spec.environment);
-        command.current_dir(spec.working_directory.as_ref().unwrap_or(&policy.working_directory));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&policy.environment)
+            .envs(&spec.environment);
+        command.current_dir(
+            spec.working_directory
+                .as_ref()
+                .unwrap_or(&policy.working_directory),
+        );
         command.stdout(output_end).stderr(error_end);
         let input = if spec.input {
             let (end, input) = pipe_with(PipeFlags::CLOEXEC)?;
             command.stdin(Stdio::from(end));
             fcntl_setfl(&input, fcntl_getfl(&input)? | OFlags::NONBLOCK)?;
-            Some(Input { fd: input, waiting: VecDeque::new(), ended: false })
+            Some(Input {
+                fd: input,
+                waiting: VecDeque::new(),
+                ended: false,
+            })
         } else {
             command.stdin(Stdio::null());
             None
@@ -117,14 +141,26 @@ impl Job {
             limit_resources(&limits)
         });
         let child = command.spawn().map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot run `{}`: {error}", name.to_string_lossy()))
+            io::Error::new(
+                error.kind(),
+                format!("cannot run `{}`: {error}", name.to_string_lossy()),
+            )
         })?;
         drop(command);
         let pid = child.id().cast_signed();
         prefer_as_victim(pid);
-        let sources = [(output, Stream::Output), (error, Stream::Error)]
-            .map(|(fd, stream)| Source { fd: Rc::new(fd), stream, left: None, done: false });
-        Ok(Job { pid: Some(pid), sources: sources.into(), input, ..Job::new(id, Kind::Program) })
+        let sources = [(output, Stream::Output), (error, Stream::Error)].map(|(fd, stream)| Source {
+            fd: Rc::new(fd),
+            stream,
+            left: None,
+            done: false,
+        });
+        Ok(Job {
+            pid: Some(pid),
+            sources: sources.into(),
+            input,
+            ..Job::new(id, Kind::Program)
+        })
     }
 
     /// Forks a child for a task; its result comes as output.
@@ -133,15 +169,25 @@ impl Job {
         match system::fork_single_threaded()? {
             Forked::Child => {
                 drop(output);
-                let code = match limit_resources(&policy.limits).and_then(|()| task.run_and_write(output_end)) {
+                let code = match limit_resources(&policy.limits).and_then(|()| task.run_and_write(output_end))
+                {
                     Ok(()) => 0,
                     Err(_) => 1,
                 };
                 system::exit_now(code)
             }
             Forked::Parent(pid) => {
-                let source = Source { fd: Rc::new(output), stream: Stream::Output, left: None, done: false };
-                Ok(Job { pid: Some(pid), sources: vec![source], ..Job::new(id, Kind::Task) })
+                let source = Source {
+                    fd: Rc::new(output),
+                    stream: Stream::Output,
+                    left: None,
+                    done: false,
+                };
+                Ok(Job {
+                    pid: Some(pid),
+                    sources: vec![source],
+                    ..Job::new(id, Kind::Task)
+                })
             }
         }
     }
@@ -199,7 +245,10 @@ impl Job {
         for source in &mut self.sources {
             source.left = Some(waiting_bytes(&source.fd));
         }
-        self.finish = Some(Finish { ending, working_directory });
+        self.finish = Some(Finish {
+            ending,
+            working_directory,
+        });
     }
 
     pub(super) fn is_finishing(&self) -> bool {
@@ -218,7 +267,9 @@ impl Job {
                 if !connection.has_room() {
                     return Ok(());
                 }
-                let Some((stream, bytes)) = self.sources.get_mut(index).and_then(Source::take) else { break };
+                let Some((stream, bytes)) = self.sources.get_mut(index).and_then(Source::take) else {
+                    break;
+                };
                 self.send(connection, stream, bytes)?;
             }
         }
@@ -229,7 +280,11 @@ impl Job {
         if let Some(spool) = &mut self.spool {
             spool.push(&bytes);
         }
-        connection.send(&FromInside::Output { job: self.id, stream, bytes })
+        connection.send(&FromInside::Output {
+            job: self.id,
+            stream,
+            bytes,
+        })
     }
 
     fn feed_input(&mut self) {
@@ -261,10 +316,19 @@ impl Job {
             for source in self.sources.iter_mut().filter(|source| source.left.is_none()) {
                 source.left = Some(waiting_bytes(&source.fd));
             }
-            let drained = self.sources.iter().all(|source| source.done || source.left == Some(0));
-            return drained.then_some(Finish { ending: Ending::Killed(reason), working_directory: None });
+            let drained = self
+                .sources
+                .iter()
+                .all(|source| source.done || source.left == Some(0));
+            return drained.then_some(Finish {
+                ending: Ending::Killed(reason),
+                working_directory: None,
+            });
         }
-        let drained = self.sources.iter().all(|source| source.done || source.left == Some(0));
+        let drained = self
+            .sources
+            .iter()
+            .all(|source| source.done || source.left == Some(0));
         if drained { self.finish.take() } else { None }
     }
 

@@ -38,7 +38,9 @@ const KILL_GRACE: Duration = Duration::from_secs(10);
 
 /// Runs the helper: sets up the sandbox that the host describes, then serves until the host is gone.
 pub(super) fn run() -> i32 {
-    let Ok(mut socket) = namespaces::take_control_socket() else { return 125 };
+    let Ok(mut socket) = namespaces::take_control_socket() else {
+        return 125;
+    };
     let plan = match protocol::read_frame::<ToInside>(&mut socket) {
         Ok(Some(ToInside::Begin(plan))) => plan,
         _ => return 125,
@@ -55,7 +57,11 @@ pub(super) fn run() -> i32 {
         }
         Err(SetupError { stage, error }) => {
             let errno = error.raw_os_error().unwrap_or(0);
-            let failed = FromInside::Failed { stage, errno, message: error.to_string() };
+            let failed = FromInside::Failed {
+                stage,
+                errno,
+                message: error.to_string(),
+            };
             let _ = protocol::write_frame(&mut socket, &failed);
             125
         }
@@ -71,7 +77,15 @@ fn set_up(plan: &Plan) -> Result<(Processes, OwnedFd, Vec<String>), SetupError> 
     }
     system::adopt_orphans().at("adopt orphaned processes")?;
     let processes = Processes::new(plan.isolation, &plan.policy.limits);
-    for signal in [libc::SIGPIPE, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGTTOU, libc::SIGTTIN] {
+    for signal in [
+        libc::SIGPIPE,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGTERM,
+        libc::SIGHUP,
+        libc::SIGTTOU,
+        libc::SIGTTIN,
+    ] {
         system::ignore_signal(signal);
     }
     shell::make_session_folder(plan.isolation).at("create the session's folder")?;
@@ -98,7 +112,15 @@ struct Supervisor {
 impl Supervisor {
     fn new(socket: UnixStream, plan: Plan, processes: Processes, signals: OwnedFd) -> io::Result<Supervisor> {
         let watch = Watch::new(plan.isolation, &plan.policy.limits, &processes);
-        Ok(Supervisor { connection: Connection::new(socket)?, plan, processes, signals, watch, shell: None, job: None })
+        Ok(Supervisor {
+            connection: Connection::new(socket)?,
+            plan,
+            processes,
+            signals,
+            watch,
+            shell: None,
+            job: None,
+        })
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -113,7 +135,11 @@ impl Supervisor {
                 self.take(message)?;
             }
             self.reap()?;
-            if let Some(shell) = self.shell.as_mut().filter(|_| self.job.as_ref().is_some_and(Job::is_shell)) {
+            if let Some(shell) = self
+                .shell
+                .as_mut()
+                .filter(|_| self.job.as_ref().is_some_and(Job::is_shell))
+            {
                 shell.tend();
             }
             self.advance()?;
@@ -139,7 +165,10 @@ impl Supervisor {
             until = until.min(job.deadline).min(Instant::now() + TICK);
         }
         let timeout = until.saturating_duration_since(Instant::now());
-        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -168,7 +197,9 @@ impl Supervisor {
                 let is_it = self.job.as_ref().is_some_and(|running| running.id == job);
                 if is_it {
                     self.processes.signal_all(libc::SIGINT);
-                    self.running(job, |job| job.expire_within(INTERRUPT_GRACE, KillReason::Cancelled));
+                    self.running(job, |job| {
+                        job.expire_within(INTERRUPT_GRACE, KillReason::Cancelled)
+                    });
                 }
                 Ok(())
             }
@@ -213,7 +244,12 @@ impl Supervisor {
 
     fn refuse(&mut self, job: u32, why: String) -> io::Result<()> {
         let ending = Ending::NotStarted(why);
-        self.connection.send(&FromInside::Ended { job, ending, working_directory: None, spool: None })
+        self.connection.send(&FromInside::Ended {
+            job,
+            ending,
+            working_directory: None,
+            spool: None,
+        })
     }
 
     /// Takes note of ended processes.
@@ -257,10 +293,19 @@ impl Supervisor {
         let Some(job) = &mut self.job else { return Ok(()) };
         job.forward(&mut self.connection)?;
         let gone = job.killed.is_some() && (self.processes.all_gone() || job.kill_overdue(KILL_GRACE));
-        if let Some(Finish { ending, working_directory }) = job.finished(gone) {
+        if let Some(Finish {
+            ending,
+            working_directory,
+        }) = job.finished(gone)
+        {
             let (id, spool) = (job.id, job.take_spool());
             self.job = None;
-            self.connection.send(&FromInside::Ended { job: id, ending, working_directory, spool })?;
+            self.connection.send(&FromInside::Ended {
+                job: id,
+                ending,
+                working_directory,
+                spool,
+            })?;
             self.connection.flush()?;
         }
         Ok(())

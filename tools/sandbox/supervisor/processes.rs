@@ -24,7 +24,10 @@ impl Processes {
         let highest = highest_process_number(limits).to_string();
         let counted_by_kernel = namespace
             && fs::read_to_string("/proc/sys/kernel/pid_max").is_ok_and(|now| now.trim() == highest);
-        Processes { namespace, counted_by_kernel }
+        Processes {
+            namespace,
+            counted_by_kernel,
+        }
     }
 
     pub(super) fn signal_all(&self, signal: i32) {
@@ -46,7 +49,10 @@ impl Processes {
         // Stopped processes cannot fork, so rounds of stopping what is new come to an end.
         let mut stopped = HashSet::new();
         for _ in 0..100 {
-            let fresh: Vec<i32> = descendants().into_iter().filter(|pid| !stopped.contains(pid)).collect();
+            let fresh: Vec<i32> = descendants()
+                .into_iter()
+                .filter(|pid| !stopped.contains(pid))
+                .collect();
             if fresh.is_empty() {
                 break;
             }
@@ -73,20 +79,36 @@ impl Processes {
 /// Process numbers of all in this PID namespace but this process.
 pub(super) fn all() -> Vec<i32> {
     let own = getpid().as_raw_nonzero().get();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let numbers = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     numbers.filter(|&pid| pid != own).collect()
 }
 
 /// Process numbers of all below this process, zombies left out.
 pub(super) fn descendants() -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
         // The name in parentheses may hold anything, so fields are counted from its end.
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let Some((_, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
         let mut fields = rest.split_whitespace();
         let (state, parent) = (fields.next(), fields.next().and_then(|field| field.parse().ok()));
         if let (Some(state), Some(parent)) = (state, parent)

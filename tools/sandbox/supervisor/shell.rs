@@ -42,7 +42,9 @@ pub(super) fn session_folder() -> &'static Path {
 pub(super) fn make_session_folder(isolation: Isolation) -> io::Result<()> {
     let folder = match isolation {
         Isolation::Namespaces => PathBuf::from(SESSION),
-        Isolation::Container | Isolation::External => tempfile::Builder::new().prefix("cwm-session-").tempdir()?.keep(),
+        Isolation::Container | Isolation::External => {
+            tempfile::Builder::new().prefix("cwm-session-").tempdir()?.keep()
+        }
     };
     std::fs::create_dir_all(folder.join("output"))?;
     let _ = FOLDER.set(folder);
@@ -68,14 +70,24 @@ impl Shell {
         let report = named_pipe(&folder.join(REPORT))?;
         let terminal = Terminal::open()?;
         let (output, output_end) = output_pipe()?;
-        let bash = ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash"]
-            .into_iter()
-            .find(|path| Path::new(path).exists())
-            .ok_or_else(|| io::Error::other("there is no bash in the sandbox; install bash"))?;
+        let bash = [
+            "/bin/bash",
+            "/usr/bin/bash",
+            "/usr/local/bin/bash",
+            "/run/current-system/sw/bin/bash",
+        ]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .ok_or_else(|| io::Error::other("there is no bash in the sandbox; install bash"))?;
         let mut command = Command::new(bash);
-        command.args(["--noprofile", "--norc", SCRIPT]).current_dir(folder);
+        command
+            .args(["--noprofile", "--norc", SCRIPT])
+            .current_dir(folder);
         command.env_clear().envs(&plan.policy.environment);
-        command.stdin(terminal.for_shell()?).stdout(output_end.try_clone()?).stderr(output_end);
+        command
+            .stdin(terminal.for_shell()?)
+            .stdout(output_end.try_clone()?)
+            .stderr(output_end);
         let limits = plan.policy.limits.clone();
         system::before_exec(&mut command, move || {
             system::default_signals();
@@ -108,7 +120,10 @@ impl Shell {
 
     /// The descriptors that a command's output comes from, and what background processes wrote before it.
     pub(super) fn outputs(&mut self) -> ([Rc<OwnedFd>; 2], Vec<u8>) {
-        ([self.output.clone(), self.terminal.master.clone()], std::mem::take(&mut self.background))
+        (
+            [self.output.clone(), self.terminal.master.clone()],
+            std::mem::take(&mut self.background),
+        )
     }
 
     /// Has bash run a command.
@@ -140,7 +155,13 @@ impl Shell {
         }
         let report = quoted(session_folder().join(REPORT).as_os_str().as_bytes());
         // On the same line, so that both are parsed before the command can leave bash's parser confused.
-        lines.extend(format!("; {{ builtin printf '%s %s\\n' {} \"$?\"; }} 2>/dev/null >", self.nonce).into_bytes());
+        lines.extend(
+            format!(
+                "; {{ builtin printf '%s %s\\n' {} \"$?\"; }} 2>/dev/null >",
+                self.nonce
+            )
+            .into_bytes(),
+        );
         lines.extend(report);
         lines.push(b'\n');
         self.write_script(&lines)
@@ -174,7 +195,8 @@ impl Shell {
         let mut bytes = [0; 256];
         while let Ok(count @ 1..) = rustix::io::read(&self.report, &mut bytes) {
             // Whoever writes here without the number is not listened to, and costs no memory.
-            self.report_bytes.extend_from_slice(bytes.get(..count).unwrap_or_default());
+            self.report_bytes
+                .extend_from_slice(bytes.get(..count).unwrap_or_default());
             if self.report_bytes.len() > 4096 {
                 self.report_bytes.clear();
             }
@@ -201,7 +223,8 @@ impl Shell {
         let mut bytes = [0; 16 << 10];
         for fd in [self.output.clone(), self.terminal.master.clone()] {
             while let Ok(count @ 1..) = rustix::io::read(&*fd, &mut bytes) {
-                self.background.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                self.background
+                    .extend_from_slice(bytes.get(..count).unwrap_or_default());
                 let excess = self.background.len().saturating_sub(BACKGROUND);
                 self.background.drain(..excess);
             }
@@ -213,7 +236,11 @@ fn named_pipe(path: &Path) -> io::Result<OwnedFd> {
     let _ = std::fs::remove_file(path);
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
     // Both ways, so that neither side ever waits for, or loses, the other.
-    Ok(open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
+    Ok(open(
+        path,
+        OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?)
 }
 
 /// A shell's word of exactly these bytes.

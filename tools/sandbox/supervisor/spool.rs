@@ -23,7 +23,14 @@ pub(super) struct Spool {
 
 impl Spool {
     pub(super) fn new(job: u32, after: u64) -> Spool {
-        Spool { job, after, beginning: Vec::new(), file: None, written: 0, failed: false }
+        Spool {
+            job,
+            after,
+            beginning: Vec::new(),
+            file: None,
+            written: 0,
+            failed: false,
+        }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {

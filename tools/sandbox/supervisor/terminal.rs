@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
-    LocalModes, OptionalActions, OutputModes, QueueSelector, SpecialCodeIndex, Termios, Winsize, tcflush, tcgetattr,
-    tcsetattr, tcsetwinsize,
+    LocalModes, OptionalActions, OutputModes, QueueSelector, SpecialCodeIndex, Termios, Winsize, tcflush,
+    tcgetattr, tcsetattr, tcsetwinsize,
 };
 
 const END_OF_FILE: u8 = 4;
@@ -35,15 +35,31 @@ impl Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
         unlockpt(&master)?;
-        let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        let slave = ioctl_tiocgptpeer(
+            &master,
+            OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
+        )?;
         let mut plain = tcgetattr(&slave)?;
         plain.local_modes.remove(LocalModes::ECHO | LocalModes::ECHOCTL);
         plain.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
         plain.output_modes.remove(OutputModes::OPOST);
         plain.special_codes[SpecialCodeIndex::VEOF] = END_OF_FILE;
-        tcsetwinsize(&slave, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 })?;
+        tcsetwinsize(
+            &slave,
+            Winsize {
+                ws_row: 24,
+                ws_col: 80,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            },
+        )?;
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
-        let terminal = Terminal { master: Rc::new(master), slave, plain, key_given: false };
+        let terminal = Terminal {
+            master: Rc::new(master),
+            slave,
+            plain,
+            key_given: false,
+        };
         terminal.reset_modes()?;
         Ok(terminal)
     }
@@ -67,7 +83,9 @@ impl Terminal {
 
     /// Sees to it that a reader finds the end of file.
     pub(super) fn answer_readers(&mut self) {
-        let Ok(mut modes) = tcgetattr(&self.slave) else { return };
+        let Ok(mut modes) = tcgetattr(&self.slave) else {
+            return;
+        };
         if modes.local_modes.contains(LocalModes::ICANON) {
             self.key_given = false;
             // A program may have given the mark another key.
@@ -87,6 +105,13 @@ impl Terminal {
 
     fn readable(&self) -> bool {
         let mut fds = [PollFd::new(&self.slave, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|count| count > 0)
+        poll(
+            &mut fds,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        )
+        .is_ok_and(|count| count > 0)
     }
 }

@@ -23,7 +23,12 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(isolation: Isolation, limits: &Limits, processes: &Processes) -> Watch {
         let namespace = isolation == Isolation::Namespaces;
-        Watch { limits: limits.clone(), count_processes: !processes.counted_by_kernel, namespace, next: Instant::now() }
+        Watch {
+            limits: limits.clone(),
+            count_processes: !processes.counted_by_kernel,
+            namespace,
+            next: Instant::now(),
+        }
     }
 
     /// The limit that is passed now, if one is.
@@ -34,7 +39,11 @@ impl Watch {
         }
         let mut memory = 0;
         let mut count = 0;
-        for pid in if self.namespace { processes::all() } else { processes::descendants() } {
+        for pid in if self.namespace {
+            processes::all()
+        } else {
+            processes::descendants()
+        } {
             memory += private_memory(pid);
             count += if self.count_processes { threads(pid) } else { 0 };
         }
@@ -48,14 +57,21 @@ impl Watch {
 
 /// Resident memory that is not shared, in bytes. Memory shared between processes is bounded by the scratch limit.
 fn private_memory(pid: i32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/statm")) else { return 0 };
-    let mut fields = text.split_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap_or(0));
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/statm")) else {
+        return 0;
+    };
+    let mut fields = text
+        .split_whitespace()
+        .skip(1)
+        .map(|field| field.parse::<u64>().unwrap_or(0));
     let (resident, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
     resident.saturating_sub(shared) * rustix::param::page_size() as u64
 }
 
 fn threads(pid: i32) -> u32 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return 0;
+    };
     let line = text.lines().find_map(|line| line.strip_prefix("Threads:"));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or(1)
 }
