@@ -75,10 +75,25 @@ pub struct JobOutcome {
     pub spool: Option<PathBuf>,
 }
 
+/// What keeps a sandbox's processes, outside.
+pub(crate) trait Holder: Send {
+    /// Ends them all, whatever state they are in. Called once the control socket is closed, which ends a healthy sandbox
+    /// by itself.
+    fn end(&mut self);
+}
+
+/// The process that waits for a namespace's PID 1. When it dies the kernel kills the namespace.
+impl Holder for Child {
+    fn end(&mut self) {
+        let _ = self.kill();
+        let _ = self.wait();
+    }
+}
+
 /// A running sandbox. One job at a time; several sandboxes may run at once. Dropping it ends every process in it.
 pub struct Sandbox {
     socket: UnixStream,
-    child: Child,
+    holder: Box<dyn Holder>,
     next_job: u32,
     current: Arc<AtomicU32>,
     writer: Arc<Mutex<UnixStream>>,
@@ -120,12 +135,17 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::Unavailable`] names what the system lacks and what to do about it. Nothing weaker is tried.
     pub fn start(program: &Path, policy: Policy) -> Result<Sandbox, SandboxError> {
-        Sandbox::start_isolated(program, policy, Isolation::Namespaces)
+        Sandbox::start_process(program, policy, Isolation::Namespaces)
     }
 
-    fn start_isolated(program: &Path, policy: Policy, isolation: Isolation) -> Result<Sandbox, SandboxError> {
-        let lost = |error: io::Error| SandboxError::Lost(error.to_string());
-        let (socket, inside) = UnixStream::pair().map_err(lost)?;
+    /// Starts the same supervisor with nothing around it but limits and the policy's environment: the user's own word that
+    /// this machine is the sandbox already. Mounts, hidden paths and the network of the policy mean nothing here.
+    pub fn start_external(program: &Path, policy: Policy) -> Result<Sandbox, SandboxError> {
+        Sandbox::start_process(program, policy, Isolation::External)
+    }
+
+    fn start_process(program: &Path, policy: Policy, isolation: Isolation) -> Result<Sandbox, SandboxError> {
+        let (socket, inside) = UnixStream::pair().map_err(|error| SandboxError::Lost(error.to_string()))?;
         let mut command = Command::new(program);
         command.arg(helper::WORD).env_clear().current_dir("/");
         command
@@ -139,14 +159,25 @@ impl Sandbox {
             error,
         })?;
         drop(command);
-        let writer = Arc::new(Mutex::new(socket.try_clone().map_err(lost)?));
-        let current = Arc::new(AtomicU32::new(0));
+        Sandbox::begin_with(socket, Box::new(child), policy, isolation)
+    }
+
+    /// Begins a sandbox whose helper listens at the other end of `socket`, and which `holder` can end.
+    pub(crate) fn begin_with(
+        socket: UnixStream,
+        holder: Box<dyn Holder>,
+        policy: Policy,
+        isolation: Isolation,
+    ) -> Result<Sandbox, SandboxError> {
+        let writer = socket
+            .try_clone()
+            .map_err(|error| SandboxError::Lost(error.to_string()))?;
         let mut sandbox = Sandbox {
             socket,
-            child,
+            holder,
             next_job: 1,
-            current,
-            writer,
+            current: Arc::new(AtomicU32::new(0)),
+            writer: Arc::new(Mutex::new(writer)),
             weaker: Vec::new(),
             policy,
         };
@@ -321,8 +352,7 @@ impl Sandbox {
         // The supervisor ends itself, and with it all processes, when its socket closes. Killing its outer parent makes
         // the kernel do the same, should it not.
         let _ = self.socket.shutdown(Shutdown::Both);
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.holder.end();
     }
 }
 

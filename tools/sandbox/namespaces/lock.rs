@@ -188,7 +188,10 @@ fn filters() -> io::Result<Vec<BpfProgram>> {
         }
         insert(&mut forbidden, libc::SYS_unshare, vec![rule(vec![asks_for(0)?])?]);
     }
-    #[allow(clippy::unnecessary_cast, reason = "the C libraries give these numbers different types")]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the C libraries give these numbers different types"
+    )]
     // Typing into a terminal, and the console's own way of doing so.
     let typing = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
     for request in typing {
