@@ -1,0 +1,7 @@
+//! Snapshots and attempts of real repositories; git itself is the judge.
+
+mod attempts;
+mod environment;
+mod fixture;
+mod kinds;
+mod run_folders;
