@@ -10,6 +10,7 @@ pub mod call;
 pub mod create;
 pub mod edit;
 pub mod files;
+pub mod isolated;
 pub mod patch;
 pub mod sandbox;
 pub mod session;

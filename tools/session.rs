@@ -65,14 +65,14 @@ pub struct CommandResult {
 impl CommandResult {
     /// Whether the shell ended, so that the next command finds a fresh one.
     pub fn session_ended(&self) -> bool {
-        !matches!(self.ending, Ending::Exited(_) | Ending::NotStarted(_))
+        !matches!(self.ending, Ending::Exited(_) | Ending::NotStarted { .. })
     }
 
     /// The exit status, when the command or the shell itself exited.
     pub fn exit_code(&self) -> Option<i32> {
         match self.ending {
             Ending::Exited(code) | Ending::ShellExited(code) => Some(code),
-            Ending::Signalled(_) | Ending::Killed(_) | Ending::NotStarted(_) => None,
+            Ending::Signalled(_) | Ending::Killed(_) | Ending::NotStarted { .. } => None,
         }
     }
 }

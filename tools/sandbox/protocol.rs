@@ -119,8 +119,13 @@ pub enum Ending {
     ShellExited(i32),
     /// It was killed, with everything that ran in the sandbox.
     Killed(KillReason),
-    /// It could not be started, and why.
-    NotStarted(String),
+    /// It could not be started.
+    NotStarted {
+        /// Whether there is no such program.
+        missing: bool,
+        /// Why.
+        why: String,
+    },
 }
 
 impl std::fmt::Display for KillReason {
@@ -142,7 +147,7 @@ impl std::fmt::Display for Ending {
             Ending::Signalled(signal) => write!(out, "ended by signal {signal}"),
             Ending::ShellExited(code) => write!(out, "the shell exited with status {code}"),
             Ending::Killed(reason) => write!(out, "killed because {reason}"),
-            Ending::NotStarted(why) => write!(out, "not started: {why}"),
+            Ending::NotStarted { why, .. } => write!(out, "not started: {why}"),
         }
     }
 }

@@ -222,6 +222,13 @@ impl Attempt {
         snapshot::write_manifest(&self.path.join("manifest"), &manifest)
     }
 
+    /// For a plain copy that is used where it lies: links its tree to its git folder, and tells where the tree is.
+    pub fn link_git(&self) -> Result<PathBuf, WorkspaceError> {
+        let tree = self.path.join("tree");
+        disk::write(&tree.join(".git"), b"gitdir: ../git\n")?;
+        Ok(tree)
+    }
+
     /// Disk space that this attempt takes beyond the snapshot, in bytes.
     pub fn disk_usage(&self) -> Result<u64, WorkspaceError> {
         disk::usage(&self.path).map_err(WorkspaceError::io("measuring", &self.path))

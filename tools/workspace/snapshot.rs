@@ -94,8 +94,6 @@ struct Description {
 
 /// First bytes of a description: its kind and version.
 const DESCRIPTION_MAGIC: &[u8] = b"cwm-snapshot\x01";
-/// First bytes of an encoded manifest.
-const MANIFEST_MAGIC: &[u8] = b"cwm-manifest\x01";
 
 impl Snapshot {
     /// Takes a snapshot of the repository that `repository` is in, into the folder `run`, which is empty.
@@ -542,16 +540,12 @@ impl Maker<'_> {
 
 /// Writes a manifest to a file.
 pub(super) fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), WorkspaceError> {
-    let bytes = postcard::to_extend(manifest, MANIFEST_MAGIC.to_vec())
-        .map_err(|_| WorkspaceError::Damaged(path.to_owned()))?;
+    let bytes = manifest.encode().map_err(|_| WorkspaceError::Damaged(path.to_owned()))?;
     disk::write(path, &bytes)
 }
 
 /// Reads a manifest from a file.
 pub(super) fn read_manifest(path: &Path) -> Result<Manifest, WorkspaceError> {
     let bytes = std::fs::read(path).map_err(WorkspaceError::io("reading", path))?;
-    bytes
-        .strip_prefix(MANIFEST_MAGIC)
-        .and_then(|body| postcard::from_bytes(body).ok())
-        .ok_or_else(|| WorkspaceError::Damaged(path.to_owned()))
+    Manifest::decode(&bytes).map_err(|_| WorkspaceError::Damaged(path.to_owned()))
 }

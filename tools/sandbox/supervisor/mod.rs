@@ -214,7 +214,7 @@ impl Supervisor {
 
     fn start(&mut self, id: u32, what: JobSpec, timeout: Duration) -> io::Result<()> {
         if self.job.is_some() {
-            return self.refuse(id, "another command is still running".to_owned());
+            return self.refuse(id, &io::Error::other("another command is still running"));
         }
         let started = match what {
             JobSpec::Shell { script, spool_after } => self.start_shell_command(id, &script, spool_after),
@@ -227,7 +227,7 @@ impl Supervisor {
                 self.job = Some(job);
                 Ok(())
             }
-            Err(error) => self.refuse(id, error.to_string()),
+            Err(error) => self.refuse(id, &error),
         }
     }
 
@@ -242,8 +242,8 @@ impl Supervisor {
         Ok(Job::shell(id, spool_after, outputs, earlier))
     }
 
-    fn refuse(&mut self, job: u32, why: String) -> io::Result<()> {
-        let ending = Ending::NotStarted(why);
+    fn refuse(&mut self, job: u32, error: &io::Error) -> io::Result<()> {
+        let ending = Ending::NotStarted { missing: error.kind() == io::ErrorKind::NotFound, why: error.to_string() };
         self.connection.send(&FromInside::Ended {
             job,
             ending,
