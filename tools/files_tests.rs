@@ -123,6 +123,28 @@ fn symlinks_cannot_lead_outside() {
     assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 1);
 }
 
+/// The same on a kernel without `openat2`: a filter of this thread alone answers it with ENOSYS.
+#[test]
+#[cfg(target_os = "linux")]
+fn symlinks_cannot_lead_outside_without_openat2() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let rules = [(libc::SYS_openat2, Vec::new())].into_iter().collect();
+    let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    let checks = std::thread::spawn(move || {
+        seccompiler::apply_filter(&program).unwrap();
+        let resolve = rustix::fs::ResolveFlags::empty();
+        let direct = rustix::fs::openat2(rustix::fs::CWD, "/", OFlags::PATH, Mode::empty(), resolve);
+        assert_eq!(direct.unwrap_err(), Errno::NOSYS);
+        symlinks_cannot_lead_outside();
+        symlinks_beneath_the_root_are_followed_and_kept();
+        the_git_folder_is_refused_even_behind_a_link();
+    });
+    checks.join().unwrap();
+}
+
 #[test]
 fn symlinks_beneath_the_root_are_followed_and_kept() {
     let world = World::new();
