@@ -76,6 +76,38 @@ fn success_shows_the_change_with_eight_lines_around_it() {
     assert_eq!(numbers, (12..=27).collect::<Vec<_>>());
 }
 
+/// Results leave the sandbox over a socket.
+#[test]
+fn results_and_errors_survive_the_wire() {
+    let work = tempfile::tempdir().unwrap();
+    let text = "def f():\n\treturn 1\n\nx = 1\nx = 1\n";
+    fs::write(work.path().join("a.py"), text).unwrap();
+    let area = FileArea::open(&[work.path().to_path_buf()], work.path().to_path_buf()).unwrap();
+    let call = |search: &str, replace: &str| {
+        format!("a.py\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE")
+    };
+    let mut kinds = Vec::new();
+    for content in [
+        call("    return 1", "x"),
+        call("def f():\n\treturn 3", "x"),
+        call("x = 1", "y"),
+        call("\treturn 1", "\treturn 1"),
+        call("def f():", "def g():"),
+        "a.py".to_owned(),
+        "/etc/passwd\n<<<<<<< SEARCH\na\n=======\n>>>>>>> REPLACE".to_owned(),
+    ] {
+        let result = run(&area, &content);
+        let wire = postcard::to_allocvec(&result).unwrap();
+        assert_eq!(
+            postcard::from_bytes::<Result<EditDone, EditError>>(&wire).unwrap(),
+            result
+        );
+        kinds.push(result.map(|_| ()).map_err(|error| error.to_string()));
+    }
+    kinds.dedup();
+    assert_eq!(kinds.len(), 6, "{kinds:?}");
+}
+
 #[test]
 fn very_long_lines_are_cut_where_shown_but_not_in_the_file() {
     let long = "é".repeat(100_000);

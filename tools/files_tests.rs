@@ -301,6 +301,23 @@ fn the_mode_is_kept_and_other_hard_links_are_left() {
     );
 }
 
+/// Root may write any file, so as root this proves the other half only: that a writable one is replaced.
+#[test]
+fn a_read_only_file_is_replaced_only_by_who_may_write_it() {
+    let world = World::new();
+    fs::set_permissions(world.path("root/file"), fs::Permissions::from_mode(0o444)).unwrap();
+    let may_write = fs::OpenOptions::new()
+        .write(true)
+        .open(world.path("root/file"))
+        .is_ok();
+    let replaced = world.area.replace("file", b"new\n");
+    assert_eq!(replaced.is_ok(), may_write, "{replaced:?}");
+    assert_eq!(
+        world.text("root/file"),
+        if may_write { "new\n" } else { "inside\n" }
+    );
+}
+
 #[test]
 fn a_file_changed_since_it_was_read_is_not_overwritten() {
     let world = World::new();
