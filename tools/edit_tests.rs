@@ -76,6 +76,39 @@ fn success_shows_the_change_with_eight_lines_around_it() {
     assert_eq!(numbers, (12..=27).collect::<Vec<_>>());
 }
 
+#[test]
+fn the_number_of_dividers_tried_is_bounded() {
+    let content = |dividers: usize| {
+        format!(
+            "f\n<<<<<<< SEARCH\na\n{}b\n>>>>>>> REPLACE",
+            "=======\n".repeat(dividers)
+        )
+    };
+    let request = EditRequest::parse(&content(32)).unwrap();
+    // Only the first divider leaves a search text that is there; what follows it is the replacement.
+    let edited = apply(b"x\na\nx\n", &request).unwrap();
+    assert_eq!(
+        edited.bytes,
+        format!("x\n{}b\nx\n", "=======\n".repeat(31)).as_bytes()
+    );
+    assert_eq!(
+        EditRequest::parse(&content(33)),
+        Err(EditSyntaxError::TooManyDividers { count: 33 })
+    );
+}
+
+#[test]
+fn an_edit_made_in_code_is_never_ambiguous() {
+    let request = EditRequest::new("f", "Title\n=======", "New\n=======\n").unwrap();
+    let edited = apply(b"Title\n=======\ntext\n", &request).unwrap();
+    assert_eq!(edited.bytes, b"New\n=======\ntext\n");
+    assert_eq!(EditRequest::new(" ", "a", "b"), Err(EditSyntaxError::MissingPath));
+    assert_eq!(
+        EditRequest::new("f", " \n", "b"),
+        Err(EditSyntaxError::EmptySearch)
+    );
+}
+
 /// Results leave the sandbox over a socket.
 #[test]
 fn results_and_errors_survive_the_wire() {
