@@ -77,6 +77,71 @@ fn success_shows_the_change_with_eight_lines_around_it() {
 }
 
 #[test]
+fn the_number_of_dividers_tried_is_bounded() {
+    let content = |dividers: usize| {
+        format!(
+            "f\n<<<<<<< SEARCH\na\n{}b\n>>>>>>> REPLACE",
+            "=======\n".repeat(dividers)
+        )
+    };
+    let request = EditRequest::parse(&content(32)).unwrap();
+    // Only the first divider leaves a search text that is there; what follows it is the replacement.
+    let edited = apply(b"x\na\nx\n", &request).unwrap();
+    assert_eq!(
+        edited.bytes,
+        format!("x\n{}b\nx\n", "=======\n".repeat(31)).as_bytes()
+    );
+    assert_eq!(
+        EditRequest::parse(&content(33)),
+        Err(EditSyntaxError::TooManyDividers { count: 33 })
+    );
+}
+
+#[test]
+fn an_edit_made_in_code_is_never_ambiguous() {
+    let request = EditRequest::new("f", "Title\n=======", "New\n=======\n").unwrap();
+    let edited = apply(b"Title\n=======\ntext\n", &request).unwrap();
+    assert_eq!(edited.bytes, b"New\n=======\ntext\n");
+    assert_eq!(EditRequest::new(" ", "a", "b"), Err(EditSyntaxError::MissingPath));
+    assert_eq!(
+        EditRequest::new("f", " \n", "b"),
+        Err(EditSyntaxError::EmptySearch)
+    );
+}
+
+/// Results leave the sandbox over a socket.
+#[test]
+fn results_and_errors_survive_the_wire() {
+    let work = tempfile::tempdir().unwrap();
+    let text = "def f():\n\treturn 1\n\nx = 1\nx = 1\n";
+    fs::write(work.path().join("a.py"), text).unwrap();
+    let area = FileArea::open(&[work.path().to_path_buf()], work.path().to_path_buf()).unwrap();
+    let call = |search: &str, replace: &str| {
+        format!("a.py\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE")
+    };
+    let mut kinds = Vec::new();
+    for content in [
+        call("    return 1", "x"),
+        call("def f():\n\treturn 3", "x"),
+        call("x = 1", "y"),
+        call("\treturn 1", "\treturn 1"),
+        call("def f():", "def g():"),
+        "a.py".to_owned(),
+        "/etc/passwd\n<<<<<<< SEARCH\na\n=======\n>>>>>>> REPLACE".to_owned(),
+    ] {
+        let result = run(&area, &content);
+        let wire = postcard::to_allocvec(&result).unwrap();
+        assert_eq!(
+            postcard::from_bytes::<Result<EditDone, EditError>>(&wire).unwrap(),
+            result
+        );
+        kinds.push(result.map(|_| ()).map_err(|error| error.to_string()));
+    }
+    kinds.dedup();
+    assert_eq!(kinds.len(), 6, "{kinds:?}");
+}
+
+#[test]
 fn very_long_lines_are_cut_where_shown_but_not_in_the_file() {
     let long = "é".repeat(100_000);
     let edited = apply(

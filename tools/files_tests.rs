@@ -123,6 +123,28 @@ fn symlinks_cannot_lead_outside() {
     assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 1);
 }
 
+/// The same on a kernel without `openat2`: a filter of this thread alone answers it with ENOSYS.
+#[test]
+#[cfg(target_os = "linux")]
+fn symlinks_cannot_lead_outside_without_openat2() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let rules = [(libc::SYS_openat2, Vec::new())].into_iter().collect();
+    let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    let checks = std::thread::spawn(move || {
+        seccompiler::apply_filter(&program).unwrap();
+        let resolve = rustix::fs::ResolveFlags::empty();
+        let direct = rustix::fs::openat2(rustix::fs::CWD, "/", OFlags::PATH, Mode::empty(), resolve);
+        assert_eq!(direct.unwrap_err(), Errno::NOSYS);
+        symlinks_cannot_lead_outside();
+        symlinks_beneath_the_root_are_followed_and_kept();
+        the_git_folder_is_refused_even_behind_a_link();
+    });
+    checks.join().unwrap();
+}
+
 #[test]
 fn symlinks_beneath_the_root_are_followed_and_kept() {
     let world = World::new();
@@ -276,6 +298,23 @@ fn the_mode_is_kept_and_other_hard_links_are_left() {
             world.text("outside/secret").as_str()
         ),
         ("new", "secret\n")
+    );
+}
+
+/// Root may write any file, so as root this proves the other half only: that a writable one is replaced.
+#[test]
+fn a_read_only_file_is_replaced_only_by_who_may_write_it() {
+    let world = World::new();
+    fs::set_permissions(world.path("root/file"), fs::Permissions::from_mode(0o444)).unwrap();
+    let may_write = fs::OpenOptions::new()
+        .write(true)
+        .open(world.path("root/file"))
+        .is_ok();
+    let replaced = world.area.replace("file", b"new\n");
+    assert_eq!(replaced.is_ok(), may_write, "{replaced:?}");
+    assert_eq!(
+        world.text("root/file"),
+        if may_write { "new\n" } else { "inside\n" }
     );
 }
 

@@ -101,9 +101,9 @@ impl HeadTail {
 }
 
 /// Cuts the middle out of a text so that `measure(head) + measure(tail)` stays within the budget, keeping
-/// about as much of the beginning as of the end. The result is always one that was measured, so the budget
-/// holds for any measure; it is close to the most that fits where longer text measures more. `measure`
-/// is called once on the whole text and then about twenty times on parts of it.
+/// about as much of the beginning as of the end. What is kept was measured, so the budget holds for any
+/// measure (where nothing fits, nothing is kept); it is close to the most that fits where longer text
+/// measures more. `measure` is called once on the whole text and then about twenty times on parts of it.
 pub fn by(text: &str, budget: usize, measure: impl Fn(&str) -> usize) -> Cut<'_> {
     let whole = measure(text);
     if whole <= budget {
