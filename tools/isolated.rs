@@ -12,7 +12,9 @@ use crate::patch::ScanOptions;
 use crate::sandbox::policy::Policy;
 use crate::sandbox::{DiffDone, DiffRequest, Interrupt, KillReason, Sandbox, SandboxError};
 use crate::session::{Session, SessionOptions};
-use crate::workspace::{Attempt, Copying, MANIFEST_INSIDE, STORE_INSIDE, Snapshot, SnapshotOptions, WorkspaceError};
+use crate::workspace::{
+    Attempt, Copying, MANIFEST_INSIDE, STORE_INSIDE, Snapshot, SnapshotOptions, WorkspaceError,
+};
 
 /// Between two looks at the disk that an attempt takes.
 const DISK_INTERVAL: Duration = Duration::from_millis(500);
@@ -56,7 +58,12 @@ pub enum IsolatedError {
 impl Walls {
     /// Takes the snapshot that attempts within these walls can see: they find its object store at another place
     /// when nothing is mounted for them.
-    pub fn snapshot(&self, repository: &Path, run: &Path, options: &SnapshotOptions) -> Result<Snapshot, WorkspaceError> {
+    pub fn snapshot(
+        &self,
+        repository: &Path,
+        run: &Path,
+        options: &SnapshotOptions,
+    ) -> Result<Snapshot, WorkspaceError> {
         match self.backend {
             Backend::Namespaces => Snapshot::create(repository, run, options),
             Backend::External => Snapshot::create_with_store_at(repository, run, options, &run.join("store")),
@@ -102,7 +109,9 @@ impl IsolatedCopy {
         let (attempt, sandbox) = match Self::sandbox(snapshot, &attempt, walls, start) {
             Ok(sandbox) => (attempt, sandbox),
             // The file system below cannot carry a copy-on-write layer: the same with a whole copy.
-            Err(SandboxError::Unavailable { stage, .. }) if stage == format!("mount {}", snapshot.root.display()) => {
+            Err(SandboxError::Unavailable { stage, .. })
+                if stage == format!("mount {}", snapshot.root.display()) =>
+            {
                 attempt.remove()?;
                 let attempt = snapshot.attempt(name, Copying::Plain)?;
                 let sandbox = Self::sandbox(snapshot, &attempt, walls, start)?;
@@ -113,11 +122,20 @@ impl IsolatedCopy {
                 return Err(error.into());
             }
         };
-        let paths = (snapshot.root.clone(), MANIFEST_INSIDE.into(), Path::new(STORE_INSIDE).join("objects"));
+        let paths = (
+            snapshot.root.clone(),
+            MANIFEST_INSIDE.into(),
+            Path::new(STORE_INSIDE).join("objects"),
+        );
         Ok(Self::around(attempt, sandbox, options, paths))
     }
 
-    fn sandbox(snapshot: &Snapshot, attempt: &Attempt, walls: &Walls, start: &Path) -> Result<Sandbox, SandboxError> {
+    fn sandbox(
+        snapshot: &Snapshot,
+        attempt: &Attempt,
+        walls: &Walls,
+        start: &Path,
+    ) -> Result<Sandbox, SandboxError> {
         let mut policy = walls.policy.clone();
         policy.mounts.extend(attempt.mounts());
         policy.working_directory = snapshot.root.join(start);
@@ -137,7 +155,11 @@ impl IsolatedCopy {
         let mut policy = walls.policy.clone();
         policy.working_directory = root.join(start);
         let sandbox = Sandbox::start_external(&walls.program, policy, root.clone())?;
-        let paths = (root, attempt.path().join("manifest"), snapshot.store().join("objects"));
+        let paths = (
+            root,
+            attempt.path().join("manifest"),
+            snapshot.store().join("objects"),
+        );
         Ok(Self::around(attempt, sandbox, options, paths))
     }
 
@@ -150,7 +172,15 @@ impl IsolatedCopy {
         let limit = sandbox.policy().limits.disk;
         let watch = DiskWatch::start(attempt.clone(), limit, sandbox.interrupter());
         let session = Some(Session::new(sandbox, options));
-        IsolatedCopy { session, watch: Some(watch), attempt, root, manifest, objects, keep: false }
+        IsolatedCopy {
+            session,
+            watch: Some(watch),
+            attempt,
+            root,
+            manifest,
+            objects,
+            keep: false,
+        }
     }
 
     /// The session.
@@ -158,7 +188,9 @@ impl IsolatedCopy {
     /// # Errors
     /// Never while the copy lives.
     pub fn session(&mut self) -> Result<&mut Session, SandboxError> {
-        self.session.as_mut().ok_or_else(|| SandboxError::Lost("the copy is closed".to_owned()))
+        self.session
+            .as_mut()
+            .ok_or_else(|| SandboxError::Lost("the copy is closed".to_owned()))
     }
 
     /// Where the copy is seen.
@@ -214,13 +246,19 @@ impl DiskWatch {
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::park_timeout(pause);
                 let start = Instant::now();
-                if attempt.disk_usage().is_ok_and(|used| used.saturating_sub(before) > limit) {
+                if attempt
+                    .disk_usage()
+                    .is_ok_and(|used| used.saturating_sub(before) > limit)
+                {
                     interrupt.kill(KillReason::Disk);
                 }
                 pause = DISK_INTERVAL.max(start.elapsed() * DISK_SHARE);
             }
         });
-        DiskWatch { stop, thread: Some(thread) }
+        DiskWatch {
+            stop,
+            thread: Some(thread),
+        }
     }
 }
 

@@ -1,8 +1,20 @@
 //! `cwm apply`: applies a patch to a repository, all of it or nothing.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
+use cwm_tools::bytes_path;
+use cwm_tools::patch::apply::{Applied, AppliedFile, ApplyOptions, to_repository};
+use cwm_tools::patch::{ApplyError, Change, Repair, parse};
+use cwm_tools::workspace;
+use serde::Serialize;
+
+use crate::cli::{ExitCode, Failure, Printer};
+
+/// The largest patch that is read.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// Apply a patch to a repository, all of it or nothing
 ///
@@ -31,6 +43,116 @@ pub(crate) struct ApplyArguments {
     /// The patch file; `-` is stdin
     #[arg(default_value = "-")]
     pub(crate) patch: PathBuf,
+}
+
+/// What happened to a file, as an event.
+#[derive(Serialize)]
+struct FileEvent {
+    change: &'static str,
+    old_path: Option<String>,
+    new_path: Option<String>,
+    repairs: Vec<String>,
+    applied: bool,
+}
+
+/// Reads the patch and applies it.
+pub(crate) fn run(arguments: &ApplyArguments, printer: &mut Printer) -> anyhow::Result<ExitCode> {
+    let root = workspace::working_tree(&arguments.repo)
+        .map_err(|error| Failure::new(ExitCode::Environment, error.to_string()))?;
+    let text = read(&arguments.patch)?;
+    let patch = parse(&text).map_err(|error| {
+        Failure::new(ExitCode::Conflict, format!("{}: {error}", name(&arguments.patch)))
+            .with_hint("Make the patch with `git diff`, or with `cwm sandbox --diff`.")
+    })?;
+    let options = ApplyOptions {
+        index: arguments.index,
+        three_way: arguments.three_way,
+        check_only: arguments.check,
+    };
+    let applied = to_repository(&root, &patch, options).map_err(|error| conflict(&error, arguments))?;
+    show(&applied, arguments.check, printer)?;
+    Ok(ExitCode::Success)
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(MOST_BYTES).read_to_end(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text))
+    };
+    read.with_context(|| {
+        Failure::new(
+            ExitCode::Usage,
+            format!("The patch {} cannot be read.", name(path)),
+        )
+    })?;
+    Ok(text)
+}
+
+fn name(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+fn conflict(error: &ApplyError, arguments: &ApplyArguments) -> Failure {
+    let failure = Failure::new(ExitCode::Conflict, error.to_string());
+    if arguments.three_way {
+        failure
+    } else {
+        failure
+            .with_hint("Nothing was changed. `--3way` merges with the versions that the patch was made from.")
+    }
+}
+
+fn show(applied: &Applied, only_checked: bool, printer: &mut Printer) -> anyhow::Result<()> {
+    for file in &applied.files {
+        let event = event(file, !only_checked);
+        if printer.is_json() {
+            printer.event("apply.file", &event)?;
+            continue;
+        }
+        let path = event
+            .new_path
+            .as_deref()
+            .or(event.old_path.as_deref())
+            .unwrap_or_default();
+        let from = match (&event.old_path, file.change) {
+            (Some(old), Change::Renamed { .. } | Change::Copied { .. }) => format!(" (from {old})"),
+            _ => String::new(),
+        };
+        printer.note(format_args!("{:<9} {path}{from}", event.change));
+        for repair in &event.repairs {
+            printer.note(format_args!("          {repair}"));
+        }
+    }
+    if !printer.is_json() {
+        let verb = if only_checked { "would change" } else { "changed" };
+        printer.note(format_args!("{verb} {} file(s)", applied.files.len()));
+    }
+    Ok(())
+}
+
+fn event(file: &AppliedFile, applied: bool) -> FileEvent {
+    let change = match file.change {
+        Change::Added => "added",
+        Change::Deleted => "deleted",
+        Change::Modified => "modified",
+        Change::Renamed { .. } => "renamed",
+        Change::Copied { .. } => "copied",
+    };
+    let display = |path: &Option<bytes_path::RepoPath>| path.as_deref().map(bytes_path::display);
+    let repairs = file.repairs.iter().map(Repair::to_string).collect();
+    FileEvent {
+        change,
+        old_path: display(&file.old_path),
+        new_path: display(&file.new_path),
+        repairs,
+        applied,
+    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::apply::ApplyArguments;
 use crate::cli::completions::CompletionsArguments;
 use crate::cli::doctor::DoctorArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit_code;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
+use crate::cli::sandbox::SandboxArguments;
 
 /// A command-line coding agent that proves its patches by running tests on your own machine.
 #[derive(Debug, Parser)]
@@ -72,6 +74,8 @@ impl OutputArguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Sandbox(Box<SandboxArguments>),
+    Apply(ApplyArguments),
     Doctor(DoctorArguments),
     Completions(CompletionsArguments),
 }

@@ -23,6 +23,11 @@ impl Environment {
         (!value.is_empty()).then_some(value)
     }
 
+    /// All of them.
+    pub fn all(&self) -> BTreeMap<OsString, OsString> {
+        self.variables.clone()
+    }
+
     /// A variable that must hold an absolute path to be of use.
     pub fn absolute_path(&self, name: &str) -> Option<PathBuf> {
         self.get(name)

@@ -1,7 +1,6 @@
 //! The command line: arguments in, an exit code out. One file a command, each a thin call into a room below;
 //! the printer is the only one that writes to the process's streams.
 
-#[cfg(test)]
 mod apply;
 mod arguments;
 mod completions;
@@ -10,9 +9,8 @@ mod environment;
 mod exit_code;
 mod failure;
 mod printer;
-#[cfg(test)]
 mod sandbox;
-#[cfg(test)]
+mod signals;
 mod values;
 
 use std::ffi::OsString;
@@ -35,6 +33,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
     };
     let mut printer = Printer::standard(arguments.output.settings(environment));
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| match &arguments.command {
+        Command::Sandbox(sandbox) => sandbox::run(sandbox, environment, &mut printer),
+        Command::Apply(apply) => apply::run(apply, &mut printer),
         Command::Doctor(doctor) => doctor::run(doctor, environment, &mut printer),
         Command::Completions(completions) => completions::run(completions, &mut printer),
     }));

@@ -246,6 +246,16 @@ impl Printer {
         }
     }
 
+    /// Passes a program's own bytes on to stderr, whatever the verbosity.
+    pub fn pass_on(&mut self, bytes: &[u8]) {
+        self.clear_progress();
+        ignore(
+            self.messages
+                .write_all(bytes)
+                .and_then(|()| self.messages.flush()),
+        );
+    }
+
     /// Warns on stderr.
     pub fn warning(&mut self, text: impl Display) {
         let label = Style::Caution.paint("warning:", self.settings.color_messages);

@@ -141,8 +141,15 @@ impl Sandbox {
     /// Starts the same supervisor with nothing around it but limits and the policy's environment: the user's own word that
     /// this machine is the sandbox already. Mounts, hidden paths and the network of the policy mean nothing here, but
     /// for `writable`, the folder that the file tools are confined to.
-    pub fn start_external(program: &Path, mut policy: Policy, writable: PathBuf) -> Result<Sandbox, SandboxError> {
-        policy.mounts = vec![Mount::Writable { source: writable.clone(), target: writable }];
+    pub fn start_external(
+        program: &Path,
+        mut policy: Policy,
+        writable: PathBuf,
+    ) -> Result<Sandbox, SandboxError> {
+        policy.mounts = vec![Mount::Writable {
+            source: writable.clone(),
+            target: writable,
+        }];
         Sandbox::start_process(program, policy, Isolation::External)
     }
 

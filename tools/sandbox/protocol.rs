@@ -72,7 +72,7 @@ pub(crate) enum JobSpec {
 }
 
 /// A program to start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramSpec {
     /// The program and its arguments.
     pub command: Vec<OsString>,

@@ -34,6 +34,11 @@ pub const STORE_INSIDE: &str = "/run/cwm/store";
 /// Where an attempt sees the manifest of its base tree.
 pub const MANIFEST_INSIDE: &str = "/run/cwm/manifest";
 
+/// The root of the working tree that a path lies in.
+pub fn working_tree(path: &std::path::Path) -> Result<std::path::PathBuf, WorkspaceError> {
+    source::UserRepository::open(path).map(|repository| repository.root)
+}
+
 /// Author of commits made for a run, and the user of an attempt's `git`.
 const NAME: &str = "cwm";
 const EMAIL: &str = "cwm@localhost";

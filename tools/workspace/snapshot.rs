@@ -540,7 +540,9 @@ impl Maker<'_> {
 
 /// Writes a manifest to a file.
 pub(super) fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), WorkspaceError> {
-    let bytes = manifest.encode().map_err(|_| WorkspaceError::Damaged(path.to_owned()))?;
+    let bytes = manifest
+        .encode()
+        .map_err(|_| WorkspaceError::Damaged(path.to_owned()))?;
     disk::write(path, &bytes)
 }
 

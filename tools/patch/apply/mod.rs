@@ -79,6 +79,33 @@ pub enum Repair {
     ThreeWay,
 }
 
+impl std::fmt::Display for Repair {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Repair::Moved {
+                hunk,
+                stated: Some(stated),
+                found,
+            } => {
+                write!(
+                    out,
+                    "hunk {hunk} was said to be at line {stated} and was applied at line {found}"
+                )
+            }
+            Repair::Moved {
+                hunk,
+                stated: None,
+                found,
+            } => write!(out, "hunk {hunk} was applied at line {found}"),
+            Repair::Recounted { hunk } => write!(out, "hunk {hunk} stated wrong line counts"),
+            Repair::Whitespace { hunk } => write!(out, "hunk {hunk} differed in white space at line ends"),
+            Repair::LineEndings { hunk } => write!(out, "hunk {hunk} was given the file's CRLF line ends"),
+            Repair::CreatedMissing => out.write_str("the file was said to be changed, but is new"),
+            Repair::ThreeWay => out.write_str("merged with changes made since"),
+        }
+    }
+}
+
 /// Reads a file before the patch; `None` when there is none.
 pub type ReadFile<'a> =
     dyn Fn(&[u8]) -> Result<Option<FileState>, Box<dyn std::error::Error + Send + Sync>> + 'a;

@@ -169,6 +169,8 @@ impl Job {
         match system::fork_single_threaded()? {
             Forked::Child => {
                 drop(output);
+                // A write past the limit shall be an error of the tool, not its death.
+                system::ignore_signal(libc::SIGXFSZ);
                 let code = match limit_resources(&policy.limits).and_then(|()| task.run_and_write(output_end))
                 {
                     Ok(()) => 0,

@@ -243,7 +243,10 @@ impl Supervisor {
     }
 
     fn refuse(&mut self, job: u32, error: &io::Error) -> io::Result<()> {
-        let ending = Ending::NotStarted { missing: error.kind() == io::ErrorKind::NotFound, why: error.to_string() };
+        let ending = Ending::NotStarted {
+            missing: error.kind() == io::ErrorKind::NotFound,
+            why: error.to_string(),
+        };
         self.connection.send(&FromInside::Ended {
             job,
             ending,

@@ -1,12 +1,20 @@
 //! `cwm sandbox`: runs any command on an isolated copy of a repository.
 
+mod copy;
+mod report;
+
 use std::ffi::OsString;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use cwm_tools::patch::ScanOptions;
+use cwm_tools::sandbox::{ProgramSpec, Stream};
 
+use crate::cli::signals::Signals;
 use crate::cli::values::{byte_count, duration};
+use crate::cli::{Environment, ExitCode, Printer};
 
 /// Run a command on an isolated copy of a repository
 ///
@@ -116,6 +124,57 @@ pub(crate) enum SandboxChoice {
     External,
 }
 
+/// Without a limit of the user's, the command may take this long.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
+/// Copies the repository, runs the command on the copy, and shows what it changed.
+pub(crate) fn run(
+    arguments: &SandboxArguments,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<ExitCode> {
+    // First of all, so that an interruption while the copy is made ends in order too.
+    let mut signals = Signals::catch()?;
+    let mut copy = copy::make(arguments, environment, printer)?;
+    signals.interrupt_with(copy.interrupter()?);
+    if signals.caught() {
+        return Ok(ExitCode::Interrupted);
+    }
+    let started = Instant::now();
+    let spec = ProgramSpec {
+        command: arguments.command.clone(),
+        ..ProgramSpec::default()
+    };
+    let timeout = arguments.limits.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    // A terminal stays the caller's: a program inside must not be able to type into it.
+    let mut input = std::io::stdin();
+    let input = (!input.is_terminal()).then_some(&mut input as &mut (dyn Read + Send));
+    let mut printed = Ok(());
+    let interrupter = copy.interrupter()?;
+    let outcome = copy
+        .session()?
+        .run_program(spec, timeout, input, &mut |stream: Stream, bytes: &[u8]| {
+            if printed.is_ok() {
+                printed = report::output(printer, stream, bytes, arguments.diff);
+                if printed.is_err() {
+                    // Nobody reads any more: the command would run for nothing.
+                    interrupter.interrupt();
+                }
+            }
+        });
+    printed?;
+    let ending = outcome.map_err(report::failed_while_running)?.ending;
+    report::ended(printer, &ending, started.elapsed())?;
+    if arguments.diff {
+        let diff = copy.diff(ScanOptions::default()).map_err(report::no_diff)?;
+        report::diff(printer, &diff, arguments.output.as_deref())?;
+    }
+    Ok(if signals.caught() {
+        ExitCode::Interrupted
+    } else {
+        report::exit_code(&ending)
+    })
+}
+
 #[cfg(test)]
-#[path = "sandbox_tests.rs"]
 mod tests;

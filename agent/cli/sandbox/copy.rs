@@ -1,0 +1,180 @@
+//! From the command line to a walled-in copy of the repository, in the folder of a run that goes with it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use cwm_tools::isolated::{Backend, IsolatedCopy, IsolatedError, Walls};
+use cwm_tools::patch::ScanOptions;
+use cwm_tools::sandbox::machine::MachineView;
+use cwm_tools::sandbox::policy::{Network, Policy};
+use cwm_tools::sandbox::{DiffDone, Interrupt, SandboxError};
+use cwm_tools::session::{Session, SessionOptions};
+use cwm_tools::workspace::runs::{Run, Runs};
+use cwm_tools::workspace::{SnapshotOptions, WorkspaceError};
+
+use super::{NetworkChoice, SandboxArguments, SandboxChoice, report};
+use crate::cli::{Environment, ExitCode, Failure, Printer};
+
+/// A copy and the run's folder that holds it. Both go when this is dropped.
+pub(super) struct Copy {
+    // In this order: the folder goes after what lies in it.
+    isolated: IsolatedCopy,
+    _run: OwnedRun,
+}
+
+/// Removes the run's folder at the end, however the command ends.
+struct OwnedRun(Option<Run>);
+
+impl Drop for OwnedRun {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            // What cannot be removed now, the next start removes.
+            let _ = run.remove();
+        }
+    }
+}
+
+/// Makes the copy that the arguments ask for.
+pub(super) fn make(
+    arguments: &SandboxArguments,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<Copy> {
+    let walls = walls(arguments, environment)?;
+    let run = begin_run(environment, printer)?;
+    printer.progress("copying the repository …");
+    let options = SnapshotOptions {
+        base: None,
+        uncommitted: !arguments.committed_only,
+        untracked: arguments.untracked,
+        environment: true,
+    };
+    let path = run.0.as_ref().map(|run| run.path.clone()).unwrap_or_default();
+    let snapshot = walls
+        .snapshot(&arguments.repo, &path, &options)
+        .map_err(no_copy)?;
+    report::snapshot(printer, &snapshot)?;
+    printer.progress("starting the sandbox …");
+    let start = start_folder(&arguments.repo, &snapshot.root);
+    let isolated =
+        IsolatedCopy::open(&snapshot, "1", &walls, &start, SessionOptions::default()).map_err(|error| {
+            match error {
+                IsolatedError::Workspace(error) => no_copy(error),
+                other => Failure::new(ExitCode::Environment, other.to_string()),
+            }
+        })?;
+    Ok(Copy { isolated, _run: run })
+}
+
+impl Copy {
+    /// The session in the copy.
+    pub(super) fn session(&mut self) -> anyhow::Result<&mut Session> {
+        Ok(self.isolated.session()?)
+    }
+
+    /// Something to interrupt its command with.
+    pub(super) fn interrupter(&mut self) -> Result<Interrupt, SandboxError> {
+        Ok(self.isolated.session()?.interrupter())
+    }
+
+    /// What was changed.
+    pub(super) fn diff(&mut self, options: ScanOptions) -> Result<DiffDone, IsolatedError> {
+        self.isolated.diff(options)
+    }
+}
+
+fn no_copy(error: WorkspaceError) -> Failure {
+    Failure::new(ExitCode::Environment, error.to_string())
+}
+
+fn begin_run(environment: &Environment, printer: &mut Printer) -> anyhow::Result<OwnedRun> {
+    let state = environment.state_folder().ok_or_else(|| {
+        Failure::new(
+            ExitCode::Environment,
+            "There is no folder for runs: neither XDG_STATE_HOME nor HOME is set.",
+        )
+        .with_hint("Set HOME, or XDG_STATE_HOME to a folder that you may write.")
+    })?;
+    let runs = Runs::open(&state).map_err(no_copy)?;
+    for removed in runs.clean_up().map_err(no_copy)? {
+        printer.detail(format_args!("removed what run {} had left", removed.id));
+    }
+    Ok(OwnedRun(Some(runs.begin().map_err(no_copy)?)))
+}
+
+fn walls(arguments: &SandboxArguments, environment: &Environment) -> anyhow::Result<Walls> {
+    let backend = match (arguments.walls.sandbox, &arguments.walls.image) {
+        (SandboxChoice::Container, _) | (SandboxChoice::Auto, Some(_)) => {
+            return Err(Failure::new(ExitCode::Environment, "This build has no container back end.").into());
+        }
+        (SandboxChoice::External, _) => Backend::External,
+        (SandboxChoice::Auto | SandboxChoice::Namespaces, _) => Backend::Namespaces,
+    };
+    let program = std::env::current_exe().context("The path of the cwm program cannot be found.")?;
+    Ok(Walls {
+        backend,
+        program,
+        policy: policy(arguments, environment)?,
+    })
+}
+
+fn policy(arguments: &SandboxArguments, environment: &Environment) -> anyhow::Result<Policy> {
+    let asked = variables(&arguments.walls.variables, environment)?;
+    let mut policy = MachineView::look(environment.all()).policy(&asked);
+    policy.network = match arguments.walls.network {
+        NetworkChoice::None => Network::None,
+        NetworkChoice::Loopback => Network::Loopback,
+        NetworkChoice::Host => Network::Host,
+    };
+    for path in &arguments.walls.readable {
+        let shown = std::fs::canonicalize(path).with_context(|| {
+            Failure::new(
+                ExitCode::Usage,
+                format!("--read {}: there is no such path.", path.display()),
+            )
+        })?;
+        // The user's word counts for more than what is hidden by habit.
+        policy.hidden.retain(|hidden| !shown.starts_with(hidden));
+        policy.readable.push(shown);
+    }
+    let (given, limits) = (&arguments.limits, &mut policy.limits);
+    limits.memory = given.memory.unwrap_or(limits.memory);
+    limits.processes = given.processes.unwrap_or(limits.processes);
+    limits.disk = given.disk.unwrap_or(limits.disk);
+    limits.file_size = limits.file_size.min(limits.disk);
+    Ok(policy)
+}
+
+/// `NAME=VALUE` sets a variable, `NAME` alone lets the caller's through.
+fn variables(given: &[OsString], environment: &Environment) -> anyhow::Result<BTreeMap<OsString, OsString>> {
+    let mut variables = BTreeMap::new();
+    for word in given {
+        let bytes = word.as_bytes();
+        let split = bytes.iter().position(|&byte| byte == b'=');
+        let (name, value) = match split {
+            Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..)),
+            None => (bytes, None),
+        };
+        let name = OsStr::from_bytes(name);
+        if name.is_empty() {
+            let message = format!("--env {}: a variable needs a name.", word.display());
+            return Err(Failure::new(ExitCode::Usage, message).into());
+        }
+        let value = value
+            .map(OsStr::from_bytes)
+            .or_else(|| name.to_str().and_then(|name| environment.get(name)));
+        if let Some(value) = value {
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    Ok(variables)
+}
+
+/// Where in the copy the command starts: in the folder that the user named.
+fn start_folder(named: &Path, root: &Path) -> PathBuf {
+    let named = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+    named.strip_prefix(root).map(Path::to_owned).unwrap_or_default()
+}
