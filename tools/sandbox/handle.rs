@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::cgroup::Cgroup;
 use super::helper;
 use super::policy::{Mount, Policy};
 use super::protocol::{
@@ -20,6 +21,8 @@ use super::task::Task;
 
 /// How long a sandbox may take to stand.
 const START: Duration = Duration::from_secs(30);
+/// How long the command of a trial may take.
+const PROBE: Duration = Duration::from_secs(10);
 /// How much longer than a command's own timeout the host waits for the supervisor's word.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -52,6 +55,15 @@ pub enum SandboxError {
     Refused(String),
 }
 
+/// What a trial of the sandbox found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// From nothing to a command's end.
+    pub time: Duration,
+    /// As [`Sandbox::weaker`].
+    pub weaker: Vec<String>,
+}
+
 /// Receives output as it comes.
 pub trait Sink {
     /// Takes bytes; slow takers slow the program down.
@@ -82,11 +94,18 @@ pub(crate) trait Holder: Send {
     fn end(&mut self);
 }
 
-/// The process that waits for a namespace's PID 1. When it dies the kernel kills the namespace.
-impl Holder for Child {
+/// The process that waits for a namespace's PID 1, and the control group around both. When that process dies the
+/// kernel kills the namespace.
+struct HeldProcess {
+    child: Child,
+    // Removed when dropped, once the processes are gone.
+    _cgroup: Cgroup,
+}
+
+impl Holder for HeldProcess {
     fn end(&mut self) {
-        let _ = self.kill();
-        let _ = self.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -138,6 +157,17 @@ impl Sandbox {
         Sandbox::start_process(program, policy, Isolation::Namespaces)
     }
 
+    /// Starts a sandbox in namespaces, runs a command in its shell, and ends it: to know that it works here.
+    pub fn probe(program: &Path, policy: Policy) -> Result<Probe, SandboxError> {
+        let start = Instant::now();
+        let mut sandbox = Sandbox::start(program, policy)?;
+        let outcome = sandbox.run_in_shell(b":", PROBE, 0, &mut |_: Stream, _: &[u8]| {})?;
+        match outcome.ending {
+            Ending::Exited(0) => Ok(Probe { time: start.elapsed(), weaker: std::mem::take(&mut sandbox.weaker) }),
+            ending => Err(SandboxError::Refused(format!("a shell in the sandbox did not work: {ending}"))),
+        }
+    }
+
     /// Starts the same supervisor with nothing around it but limits and the policy's environment: the user's own word that
     /// this machine is the sandbox already. Mounts, hidden paths and the network of the policy mean nothing here, but
     /// for `writable`, the folder that the file tools are confined to.
@@ -168,7 +198,11 @@ impl Sandbox {
             error,
         })?;
         drop(command);
-        Sandbox::begin_with(socket, Box::new(child), policy, isolation)
+        // The helper waits for its first message before it starts anything, so nothing escapes the group.
+        let cgroup = Cgroup::create(&policy.limits);
+        cgroup.add(child.id());
+        let holder = HeldProcess { child, _cgroup: cgroup };
+        Sandbox::begin_with(socket, Box::new(holder), policy, isolation)
     }
 
     /// Begins a sandbox whose helper listens at the other end of `socket`, and which `holder` can end.

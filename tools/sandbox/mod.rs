@@ -1,6 +1,7 @@
 //! The sandbox.
 
 mod advice;
+mod cgroup;
 pub mod environment;
 mod handle;
 pub mod helper;
@@ -12,7 +13,7 @@ mod supervisor;
 mod system;
 mod task;
 
-pub use handle::{Interrupt, JobOutcome, Sandbox, SandboxError, Sink};
+pub use handle::{Interrupt, JobOutcome, Probe, Sandbox, SandboxError, Sink};
 pub use protocol::{Ending, KillReason, ProgramSpec, Stream};
 pub use task::{DiffDone, DiffRequest};
 pub(crate) use task::{FileTool, Task};

@@ -11,9 +11,12 @@ mod namespaces;
 mod programs;
 mod system;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use clap::Args;
+use cwm_tools::sandbox::machine::MachineView;
+use cwm_tools::sandbox::{Probe, Sandbox, SandboxError};
 use serde::Serialize;
 
 use crate::cli::{Environment, ExitCode, Printer, Style};
@@ -81,39 +84,39 @@ pub(crate) fn run(
         show(&check, printer)?;
         checks.push(check);
     }
-    let verdict = sandbox(&checks);
+    printer.progress("starting a sandbox …");
+    let verdict = sandbox(&checks, &probe(environment));
     show(&verdict, printer)?;
     checks.push(verdict);
     conclude(&checks, printer)
 }
 
-/// Which back ends the findings leave; without any, commands cannot be run at all.
-fn sandbox(checks: &[Check]) -> Check {
+/// Which back ends there are: namespaces when a sandbox of them was started here and now, a container engine when one
+/// answered. Without any, commands cannot be run at all.
+fn sandbox(checks: &[Check], probed: &Result<Probe, SandboxError>) -> Check {
     const NAME: &str = "sandbox";
-    let works = |name: &str| {
-        checks
-            .iter()
-            .any(|check| check.name == name && check.status == Status::Ok)
-    };
-    let backends: Vec<&str> = [
-        ("user-namespaces", "namespaces"),
-        ("container-engine", "container"),
-    ]
-    .into_iter()
-    .filter_map(|(check, backend)| works(check).then_some(backend))
-    .collect();
-    if backends.is_empty() {
-        return Check::fail(
+    let engine = checks.iter().any(|check| check.name == "container-engine" && check.status == Status::Ok);
+    let also = if engine { "; a container engine answers" } else { "" };
+    match probed {
+        Ok(probe) => {
+            let weaker: String = probe.weaker.iter().map(|lack| format!("; {lack}")).collect();
+            let time = probe.time.as_secs_f64() * 1e3;
+            Check::ok(NAME, format!("a sandbox of namespaces stood after {time:.0} ms{also}{weaker}"))
+        }
+        Err(error) if engine => Check::warn(NAME, "containers only", format!("{error}\nUse --sandbox container.")),
+        Err(error) => Check::fail(
             NAME,
-            "neither namespaces nor a container engine can be used",
+            error.to_string(),
             "Follow what is said above for user-namespaces or container-engine. If this machine is a sandbox already, \
              say so with --sandbox external.",
-        );
+        ),
     }
-    Check::ok(
-        NAME,
-        format!("back ends that can be used: {}", backends.join(", ")),
-    )
+}
+
+/// Starts a sandbox as `cwm sandbox` would, and runs a command in it.
+fn probe(environment: &Environment) -> Result<Probe, SandboxError> {
+    let program = std::env::current_exe().map_err(|error| SandboxError::Refused(format!("the cwm program's path cannot be found: {error}")))?;
+    Sandbox::probe(&program, MachineView::look(environment.all()).policy(&BTreeMap::new()))
 }
 
 fn show(check: &Check, printer: &mut Printer) -> anyhow::Result<()> {
@@ -177,20 +180,12 @@ mod tests {
 
     #[test]
     fn one_back_end_is_enough_and_none_is_a_failure() {
-        let namespaces = |usable| match usable {
-            true => Check::ok("user-namespaces", "yes"),
-            false => Check::warn("user-namespaces", "no", "mend"),
-        };
+        let stood = || Ok(Probe { time: std::time::Duration::from_millis(12), weaker: vec!["no second lock".to_owned()] });
+        let fell = || Err(SandboxError::Refused("no namespaces".to_owned()));
         let engine = Check::ok("container-engine", "yes");
-        assert_eq!(
-            sandbox(&[namespaces(true)]).found,
-            "back ends that can be used: namespaces"
-        );
-        assert_eq!(sandbox(&[namespaces(false), engine.clone()]).status, Status::Ok);
-        assert_eq!(
-            sandbox(&[namespaces(true), engine]).found,
-            "back ends that can be used: namespaces, container"
-        );
-        assert_eq!(sandbox(&[namespaces(false)]).status, Status::Fail);
+        assert_eq!(sandbox(&[], &stood()).found, "a sandbox of namespaces stood after 12 ms; no second lock");
+        assert_eq!(sandbox(std::slice::from_ref(&engine), &fell()).status, Status::Warn);
+        assert_eq!(sandbox(&[engine], &stood()).status, Status::Ok);
+        assert_eq!(sandbox(&[], &fell()).status, Status::Fail);
     }
 }
