@@ -316,7 +316,7 @@ impl<'a> Worker<'a> {
         body: &Body,
         times: Timestamps,
     ) -> Result<Laid, WorkspaceError> {
-        let mut make = || {
+        let make = || {
             let (folder, name) = self.to.of(path)?;
             let file = match body {
                 Body::Memory(bytes) => {
@@ -338,7 +338,7 @@ impl<'a> Worker<'a> {
                 0o644
             };
             rustix::fs::fchmod(&file, Mode::from_raw_mode(permissions))?;
-            rustix::fs::futimens(&file, &times)?;
+            rustix::fs::futimens(&file, &settled(times, checkout))?;
             Ok::<_, std::io::Error>(rustix::fs::fstat(&file)?)
         };
         let stat = make().map_err(WorkspaceError::io("writing", &disk::at(self.layout.tree, path)))?;
@@ -349,5 +349,18 @@ impl<'a> Worker<'a> {
             checkout,
             stat: Some(stat),
         })
+    }
+}
+
+/// Git compares the content of files that changed within the second in which its index was written. Content behind
+/// a pointer would seem changed then, so such a file's time is set back a little.
+fn settled(times: Timestamps, checkout: Checkout) -> Timestamps {
+    if checkout != Checkout::LfsContent {
+        return times;
+    }
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+    match times.last_modification.tv_sec + 2 > now {
+        true => disk::times(now - 2, 0),
+        false => times,
     }
 }

@@ -78,7 +78,12 @@ fn allow_partial_clones() {
 /// Opens a repository's own folder without searching above it.
 pub(crate) fn open_at(path: &Path) -> Result<Repository, git2::Error> {
     allow_partial_clones();
-    Repository::open(path)
+    let library = Repository::open(path)?;
+    // Attributes are looked up in the index too; one that libgit2 cannot read must not stop that.
+    if library.index().is_err() {
+        library.set_index(&mut git2::Index::new()?)?;
+    }
+    Ok(library)
 }
 
 impl UserRepository {
@@ -93,7 +98,7 @@ impl UserRepository {
                 return Err(WorkspaceError::NotARepository(path));
             }
             Err(error) => return Err(refusal(&path, &path, error)),
-            Ok(gitdir) => Repository::open(&gitdir).map_err(|error| refusal(&path, &gitdir, error))?,
+            Ok(gitdir) => open_at(&gitdir).map_err(|error| refusal(&path, &gitdir, error))?,
         };
         let Some(root) = library.workdir().filter(|_| !library.is_bare()) else {
             return Err(WorkspaceError::Bare(path));
@@ -228,19 +233,32 @@ fn from_library(index: &git2::Index) -> Index {
     read
 }
 
-/// `git ls-files` names the entries of any index that this git can read.
+/// `git ls-files` names the entries of any index that this git can read. It is given a git folder of its own with
+/// copies of the index, since git renews the times of a split index's shared part when it reads one.
 fn from_command(gitdir: &Path, root: &Path) -> Result<Index, WorkspaceError> {
     let failed = |message: String| WorkspaceError::Git {
         command: "ls-files".into(),
         path: root.to_owned(),
         message,
     };
-    let output = git_command::reading(gitdir)
-        .env("GIT_WORK_TREE", root)
-        .current_dir(root)
-        .args(["ls-files", "-t", "--stage", "-z"])
-        .output()
-        .map_err(|error| failed(format!("{error}; install git to read this repository's index")))?;
+    let copy = tempfile::tempdir().map_err(WorkspaceError::io("making", &std::env::temp_dir()))?;
+    copy_index(gitdir, copy.path()).map_err(WorkspaceError::io("copying", &gitdir.join("index")))?;
+    let library = open_at(gitdir)?;
+    let list = |more: &[&str]| {
+        git_command::reading(copy.path())
+            .env("GIT_OBJECT_DIRECTORY", library.commondir().join("objects"))
+            .env("GIT_WORK_TREE", copy.path())
+            .current_dir(copy.path())
+            .args(["ls-files", "-t", "--stage", "-z"])
+            .args(more)
+            .output()
+            .map_err(|error| failed(format!("{error}; install git to read this repository's index")))
+    };
+    // Without `--sparse` git would expand a sparse index, and renew the times of the user's objects on the way.
+    let mut output = list(&["--sparse"])?;
+    if !output.status.success() && !holds(&copy.path().join("index"), b"sdir")? {
+        output = list(&[])?;
+    }
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
@@ -250,35 +268,99 @@ fn from_command(gitdir: &Path, root: &Path) -> Result<Index, WorkspaceError> {
         .split(|&byte| byte == 0)
         .filter(|record| !record.is_empty())
     {
-        parse_record(record, &mut read)
+        parse_record(record, &library, &mut read)?
             .ok_or_else(|| failed(format!("not understood: {}", bytes_path::display(record))))?;
     }
     Ok(read)
 }
 
-/// One record of `ls-files -t --stage -z`: `H 100644 <id> 0\t<path>`.
-fn parse_record(record: &[u8], read: &mut Index) -> Option<()> {
-    let tab = record.iter().position(|&byte| byte == b'\t')?;
-    let (fields, path) = record.split_at(tab);
-    let path = path.get(1..)?.to_vec();
-    let mut fields = std::str::from_utf8(fields).ok()?.split(' ');
-    let (tag, mode, id, stage) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    if stage != "0" {
-        read.unmerged.insert(path);
-        return Some(());
+fn holds(path: &Path, word: &[u8]) -> Result<bool, WorkspaceError> {
+    let bytes = std::fs::read(path).map_err(WorkspaceError::io("reading", path))?;
+    Ok(bytes.windows(word.len()).any(|part| part == word))
+}
+
+/// An index and the shared parts beside it, in a new git folder.
+fn copy_index(gitdir: &Path, copy: &Path) -> std::io::Result<()> {
+    // With these git leaves a sparse index as it is.
+    const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tsparseCheckout = true\n\
+        \tsparseCheckoutCone = true\n[index]\n\tsparse = true\n";
+    let patterns = gitdir.join("info/sparse-checkout");
+    if patterns.exists() {
+        std::fs::create_dir(copy.join("info"))?;
+        std::fs::copy(patterns, copy.join("info/sparse-checkout"))?;
     }
-    let mode = FileMode::from_bits(u32::from_str_radix(mode, 8).ok()?)?;
-    let id = ObjectId::from(git2::Oid::from_str(id).ok()?);
-    read.entries.insert(
-        path,
-        IndexEntry {
-            mode,
-            id,
+    std::fs::create_dir(copy.join("refs"))?;
+    std::fs::create_dir(copy.join("objects"))?;
+    std::fs::write(copy.join("HEAD"), "ref: refs/heads/none\n")?;
+    std::fs::write(copy.join("config"), CONFIG)?;
+    for entry in std::fs::read_dir(gitdir)? {
+        let name = entry?.file_name();
+        if name == "index" || name.to_string_lossy().starts_with("sharedindex.") {
+            std::fs::copy(gitdir.join(&name), copy.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// One record of `ls-files -t --stage -z`: `H 100644 <id> 0\t<path>`. `None` when it is not understood.
+fn parse_record(record: &[u8], library: &Repository, read: &mut Index) -> Result<Option<()>, WorkspaceError> {
+    let Some(record) = Record::parse(record) else {
+        return Ok(None);
+    };
+    if record.stage != "0" {
+        read.unmerged.insert(record.path.to_vec());
+        return Ok(Some(()));
+    }
+    if record.mode == 0o040_000 {
+        // A folder that a sparse index keeps as one entry.
+        let folder = record.path.strip_suffix(b"/").unwrap_or(record.path);
+        for (path, (mode, id)) in read_folder(library, folder, record.id)? {
+            read.entries.insert(
+                path,
+                IndexEntry {
+                    mode,
+                    id,
+                    skip: true,
+                    seen: None,
+                },
+            );
+        }
+        return Ok(Some(()));
+    }
+    let Some(mode) = FileMode::from_bits(record.mode) else {
+        return Ok(None);
+    };
+    let entry = IndexEntry {
+        mode,
+        id: record.id.into(),
+        skip: record.skip,
+        seen: None,
+    };
+    read.entries.insert(record.path.to_vec(), entry);
+    Ok(Some(()))
+}
+
+struct Record<'a> {
+    skip: bool,
+    mode: u32,
+    id: git2::Oid,
+    stage: &'a str,
+    path: &'a [u8],
+}
+
+impl Record<'_> {
+    fn parse(record: &[u8]) -> Option<Record<'_>> {
+        let (fields, path) = record.split_at(record.iter().position(|&byte| byte == b'\t')?);
+        let mut fields = std::str::from_utf8(fields).ok()?.split(' ');
+        let (tag, mode, id, stage) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        Some(Record {
             skip: tag.eq_ignore_ascii_case("S"),
-            seen: None,
-        },
-    );
-    Some(())
+            mode: u32::from_str_radix(mode, 8).ok()?,
+            id: git2::Oid::from_str(id).ok()?,
+            stage,
+            path: path.get(1..)?,
+        })
+    }
 }
 
 /// Every file, link and gitlink of a commit's tree.
@@ -286,8 +368,17 @@ pub(crate) fn read_tree(
     library: &Repository,
     commit: git2::Oid,
 ) -> Result<BTreeMap<RepoPath, (FileMode, ObjectId)>, WorkspaceError> {
+    read_folder(library, &[], library.find_commit(commit)?.tree_id())
+}
+
+/// Every file, link and gitlink of a tree that stands at a path.
+fn read_folder(
+    library: &Repository,
+    folder: &[u8],
+    tree: git2::Oid,
+) -> Result<BTreeMap<RepoPath, (FileMode, ObjectId)>, WorkspaceError> {
     let mut files = BTreeMap::new();
-    let mut waiting = vec![(Vec::new(), library.find_commit(commit)?.tree_id())];
+    let mut waiting = vec![(folder.to_vec(), tree)];
     while let Some((folder, id)) = waiting.pop() {
         let tree = library
             .find_tree(id)

@@ -116,11 +116,7 @@ impl Fixture {
     ) -> Result<Snapshot, WorkspaceError> {
         let before = picture(self.folder.path(), &self.run);
         let made = Snapshot::create_with_store_at(repo, &self.run, options, &self.run.join("store"));
-        assert_eq!(
-            before,
-            picture(self.folder.path(), &self.run),
-            "the user's files changed"
-        );
+        assert_untouched(&before, &picture(self.folder.path(), &self.run));
         let snapshot = made?;
         check(&snapshot, &self.run);
         Ok(snapshot)
@@ -196,8 +192,20 @@ fn check(snapshot: &Snapshot, run: &Path) {
     );
 }
 
+/// Nothing differs between two pictures; else says what does.
+pub(super) fn assert_untouched(before: &Picture, after: &Picture) {
+    let keys = before.keys().chain(after.keys());
+    let changed: Vec<_> = keys
+        .filter(|path| before.get(*path) != after.get(*path))
+        .collect();
+    assert!(changed.is_empty(), "the user's files changed: {changed:?}");
+}
+
+/// Mode, modification and change times, content.
+pub(super) type Picture = BTreeMap<PathBuf, (u32, i64, i64, i64, i64, Vec<u8>)>;
+
 /// Every file below a folder but for one: kind, mode, times, content. Reading times alone may differ.
-pub(super) fn picture(folder: &Path, but: &Path) -> BTreeMap<PathBuf, (u32, i64, i64, i64, i64, Vec<u8>)> {
+pub(super) fn picture(folder: &Path, but: &Path) -> Picture {
     let mut seen = BTreeMap::new();
     let mut waiting = vec![std::fs::canonicalize(folder).unwrap()];
     while let Some(path) = waiting.pop() {

@@ -676,3 +676,47 @@ fn the_library_packs_the_same_objects_as_git() {
     assert_eq!(objects(&fixture.run), by_git);
     assert_eq!(fixture.inside(&["fsck", "--full"]), "");
 }
+
+#[test]
+fn the_user_may_go_on_editing() {
+    let fixture = Fixture::new();
+    for number in 0..300 {
+        fixture.write(&format!("many/{number}"), "0\n".repeat(500));
+    }
+    fixture.commit("many");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0_usize;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                round += 1;
+                let path = fixture.repo.join(format!("many/{}", round % 300));
+                match round % 5 {
+                    0 => drop(std::fs::remove_file(path)),
+                    1 => write(&fixture.repo.join(format!("fresh/{round}")), "new\n"),
+                    _ => write(&path, format!("{round}\n").repeat(round % 2_000)),
+                }
+            }
+        });
+        let made: Vec<_> = (0..5)
+            .map(|number| {
+                let run = fixture.run.join(number.to_string());
+                std::fs::create_dir(&run).unwrap();
+                (
+                    Snapshot::create_with_store_at(&fixture.repo, &run, &untracked(), &run.join("store")),
+                    run,
+                )
+            })
+            .collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        for (snapshot, run) in made {
+            let snapshot = snapshot.unwrap();
+            assert_eq!(
+                inside(&run, &["rev-parse", "HEAD"]),
+                snapshot.base_commit.to_string()
+            );
+            assert_eq!(inside(&run, &["status", "--porcelain"]), "");
+            assert_eq!(inside(&run, &["fsck", "--full"]), "");
+        }
+    });
+}

@@ -48,7 +48,7 @@ fn dead_runs_go_and_living_and_resumable_ones_stay() {
         [Removed { id: dead_id.clone() }]
     );
     assert!(living.path.is_dir());
-    assert_eq!(runs.resumable().unwrap(), [kept_id.clone()]);
+    assert_eq!(runs.resumable().unwrap(), std::slice::from_ref(&kept_id));
     let resumed = runs.resume(&kept_id).unwrap();
     assert!(matches!(runs.resume(&dead_id), Err(WorkspaceError::NoSuchRun(_))));
     resumed.forget_resume().unwrap();
