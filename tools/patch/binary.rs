@@ -32,8 +32,15 @@ pub enum BinaryError {
 pub(super) fn literal(content: &[u8]) -> BinaryHunk {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     // Writing into memory cannot fail.
-    let deflated = encoder.write_all(content).and_then(|()| encoder.finish()).unwrap_or_default();
-    BinaryHunk { kind: BinaryKind::Literal, size: content.len() as u64, deflated }
+    let deflated = encoder
+        .write_all(content)
+        .and_then(|()| encoder.finish())
+        .unwrap_or_default();
+    BinaryHunk {
+        kind: BinaryKind::Literal,
+        size: content.len() as u64,
+        deflated,
+    }
 }
 
 /// Writes a hunk with the blank line that ends it.
@@ -45,7 +52,11 @@ pub(super) fn write(out: &mut Vec<u8>, hunk: &BinaryHunk) {
     out.extend_from_slice(format!("{kind} {}\n", hunk.size).as_bytes());
     for line in hunk.deflated.chunks(BYTES_A_LINE) {
         let length = line.len() as u8;
-        out.push(if length <= 26 { b'A' + length - 1 } else { b'a' + length - 27 });
+        out.push(if length <= 26 {
+            b'A' + length - 1
+        } else {
+            b'a' + length - 27
+        });
         for group in line.chunks(4) {
             let mut word = [0; 4];
             word.iter_mut().zip(group).for_each(|(to, from)| *to = *from);
@@ -123,9 +134,12 @@ fn delta(mut instructions: &[u8], old: &[u8]) -> Result<Vec<u8>, BinaryError> {
             let offset = delta_number(&mut instructions, code & 0x0f, 4)?;
             let size = delta_number(&mut instructions, (code >> 4) & 0x07, 3)?;
             let size = if size == 0 { 0x10000 } else { size };
-            old.get(offset..offset.saturating_add(size)).ok_or(BinaryError::Delta)?
+            old.get(offset..offset.saturating_add(size))
+                .ok_or(BinaryError::Delta)?
         } else if code != 0 {
-            let (piece, rest) = instructions.split_at_checked(code.into()).ok_or(BinaryError::Delta)?;
+            let (piece, rest) = instructions
+                .split_at_checked(code.into())
+                .ok_or(BinaryError::Delta)?;
             instructions = rest;
             piece
         } else {
@@ -136,7 +150,11 @@ fn delta(mut instructions: &[u8], old: &[u8]) -> Result<Vec<u8>, BinaryError> {
         }
         new.extend_from_slice(piece);
     }
-    if new.len() as u64 == new_size { Ok(new) } else { Err(BinaryError::Delta) }
+    if new.len() as u64 == new_size {
+        Ok(new)
+    } else {
+        Err(BinaryError::Delta)
+    }
 }
 
 /// A size: seven bits a byte, the lowest first.

@@ -75,13 +75,25 @@ pub fn diff_worktree(
     let mut changes = Vec::with_capacity(scan.changes.len());
     for change in scan.changes {
         let old = match change.old {
-            Some((mode, id)) => Some(Entry { mode, id, content: objects.blob(id)? }),
+            Some((mode, id)) => Some(Entry {
+                mode,
+                id,
+                content: objects.blob(id)?,
+            }),
             None => None,
         };
-        changes.push(EntryChange { path: change.path, old, new: change.new });
+        changes.push(EntryChange {
+            path: change.path,
+            old,
+            new: change.new,
+        });
     }
     let patch = diff_entries(&changes)?;
-    Ok(WorktreeDiff { bytes: patch.to_bytes(), patch, notes: scan.notes })
+    Ok(WorktreeDiff {
+        bytes: patch.to_bytes(),
+        patch,
+        notes: scan.notes,
+    })
 }
 
 /// The diff between two trees of one repository.
@@ -91,22 +103,48 @@ pub fn diff_trees(
     new: Option<&git2::Tree<'_>>,
 ) -> Result<Patch, DiffError> {
     let mut options = git2::DiffOptions::new();
-    options.include_typechange(true).context_lines(0).skip_binary_check(true).ignore_submodules(false);
+    options
+        .include_typechange(true)
+        .context_lines(0)
+        .skip_binary_check(true)
+        .ignore_submodules(false);
     let diff = repository.diff_tree_to_tree(old, new, Some(&mut options))?;
     let side = |file: &git2::DiffFile<'_>| -> Result<Option<Entry>, git2::Error> {
-        let Some(mode) = FileMode::from_bits(u32::from(file.mode())) else { return Ok(None) };
+        let Some(mode) = FileMode::from_bits(u32::from(file.mode())) else {
+            return Ok(None);
+        };
         let content = match mode {
             FileMode::Gitlink => format!("Subproject commit {}\n", file.id()).into_bytes(),
             _ => repository.find_blob(file.id())?.content().to_vec(),
         };
-        Ok(Some(Entry { mode, id: file.id().into(), content }))
+        Ok(Some(Entry {
+            mode,
+            id: file.id().into(),
+            content,
+        }))
     };
     let mut changes = Vec::new();
     for delta in diff.deltas() {
-        let path = delta.new_file().path_bytes().or(delta.old_file().path_bytes()).unwrap_or_default();
-        let old = if delta.status() == git2::Delta::Added { None } else { side(&delta.old_file())? };
-        let new = if delta.status() == git2::Delta::Deleted { None } else { side(&delta.new_file())? };
-        changes.push(EntryChange { path: path.to_vec(), old, new });
+        let path = delta
+            .new_file()
+            .path_bytes()
+            .or(delta.old_file().path_bytes())
+            .unwrap_or_default();
+        let old = if delta.status() == git2::Delta::Added {
+            None
+        } else {
+            side(&delta.old_file())?
+        };
+        let new = if delta.status() == git2::Delta::Deleted {
+            None
+        } else {
+            side(&delta.new_file())?
+        };
+        changes.push(EntryChange {
+            path: path.to_vec(),
+            old,
+            new,
+        });
     }
     Ok(diff_entries(&changes)?)
 }
@@ -155,12 +193,18 @@ pub fn diff_entries(changes: &[EntryChange]) -> Result<Patch, git2::Error> {
     Ok(Patch { files })
 }
 
+/// The regular files among one side. Symlinks are not paired: their text is one line, and `git apply` refuses a
+/// file below a symlink that a rename moves away.
 fn candidates<'a>(side: &[(&'a [u8], &'a Entry)]) -> Vec<Candidate<'a>> {
+    let regular = |mode| matches!(mode, FileMode::Regular | FileMode::Executable);
     side.iter()
         .map(|(path, entry)| Candidate {
             path,
-            symlink: entry.mode == FileMode::Symlink,
-            content: &entry.content,
+            content: if regular(entry.mode) {
+                entry.content.as_slice()
+            } else {
+                &[]
+            },
         })
         .collect()
 }
@@ -175,7 +219,11 @@ fn one_sided(path: &[u8], entry: &Entry, change: Change) -> FilePatch {
     let id = entry.id.to_string();
     let added = change == Change::Added;
     let content = entry.content.as_slice();
-    let (old, new) = if added { (&[][..], content) } else { (content, &[][..]) };
+    let (old, new) = if added {
+        (&[][..], content)
+    } else {
+        (content, &[][..])
+    };
     FilePatch {
         change,
         old_path: (!added).then(|| path.to_vec()),
@@ -209,7 +257,11 @@ fn two_sided(old: (&[u8], &Entry), new: (&[u8], &Entry), change: Change) -> File
         new_mode: say_modes.then_some(new.mode),
         old_id: content_differs.then(|| old.id.to_string()),
         new_id: content_differs.then(|| new.id.to_string()),
-        body: if content_differs { body(&old.content, &new.content) } else { Body::None },
+        body: if content_differs {
+            body(&old.content, &new.content)
+        } else {
+            Body::None
+        },
     }
 }
 
@@ -219,7 +271,10 @@ fn body(old: &[u8], new: &[u8]) -> Body {
     }
     let binary = |content: &[u8]| content.len() > MOST_TEXT_BYTES || lines::is_binary(content);
     if binary(old) || binary(new) {
-        return Body::Binary { forward: binary::literal(new), reverse: Some(binary::literal(old)) };
+        return Body::Binary {
+            forward: binary::literal(new),
+            reverse: Some(binary::literal(old)),
+        };
     }
     Body::Text(lines::hunks(old, new))
 }

@@ -22,12 +22,20 @@ impl IgnoreStack {
     /// A stack with the patterns that are weaker than those of any folder.
     pub(super) fn new(patterns: &[String]) -> IgnoreStack {
         let text = patterns.join("\n");
-        IgnoreStack { levels: vec![Level { prefix: 0, patterns: compile(text.as_bytes()) }] }
+        IgnoreStack {
+            levels: vec![Level {
+                prefix: 0,
+                patterns: compile(text.as_bytes()),
+            }],
+        }
     }
 
     /// Enters a folder (path empty or ending with `/`) whose `.gitignore` holds `text`.
     pub(super) fn push(&mut self, folder: &[u8], text: &[u8]) {
-        self.levels.push(Level { prefix: folder.len(), patterns: compile(text) });
+        self.levels.push(Level {
+            prefix: folder.len(),
+            patterns: compile(text),
+        });
     }
 
     /// Leaves the folder entered last.

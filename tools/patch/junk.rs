@@ -57,7 +57,10 @@ pub(crate) fn is_forbidden_part(part: &[u8]) -> bool {
     }
     part.split(|byte| *byte == b'\\').any(|piece| {
         let name = piece.split(|byte| *byte == b':').next().unwrap_or_default();
-        let end = name.iter().rposition(|byte| !matches!(byte, b' ' | b'.')).map_or(0, |at| at + 1);
+        let end = name
+            .iter()
+            .rposition(|byte| !matches!(byte, b' ' | b'.'))
+            .map_or(0, |at| at + 1);
         let name = name.get(..end).unwrap_or_default();
         name.eq_ignore_ascii_case(b".git") || name.eq_ignore_ascii_case(b"git~1")
     })

@@ -41,14 +41,23 @@ pub(super) fn hunks(old: &[u8], new: &[u8]) -> Vec<Hunk> {
 fn compare(old: &[&[u8]], new: &[&[u8]]) -> Vec<DiffOp> {
     let prefix = old.iter().zip(new).take_while(|(old, new)| old == new).count();
     let most = old.len().min(new.len()) - prefix;
-    let suffix =
-        old.iter().rev().zip(new.iter().rev()).take(most).take_while(|(old, new)| old == new).count();
+    let suffix = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take(most)
+        .take_while(|(old, new)| old == new)
+        .count();
     let old_middle = old.get(prefix..old.len() - suffix).unwrap_or_default();
     let new_middle = new.get(prefix..new.len() - suffix).unwrap_or_default();
     let disputed = old_middle.len() + new_middle.len();
     if disputed > MOST_LINES_COMPARED && !old_middle.is_empty() && !new_middle.is_empty() {
         return [
-            DiffOp::Equal { old_index: 0, new_index: 0, len: prefix },
+            DiffOp::Equal {
+                old_index: 0,
+                new_index: 0,
+                len: prefix,
+            },
             DiffOp::Replace {
                 old_index: prefix,
                 old_len: old_middle.len(),
@@ -87,7 +96,10 @@ fn hunk(old: &[&[u8]], new: &[&[u8]], group: &[DiffOp]) -> Option<Hunk> {
     let mut lines = Vec::new();
     let mut take = |kind: LineKind, from: &[&[u8]], range: std::ops::Range<usize>| {
         let taken = from.get(range).unwrap_or_default();
-        lines.extend(taken.iter().map(|text| Line { kind, text: text.to_vec() }));
+        lines.extend(taken.iter().map(|text| Line {
+            kind,
+            text: text.to_vec(),
+        }));
     };
     for operation in group {
         if let DiffOp::Equal { .. } = operation {
@@ -97,8 +109,13 @@ fn hunk(old: &[&[u8]], new: &[&[u8]], group: &[DiffOp]) -> Option<Hunk> {
             take(LineKind::Added, new, operation.new_range());
         }
     }
-    let mut hunk =
-        Hunk { old_start: None, new_start: None, section: section(old, old_at), lines, recounted: false };
+    let mut hunk = Hunk {
+        old_start: None,
+        new_start: None,
+        section: section(old, old_at),
+        lines,
+        recounted: false,
+    };
     // A side without lines is numbered by the line it stands behind.
     let start = |at: usize, lines: usize| u32::try_from(at + usize::from(lines > 0)).ok();
     hunk.old_start = start(old_at, hunk.old_lines());
@@ -109,9 +126,18 @@ fn hunk(old: &[&[u8]], new: &[&[u8]], group: &[DiffOp]) -> Option<Hunk> {
 /// The nearest line above that looks like the head of a function, as git shows it.
 fn section(old: &[&[u8]], before: usize) -> Vec<u8> {
     // A bounded look back keeps files with very many hunks linear.
-    let head = old.get(before.saturating_sub(2_000)..before).unwrap_or_default().iter().rev().find(|line| {
-        line.first().is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$'))
-    });
+    let head = old
+        .get(before.saturating_sub(2_000)..before)
+        .unwrap_or_default()
+        .iter()
+        .rev()
+        .find(|line| {
+            line.first()
+                .is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$'))
+        });
     let head = head.copied().unwrap_or_default();
-    head.get(..MOST_SECTION_BYTES).unwrap_or(head).trim_ascii_end().to_vec()
+    head.get(..MOST_SECTION_BYTES)
+        .unwrap_or(head)
+        .trim_ascii_end()
+        .to_vec()
 }

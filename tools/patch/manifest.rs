@@ -151,7 +151,9 @@ pub enum ManifestError {
     #[error("the manifest could not be encoded ({0})")]
     Encode(postcard::Error),
     /// Its first bytes name another version of the format.
-    #[error("the stored manifest is of another version of cwm: delete the run's snapshot so that it is made again")]
+    #[error(
+        "the stored manifest is of another version of cwm: delete the run's snapshot so that it is made again"
+    )]
     Version,
     /// A laid-out file could not be looked at.
     #[error("{path}: could not be looked at after it was laid out: {source}")]
@@ -190,8 +192,12 @@ impl Manifest {
                 continue;
             }
             let at = bytes_path::join(root, path);
-            let stat = rustix::fs::statat(CWD, &at, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|source| ManifestError::Stat { path: bytes_path::display(path), source })?;
+            let stat = rustix::fs::statat(CWD, &at, AtFlags::SYMLINK_NOFOLLOW).map_err(|source| {
+                ManifestError::Stat {
+                    path: bytes_path::display(path),
+                    source,
+                }
+            })?;
             let key = StatKey::of(&stat);
             // The kernel's change time moves in ticks of a few milliseconds.
             if key.changed < (now.tv_sec, now.tv_nsec as u32) {

@@ -24,3 +24,9 @@ pub use scan::{LeftOut, MOST_FILE_BYTES, Note, Scan, ScanError, ScanOptions, Sca
 pub use types::{
     BinaryHunk, BinaryKind, Body, Change, FilePatch, Hunk, Line, LineKind, Patch, Statistics, is_test_path,
 };
+
+#[cfg(test)]
+#[path = "edits_tests.rs"]
+mod edits_tests;
+#[cfg(test)]
+mod testing;

@@ -46,13 +46,18 @@ pub struct BaseObjects {
 impl BaseObjects {
     /// Opens an object folder such as `.git/objects` (its `info/alternates` count too).
     pub fn open(folder: &Path) -> Result<BaseObjects, ObjectsError> {
-        let name = folder.to_str().ok_or_else(|| ObjectsError::Name { folder: folder.to_owned() })?;
+        let name = folder.to_str().ok_or_else(|| ObjectsError::Name {
+            folder: folder.to_owned(),
+        })?;
         let open = || {
             let store = git2::Odb::new()?;
             store.add_disk_alternate(name)?;
             Ok(store)
         };
-        let store = open().map_err(|source| ObjectsError::Open { folder: folder.to_owned(), source })?;
+        let store = open().map_err(|source| ObjectsError::Open {
+            folder: folder.to_owned(),
+            source,
+        })?;
         Ok(BaseObjects { store })
     }
 
@@ -69,7 +74,10 @@ impl BaseObjects {
     /// A blob's size, without reading it whole.
     pub fn size(&self, id: ObjectId) -> Result<u64, ObjectsError> {
         let failed = |source| ObjectsError::Read { id, source };
-        let (size, _) = self.store.read_header(id.to_oid().map_err(failed)?).map_err(failed)?;
+        let (size, _) = self
+            .store
+            .read_header(id.to_oid().map_err(failed)?)
+            .map_err(failed)?;
         Ok(size as u64)
     }
 }

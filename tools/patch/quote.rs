@@ -2,7 +2,8 @@
 
 /// Whether git would put this name in quotes.
 pub(super) fn needs_quotes(name: &[u8]) -> bool {
-    name.iter().any(|byte| !(0x20..0x7f).contains(byte) || matches!(byte, b'"' | b'\\'))
+    name.iter()
+        .any(|byte| !(0x20..0x7f).contains(byte) || matches!(byte, b'"' | b'\\'))
 }
 
 /// Writes `prefix` and `name` as one name.
@@ -65,7 +66,9 @@ fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
         b'0'..=b'3' => {
             let digits = text.get(..3)?;
             let value = digits.iter().try_fold(0u32, |value, digit| {
-                (b'0'..=b'7').contains(digit).then(|| value * 8 + u32::from(digit - b'0'))
+                (b'0'..=b'7')
+                    .contains(digit)
+                    .then(|| value * 8 + u32::from(digit - b'0'))
             })?;
             return Some((u8::try_from(value).ok()?, text.get(3..)?));
         }

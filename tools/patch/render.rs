@@ -19,8 +19,16 @@ pub(super) fn patch(patch: &Patch) -> Vec<u8> {
 
 /// `diff --git` and git's extended header lines.
 fn header(out: &mut Vec<u8>, file: &FilePatch) {
-    let old = file.old_path.as_deref().or(file.new_path.as_deref()).unwrap_or_default();
-    let new = file.new_path.as_deref().or(file.old_path.as_deref()).unwrap_or_default();
+    let old = file
+        .old_path
+        .as_deref()
+        .or(file.new_path.as_deref())
+        .unwrap_or_default();
+    let new = file
+        .new_path
+        .as_deref()
+        .or(file.old_path.as_deref())
+        .unwrap_or_default();
     named_line(out, "diff --git ", b"a/", old);
     out.pop();
     named_line(out, " ", b"b/", new);

@@ -122,8 +122,10 @@ pub enum ScanError {
 
 /// Scans the working tree at `root`.
 pub fn scan(root: &Path, manifest: &Manifest, options: &ScanOptions) -> Result<Scan, ScanError> {
-    let folder = rustix::fs::open(root, FOLDER_FLAGS, Mode::empty())
-        .map_err(|source| ScanError::Root { root: root.to_owned(), source })?;
+    let folder = rustix::fs::open(root, FOLDER_FLAGS, Mode::empty()).map_err(|source| ScanError::Root {
+        root: root.to_owned(),
+        source,
+    })?;
     let mut scanner = Scanner {
         manifest,
         options,
@@ -132,7 +134,14 @@ pub fn scan(root: &Path, manifest: &Manifest, options: &ScanOptions) -> Result<S
         bytes: 0,
         result: Scan::default(),
     };
-    scanner.folder(folder, &[], Place { depth: 0, ignored: None })?;
+    scanner.folder(
+        folder,
+        &[],
+        Place {
+            depth: 0,
+            ignored: None,
+        },
+    )?;
     scanner.add_deletions();
     let mut result = scanner.result;
     result.changes.sort_by(|left, right| left.path.cmp(&right.path));
@@ -140,10 +149,15 @@ pub fn scan(root: &Path, manifest: &Manifest, options: &ScanOptions) -> Result<S
     Ok(result)
 }
 
-const FOLDER_FLAGS: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const FILE_FLAGS: OFlags =
-    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+const FILE_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
 
 struct Scanner<'a> {
     manifest: &'a Manifest,
@@ -182,7 +196,10 @@ impl<'a> Scanner<'a> {
 
     /// Walks one folder, whose path is empty or ends with `/`.
     fn folder(&mut self, folder: OwnedFd, path: &[u8], place: Place) -> Result<(), ScanError> {
-        let failed = |source| ScanError::Read { path: bytes_path::display(path), source };
+        let failed = |source| ScanError::Read {
+            path: bytes_path::display(path),
+            source,
+        };
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -192,7 +209,11 @@ impl<'a> Scanner<'a> {
         }
         names.sort_unstable();
         let patterns = names.iter().any(|name| name.as_bytes() == b".gitignore");
-        let patterns = if patterns { self.ignore_file(folder.as_fd(), path)? } else { Vec::new() };
+        let patterns = if patterns {
+            self.ignore_file(folder.as_fd(), path)?
+        } else {
+            Vec::new()
+        };
         self.ignores.push(path, &patterns);
         for name in &names {
             self.entry(folder.as_fd(), path, name, place)?;
@@ -209,7 +230,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// One name in a folder.
-    fn entry(&mut self, folder: BorrowedFd<'_>, parent: &[u8], name: &CStr, place: Place) -> Result<(), ScanError> {
+    fn entry(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        parent: &[u8],
+        name: &CStr,
+        place: Place,
+    ) -> Result<(), ScanError> {
         if name.to_bytes() == b".git" {
             return Ok(());
         }
@@ -217,7 +244,12 @@ impl<'a> Scanner<'a> {
         let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(()),
-            Err(source) => return Err(ScanError::Read { path: bytes_path::display(&path), source }),
+            Err(source) => {
+                return Err(ScanError::Read {
+                    path: bytes_path::display(&path),
+                    source,
+                });
+            }
         };
         let manifest = self.manifest;
         let tracked = manifest.entries.get_key_value(&path);
@@ -266,7 +298,12 @@ impl<'a> Scanner<'a> {
                 self.count_as_seen(&path);
                 return Ok(());
             }
-            Err(source) => return Err(ScanError::Read { path: bytes_path::display(&path), source }),
+            Err(source) => {
+                return Err(ScanError::Read {
+                    path: bytes_path::display(&path),
+                    source,
+                });
+            }
         };
         let nested = || rustix::fs::statat(&opened, c".git", AtFlags::SYMLINK_NOFOLLOW).is_ok();
         let reason_to_stop = if place.depth >= MOST_DEPTH {
@@ -285,7 +322,14 @@ impl<'a> Scanner<'a> {
             self.note(&path, true, reason);
         }
         path.push(b'/');
-        self.folder(opened, &path, Place { depth: place.depth + 1, ignored: reason })
+        self.folder(
+            opened,
+            &path,
+            Place {
+                depth: place.depth + 1,
+                ignored: reason,
+            },
+        )
     }
 
     /// Whether the base has files below this folder.
@@ -308,7 +352,12 @@ impl<'a> Scanner<'a> {
 
     /// Whether and why an untracked file or folder is left out by its name.
     fn left_out(&self, path: &[u8], name: &[u8], is_folder: bool) -> Option<LeftOut> {
-        if self.options.exclude.iter().any(|excluded| excluded.strip_suffix(b"/").unwrap_or(excluded) == path) {
+        if self
+            .options
+            .exclude
+            .iter()
+            .any(|excluded| excluded.strip_suffix(b"/").unwrap_or(excluded) == path)
+        {
             Some(LeftOut::Excluded)
         } else if junk::is_forbidden_part(name) {
             Some(LeftOut::ForbiddenName)
@@ -365,7 +414,11 @@ impl<'a> Scanner<'a> {
         if (mode, id) == (recorded.mode, recorded.id) {
             return Ok(());
         }
-        self.add_change(path, Some((recorded.mode, recorded.id)), Entry { mode, id, content });
+        self.add_change(
+            path,
+            Some((recorded.mode, recorded.id)),
+            Entry { mode, id, content },
+        );
         Ok(())
     }
 
@@ -405,7 +458,11 @@ impl<'a> Scanner<'a> {
 
     fn add_change(&mut self, path: &[u8], old: Option<(FileMode, ObjectId)>, new: Entry) {
         self.bytes += new.content.len() as u64;
-        self.result.changes.push(ScannedChange { path: path.to_vec(), old, new: Some(new) });
+        self.result.changes.push(ScannedChange {
+            path: path.to_vec(),
+            old,
+            new: Some(new),
+        });
     }
 
     /// Tracked files that were not met, but for those never laid out.
@@ -414,7 +471,11 @@ impl<'a> Scanner<'a> {
             let absent = recorded.checkout == Checkout::Absent || recorded.mode == FileMode::Gitlink;
             if !absent && !self.seen.contains(path.as_slice()) {
                 let old = Some((recorded.mode, recorded.id));
-                self.result.changes.push(ScannedChange { path: path.clone(), old, new: None });
+                self.result.changes.push(ScannedChange {
+                    path: path.clone(),
+                    old,
+                    new: None,
+                });
             }
         }
     }
@@ -423,13 +484,19 @@ impl<'a> Scanner<'a> {
         match rustix::fs::readlinkat(folder, name, Vec::new()) {
             Ok(target) => Ok(Content::Bytes(target.into_bytes())),
             Err(Errno::NOENT | Errno::INVAL) => Ok(Content::Gone),
-            Err(source) => Err(ScanError::Read { path: bytes_path::display(path), source }),
+            Err(source) => Err(ScanError::Read {
+                path: bytes_path::display(path),
+                source,
+            }),
         }
     }
 
     /// Reads a regular file, however it may have changed since it was looked at.
     fn read(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &[u8]) -> Result<Content, ScanError> {
-        let failed = |source| ScanError::Read { path: bytes_path::display(path), source };
+        let failed = |source| ScanError::Read {
+            path: bytes_path::display(path),
+            source,
+        };
         let file = match rustix::fs::openat(folder, name, FILE_FLAGS, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(Content::Gone),
@@ -441,7 +508,11 @@ impl<'a> Scanner<'a> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(Content::LeftOut(LeftOut::SpecialFile));
         }
-        let most = self.options.most_file_bytes.unwrap_or(MOST_FILE_BYTES).min(MOST_BYTES - self.bytes.min(MOST_BYTES));
+        let most = self
+            .options
+            .most_file_bytes
+            .unwrap_or(MOST_FILE_BYTES)
+            .min(MOST_BYTES - self.bytes.min(MOST_BYTES));
         self.result.files_read += 1;
         let mut content = Vec::new();
         let read = std::io::Read::read_to_end(
@@ -458,14 +529,20 @@ impl<'a> Scanner<'a> {
 
 /// Git knows but one permission: whether the owner may run it.
 fn file_mode(stat: &Stat) -> FileMode {
-    if stat.st_mode & 0o100 != 0 { FileMode::Executable } else { FileMode::Regular }
+    if stat.st_mode & 0o100 != 0 {
+        FileMode::Executable
+    } else {
+        FileMode::Regular
+    }
 }
 
 /// Whether a folder has nothing in it; `true` too when it cannot be looked into.
 fn folder_is_empty(parent: BorrowedFd<'_>, name: &CStr) -> bool {
     let names = rustix::fs::openat(parent, name, FOLDER_FLAGS, Mode::empty()).and_then(rustix::fs::Dir::new);
     names.map_or(true, |names| {
-        names.flatten().all(|entry| matches!(entry.file_name().to_bytes(), b"." | b".."))
+        names
+            .flatten()
+            .all(|entry| matches!(entry.file_name().to_bytes(), b"." | b".."))
     })
 }
 

@@ -57,7 +57,10 @@ pub struct FilePatch {
 impl FilePatch {
     /// The path to name this file by: the one after, or before when it is deleted.
     pub fn path(&self) -> &[u8] {
-        self.new_path.as_deref().or(self.old_path.as_deref()).unwrap_or_default()
+        self.new_path
+            .as_deref()
+            .or(self.old_path.as_deref())
+            .unwrap_or_default()
     }
 }
 
@@ -118,12 +121,18 @@ pub struct Hunk {
 impl Hunk {
     /// How many lines the old side has.
     pub fn old_lines(&self) -> usize {
-        self.lines.iter().filter(|line| line.kind != LineKind::Added).count()
+        self.lines
+            .iter()
+            .filter(|line| line.kind != LineKind::Added)
+            .count()
     }
 
     /// How many lines the new side has.
     pub fn new_lines(&self) -> usize {
-        self.lines.iter().filter(|line| line.kind != LineKind::Removed).count()
+        self.lines
+            .iter()
+            .filter(|line| line.kind != LineKind::Removed)
+            .count()
     }
 }
 
@@ -199,14 +208,25 @@ impl Patch {
 }
 
 /// Folders whose files are tests in the usual layouts.
-const TEST_FOLDERS: [&[u8]; 8] =
-    [b"test", b"tests", b"testing", b"__tests__", b"spec", b"specs", b"testdata", b"e2e"];
+const TEST_FOLDERS: [&[u8]; 8] = [
+    b"test",
+    b"tests",
+    b"testing",
+    b"__tests__",
+    b"spec",
+    b"specs",
+    b"testdata",
+    b"e2e",
+];
 
 /// Whether a path looks like a test (or a test's data) by the habits of common languages.
 pub fn is_test_path(path: &[u8]) -> bool {
     let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     let name = parts.pop().unwrap_or_default().to_ascii_lowercase();
-    if parts.iter().any(|part| TEST_FOLDERS.contains(&part.to_ascii_lowercase().as_slice())) {
+    if parts
+        .iter()
+        .any(|part| TEST_FOLDERS.contains(&part.to_ascii_lowercase().as_slice()))
+    {
         return true;
     }
     let stem = match name.iter().rposition(|byte| *byte == b'.') {
@@ -216,8 +236,17 @@ pub fn is_test_path(path: &[u8]) -> bool {
     stem == b"test"
         || stem == b"tests"
         || stem == b"conftest"
-        || [b"test_".as_slice(), b"tests_", b"test-"].iter().any(|start| stem.starts_with(start))
-        || [b"_test".as_slice(), b"_tests", b"-test", b".test", b".spec", b"_spec"]
+        || [b"test_".as_slice(), b"tests_", b"test-"]
             .iter()
-            .any(|end| stem.ends_with(end))
+            .any(|start| stem.starts_with(start))
+        || [
+            b"_test".as_slice(),
+            b"_tests",
+            b"-test",
+            b".test",
+            b".spec",
+            b"_spec",
+        ]
+        .iter()
+        .any(|end| stem.ends_with(end))
 }

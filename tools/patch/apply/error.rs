@@ -40,7 +40,9 @@ pub enum ApplyError {
         found: FileMode,
     },
     /// A deletion does not remove all lines.
-    #[error("{file}: the patch deletes this file, but the file holds more than the lines that the patch removes")]
+    #[error(
+        "{file}: the patch deletes this file, but the file holds more than the lines that the patch removes"
+    )]
     LeavesContent {
         /// The file.
         file: String,
@@ -191,15 +193,27 @@ impl fmt::Display for HunkProblem {
             HunkProblem::Ambiguous { lines } => {
                 let lines: Vec<String> = lines.iter().map(u32::to_string).collect();
                 let lines = lines.join(", ");
-                write!(out, "its lines are not at the stated place, but at several others (lines {lines}); add context lines")
+                write!(
+                    out,
+                    "its lines are not at the stated place, but at several others (lines {lines}); add context lines"
+                )
             }
-            HunkProblem::NotFound { nearest, already_there } => {
+            HunkProblem::NotFound {
+                nearest,
+                already_there,
+            } => {
                 out.write_str("its context and removed lines are not in the file")?;
                 if *already_there {
                     out.write_str(", but the lines that it would make are: it may be applied already")?;
                 }
                 for near in nearest {
-                    let Near { line, matching, of, expected, found } = near;
+                    let Near {
+                        line,
+                        matching,
+                        of,
+                        expected,
+                        found,
+                    } = near;
                     write!(out, "; {matching} of {of} lines match at line {line}, where ")?;
                     match found {
                         Some(found) => write!(out, "`{expected}` was expected and `{found}` found")?,

@@ -80,12 +80,17 @@ pub enum Repair {
 }
 
 /// Reads a file before the patch; `None` when there is none.
-pub type ReadFile<'a> = dyn Fn(&[u8]) -> Result<Option<FileState>, Box<dyn std::error::Error + Send + Sync>> + 'a;
+pub type ReadFile<'a> =
+    dyn Fn(&[u8]) -> Result<Option<FileState>, Box<dyn std::error::Error + Send + Sync>> + 'a;
 
 /// What the patch does to the files that `read` shows. Nothing is written.
 pub fn apply_to(patch: &Patch, read: &ReadFile<'_>) -> Result<Vec<FileOutcome>, ApplyError> {
     let mut series = Series::new(patch, read);
-    patch.files.iter().map(|file| series.apply(file, &file_body)).collect()
+    patch
+        .files
+        .iter()
+        .map(|file| series.apply(file, &file_body))
+        .collect()
 }
 
 /// Makes a file's new content of its old one: the place where a three-way merge may step in.
@@ -103,13 +108,25 @@ struct Series<'a> {
 impl<'a> Series<'a> {
     fn new(patch: &'a Patch, read: &'a ReadFile<'a>) -> Series<'a> {
         let leaves = |file: &&FilePatch| matches!(file.change, Change::Deleted | Change::Renamed { .. });
-        let leaving = patch.files.iter().filter(leaves).filter_map(|file| file.old_path.as_deref()).collect();
-        Series { read, now: BTreeMap::new(), leaving }
+        let leaving = patch
+            .files
+            .iter()
+            .filter(leaves)
+            .filter_map(|file| file.old_path.as_deref())
+            .collect();
+        Series {
+            read,
+            now: BTreeMap::new(),
+            leaving,
+        }
     }
 
     /// The file before the whole patch.
     fn original(&self, path: &[u8]) -> Result<Option<FileState>, ApplyError> {
-        (self.read)(path).map_err(|source| ApplyError::Read { file: bytes_path::display(path), source })
+        (self.read)(path).map_err(|source| ApplyError::Read {
+            file: bytes_path::display(path),
+            source,
+        })
     }
 
     fn current(&self, path: &[u8]) -> Result<Option<FileState>, ApplyError> {
@@ -125,7 +142,8 @@ impl<'a> Series<'a> {
         if let Some(path) = &file.new_path
             && file.old_path.as_ref() != Some(path)
         {
-            let leaves = self.leaving.contains(path.as_slice()) && !matches!(self.now.get(path), Some(Some(_)));
+            let leaves =
+                self.leaving.contains(path.as_slice()) && !matches!(self.now.get(path), Some(Some(_)));
             if !leaves && self.current(path)?.is_some() {
                 return Err(ApplyError::AlreadyExists { file: named() });
             }
@@ -134,7 +152,10 @@ impl<'a> Series<'a> {
         if before.is_none() && file.change == Change::Modified {
             repairs.push(Repair::CreatedMissing);
         }
-        let old_content = before.as_ref().map(|state| state.content.as_slice()).unwrap_or_default();
+        let old_content = before
+            .as_ref()
+            .map(|state| state.content.as_slice())
+            .unwrap_or_default();
         let (content, found) = match apply_body(file, old_content) {
             Ok(applied) => applied,
             Err(error) => return Err(error),
@@ -147,16 +168,28 @@ impl<'a> Series<'a> {
             }
             None
         } else {
-            Some(FileState { mode: mode_after(file, before.as_ref()), content })
+            Some(FileState {
+                mode: mode_after(file, before.as_ref()),
+                content,
+            })
         };
         self.record(file, after.as_ref());
         let (old_path, new_path) = (file.old_path.clone(), file.new_path.clone());
-        Ok(FileOutcome { change: file.change, old_path, new_path, before, after, repairs })
+        Ok(FileOutcome {
+            change: file.change,
+            old_path,
+            new_path,
+            before,
+            after,
+            repairs,
+        })
     }
 
     /// The file that a patch begins from.
     fn before(&self, file: &FilePatch) -> Result<Option<FileState>, ApplyError> {
-        let Some(path) = &file.old_path else { return Ok(None) };
+        let Some(path) = &file.old_path else {
+            return Ok(None);
+        };
         // As for git, renames and copies begin from the tree before the patch, whatever their order.
         let before = match file.change {
             Change::Renamed { .. } | Change::Copied { .. } => self.original(path)?,
@@ -168,13 +201,19 @@ impl<'a> Series<'a> {
             if creates {
                 return Ok(None);
             }
-            return Err(ApplyError::Missing { file: bytes_path::display(path) });
+            return Err(ApplyError::Missing {
+                file: bytes_path::display(path),
+            });
         };
         let stated = file.old_mode.unwrap_or(FileMode::Regular);
         let kind = |mode: FileMode| mode.bits() & 0o170_000;
         let says_kind = file.old_mode.is_some() || file.body != Body::None;
         if says_kind && kind(stated) != kind(state.mode) {
-            return Err(ApplyError::WrongKind { file: bytes_path::display(path), stated, found: state.mode });
+            return Err(ApplyError::WrongKind {
+                file: bytes_path::display(path),
+                stated,
+                found: state.mode,
+            });
         }
         Ok(Some(state))
     }
@@ -182,7 +221,10 @@ impl<'a> Series<'a> {
     fn record(&mut self, file: &FilePatch, after: Option<&FileState>) {
         if let Some(old) = &file.old_path
             && matches!(file.change, Change::Deleted | Change::Renamed { .. })
-            && !matches!((file.change, self.now.get(old)), (Change::Renamed { .. }, Some(Some(_))))
+            && !matches!(
+                (file.change, self.now.get(old)),
+                (Change::Renamed { .. }, Some(Some(_)))
+            )
         {
             self.now.insert(old.clone(), None);
         }
@@ -203,7 +245,10 @@ fn mode_after(file: &FilePatch, before: Option<&FileState>) -> FileMode {
 /// Whether a (shortened) id names this content.
 fn id_fits(id: Option<&str>, content: &[u8]) -> Result<bool, ApplyError> {
     let Some(id) = id else { return Ok(false) };
-    Ok(ObjectId::of_blob(content).map_err(ApplyError::Git)?.to_string().starts_with(id))
+    Ok(ObjectId::of_blob(content)
+        .map_err(ApplyError::Git)?
+        .to_string()
+        .starts_with(id))
 }
 
 /// Applies a file's body exactly as it stands.
@@ -218,8 +263,10 @@ fn file_body(file: &FilePatch, old: &[u8]) -> Result<(Vec<u8>, Vec<Repair>), App
             if !is_full(&file.old_id) || !old_fits {
                 return Err(ApplyError::BinaryBase { file: named() });
             }
-            let new = binary::unpack(forward, old)
-                .map_err(|source| ApplyError::Binary { file: named(), source })?;
+            let new = binary::unpack(forward, old).map_err(|source| ApplyError::Binary {
+                file: named(),
+                source,
+            })?;
             let new_fits = file.change == Change::Deleted || id_fits(file.new_id.as_deref(), &new)?;
             if !new_fits {
                 return Err(ApplyError::BinaryResult { file: named() });

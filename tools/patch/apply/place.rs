@@ -14,7 +14,11 @@ const MOST_REPEATS: usize = 64;
 
 /// The new content, and what had to be repaired; or which hunk (from 1) has no place. `vouched` says that the old
 /// content is known to be the one the patch was made for.
-pub(super) fn apply(old: &[u8], hunks: &[Hunk], vouched: bool) -> Result<(Vec<u8>, Vec<Repair>), (usize, HunkProblem)> {
+pub(super) fn apply(
+    old: &[u8],
+    hunks: &[Hunk],
+    vouched: bool,
+) -> Result<(Vec<u8>, Vec<Repair>), (usize, HunkProblem)> {
     let mut file = File::new(old);
     let mut out = Output::default();
     let mut repairs = Vec::new();
@@ -25,11 +29,17 @@ pub(super) fn apply(old: &[u8], hunks: &[Hunk], vouched: bool) -> Result<(Vec<u8
             repairs.push(Repair::Recounted { hunk: number });
         }
         let expected = stated(hunk).map(|stated| stated + drift);
-        let place = file.find(hunk, expected, done, vouched).map_err(|problem| (number, problem))?;
+        let place = file
+            .find(hunk, expected, done, vouched)
+            .map_err(|problem| (number, problem))?;
         if expected != i64::try_from(place.at).ok() {
             let found = place.at + usize::from(hunk.old_lines() > 0);
             let found = u32::try_from(found).unwrap_or(u32::MAX);
-            repairs.push(Repair::Moved { hunk: number, stated: hunk.old_start, found });
+            repairs.push(Repair::Moved {
+                hunk: number,
+                stated: hunk.old_start,
+                found,
+            });
         }
         drift = stated(hunk).map_or(drift, |stated| place.at as i64 - stated);
         if place.loose {
@@ -39,10 +49,18 @@ pub(super) fn apply(old: &[u8], hunks: &[Hunk], vouched: bool) -> Result<(Vec<u8
         if ends {
             repairs.push(Repair::LineEndings { hunk: number });
         }
-        file.lines.get(done..place.at).unwrap_or_default().iter().for_each(|line| out.push(line));
+        file.lines
+            .get(done..place.at)
+            .unwrap_or_default()
+            .iter()
+            .for_each(|line| out.push(line));
         done = file.write(&mut out, hunk, place.at, ends);
     }
-    file.lines.get(done..).unwrap_or_default().iter().for_each(|line| out.push(line));
+    file.lines
+        .get(done..)
+        .unwrap_or_default()
+        .iter()
+        .for_each(|line| out.push(line));
     Ok((out.bytes, repairs))
 }
 
@@ -54,7 +72,11 @@ fn stated(hunk: &Hunk) -> Option<i64> {
 
 /// Whether a hunk adds lines, none of which ends with a carriage return.
 fn adds_plain_lines(hunk: &Hunk) -> bool {
-    let mut added = hunk.lines.iter().filter(|line| line.kind == LineKind::Added).peekable();
+    let mut added = hunk
+        .lines
+        .iter()
+        .filter(|line| line.kind == LineKind::Added)
+        .peekable();
     added.peek().is_some() && added.all(|line| !line.text.ends_with(b"\r\n"))
 }
 
@@ -145,16 +167,34 @@ impl<'a> File<'a> {
     fn new(content: &'a [u8]) -> File<'a> {
         let lines = lines::split(content);
         let exact = Numbers::new(lines.iter().copied());
-        File { lines, exact, loose: None }
+        File {
+            lines,
+            exact,
+            loose: None,
+        }
     }
 
     /// The place of a hunk at or behind line index `from`.
-    fn find(&mut self, hunk: &Hunk, expected: Option<i64>, from: usize, vouched: bool) -> Result<Place, HunkProblem> {
-        let expected = expected.and_then(|at| usize::try_from(at).ok()).filter(|at| *at >= from);
+    fn find(
+        &mut self,
+        hunk: &Hunk,
+        expected: Option<i64>,
+        from: usize,
+        vouched: bool,
+    ) -> Result<Place, HunkProblem> {
+        let expected = expected
+            .and_then(|at| usize::try_from(at).ok())
+            .filter(|at| *at >= from);
         if hunk.old_lines() == 0 {
-            let at = if self.lines.is_empty() { Some(0) } else { expected.filter(|_| vouched) };
+            let at = if self.lines.is_empty() {
+                Some(0)
+            } else {
+                expected.filter(|_| vouched)
+            };
             let at = at.filter(|at| *at <= self.lines.len());
-            return at.map(|at| Place { at, loose: false }).ok_or(HunkProblem::NoContext);
+            return at
+                .map(|at| Place { at, loose: false })
+                .ok_or(HunkProblem::NoContext);
         }
         let needle = side(hunk, LineKind::Added, |line| self.exact.of(line));
         if let Some(at) = expected
@@ -166,15 +206,19 @@ impl<'a> File<'a> {
             return Ok(Place { at, loose: false });
         }
         let lines = &self.lines;
-        let loose =
-            self.loose.get_or_insert_with(|| Numbers::new(lines.iter().map(|line| line.trim_ascii_end())));
+        let loose = self
+            .loose
+            .get_or_insert_with(|| Numbers::new(lines.iter().map(|line| line.trim_ascii_end())));
         let needle = side(hunk, LineKind::Added, |line| loose.of(line.trim_ascii_end()));
         if let Some(at) = only(&loose.places(&needle, from))? {
             return Ok(Place { at, loose: true });
         }
         let made = side(hunk, LineKind::Removed, |line| loose.of(line.trim_ascii_end()));
         let already_there = !made.is_empty() && !loose.places(&made, 0).is_empty();
-        Err(HunkProblem::NotFound { nearest: self.nearest(hunk, from), already_there })
+        Err(HunkProblem::NotFound {
+            nearest: self.nearest(hunk, from),
+            already_there,
+        })
     }
 
     /// The places where most of a hunk's lines are.
@@ -198,13 +242,26 @@ impl<'a> File<'a> {
         }
         let mut best: Vec<(usize, usize)> = votes.into_iter().collect();
         best.sort_by_key(|(start, votes)| (std::cmp::Reverse(*votes), *start));
-        best.iter().take(2).filter_map(|(start, matching)| self.near(hunk, *start, *matching)).collect()
+        best.iter()
+            .take(2)
+            .filter_map(|(start, matching)| self.near(hunk, *start, *matching))
+            .collect()
     }
 
     fn near(&self, hunk: &Hunk, start: usize, matching: usize) -> Option<Near> {
-        let mut old = hunk.lines.iter().filter(|line| line.kind != LineKind::Added).zip(start..);
+        let mut old = hunk
+            .lines
+            .iter()
+            .filter(|line| line.kind != LineKind::Added)
+            .zip(start..);
         let (line, at) = old.find(|(line, at)| self.lines.get(*at) != Some(&line.text.as_slice()))?;
-        let shown = |text: &[u8]| text.get(..120).unwrap_or(text).trim_ascii_end().escape_ascii().to_string();
+        let shown = |text: &[u8]| {
+            text.get(..120)
+                .unwrap_or(text)
+                .trim_ascii_end()
+                .escape_ascii()
+                .to_string()
+        };
         Some(Near {
             line: u32::try_from(start + 1).ok()?,
             matching,
@@ -241,7 +298,11 @@ impl<'a> File<'a> {
 
 /// One side of a hunk as numbers: all lines but those of `without`.
 fn side(hunk: &Hunk, without: LineKind, number: impl Fn(&[u8]) -> u32) -> Vec<u32> {
-    hunk.lines.iter().filter(|line| line.kind != without).map(|line| number(&line.text)).collect()
+    hunk.lines
+        .iter()
+        .filter(|line| line.kind != without)
+        .map(|line| number(&line.text))
+        .collect()
 }
 
 /// The one place, none, or an error for several.
@@ -251,7 +312,9 @@ fn only(places: &[usize]) -> Result<Option<usize>, HunkProblem> {
         [at] => Ok(Some(*at)),
         _ => {
             let line = |at: &usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
-            Err(HunkProblem::Ambiguous { lines: places.iter().take(MOST_PLACES).map(line).collect() })
+            Err(HunkProblem::Ambiguous {
+                lines: places.iter().take(MOST_PLACES).map(line).collect(),
+            })
         }
     }
 }

@@ -58,17 +58,30 @@ pub fn to_repository(root: &Path, patch: &Patch, options: ApplyOptions) -> Resul
             check_path(path)?;
         }
         if file.old_mode == Some(FileMode::Gitlink) || file.new_mode == Some(FileMode::Gitlink) {
-            return Err(ApplyError::Submodule { file: bytes_path::display(file.path()) });
+            return Err(ApplyError::Submodule {
+                file: bytes_path::display(file.path()),
+            });
         }
         if file.new_mode == Some(FileMode::Symlink) {
-            let name = file.path().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            let name = file
+                .path()
+                .rsplit(|byte| *byte == b'/')
+                .next()
+                .unwrap_or_default();
             if junk::is_forbidden_symlink(name) {
                 let why = "git refuses a symlink of this name";
-                return Err(ApplyError::ForbiddenPath { file: bytes_path::display(file.path()), why });
+                return Err(ApplyError::ForbiddenPath {
+                    file: bytes_path::display(file.path()),
+                    why,
+                });
             }
         }
     }
-    let repository = if options.index || options.three_way { Some(open(root)?) } else { None };
+    let repository = if options.index || options.three_way {
+        Some(open(root)?)
+    } else {
+        None
+    };
     let tree = Tree::open(root)?;
     let read = |path: &[u8]| tree.read(path);
     let (files, steps) = plan(patch, &read, repository.as_ref().filter(|_| options.three_way))?;
@@ -83,10 +96,12 @@ pub fn to_repository(root: &Path, patch: &Patch, options: ApplyOptions) -> Resul
     }
     if !options.check_only {
         let mut stage = Stage::prepare(&tree, &steps)?;
-        let done = stage.replace(&steps).and_then(|()| match (&repository, &mut index) {
-            (Some(repository), Some(index)) => write_index(repository, index, &tree, &steps),
-            _ => Ok(()),
-        });
+        let done = stage
+            .replace(&steps)
+            .and_then(|()| match (&repository, &mut index) {
+                (Some(repository), Some(index)) => write_index(repository, index, &tree, &steps),
+                _ => Ok(()),
+            });
         stage.finish(done)?;
     }
     Ok(Applied { files })
@@ -94,7 +109,12 @@ pub fn to_repository(root: &Path, patch: &Patch, options: ApplyOptions) -> Resul
 
 /// Refuses paths that leave the working tree or enter a `.git`.
 fn check_path(path: &[u8]) -> Result<(), ApplyError> {
-    let forbidden = |why| Err(ApplyError::ForbiddenPath { file: bytes_path::display(path), why });
+    let forbidden = |why| {
+        Err(ApplyError::ForbiddenPath {
+            file: bytes_path::display(path),
+            why,
+        })
+    };
     if path.starts_with(b"/") {
         return forbidden("it is absolute; paths are relative to the repository's root");
     }
@@ -112,9 +132,16 @@ fn check_path(path: &[u8]) -> Result<(), ApplyError> {
 
 /// Opens the repository whose working tree this is.
 fn open(root: &Path) -> Result<git2::Repository, ApplyError> {
-    let failed = |why: String| ApplyError::Repository { path: root.to_owned(), why };
-    let repository = git2::Repository::open(root)
-        .map_err(|error| failed(format!("no git repository can be opened here ({})", error.message())))?;
+    let failed = |why: String| ApplyError::Repository {
+        path: root.to_owned(),
+        why,
+    };
+    let repository = git2::Repository::open(root).map_err(|error| {
+        failed(format!(
+            "no git repository can be opened here ({})",
+            error.message()
+        ))
+    })?;
     let workdir = repository.workdir().and_then(|path| path.canonicalize().ok());
     let given = root.canonicalize().ok();
     if workdir.is_none() || workdir != given {
@@ -126,7 +153,11 @@ fn open(root: &Path) -> Result<git2::Repository, ApplyError> {
 type Planned = (Vec<AppliedFile>, Vec<Step>);
 
 /// What the patch does, file by file, and what that comes to for each path.
-fn plan(patch: &Patch, read: &super::ReadFile<'_>, merge: Option<&git2::Repository>) -> Result<Planned, ApplyError> {
+fn plan(
+    patch: &Patch,
+    read: &super::ReadFile<'_>,
+    merge: Option<&git2::Repository>,
+) -> Result<Planned, ApplyError> {
     let conflicts = RefCell::new(Vec::new());
     let apply_body = |file: &FilePatch, old: &[u8]| match (file_body(file, old), merge) {
         (Err(error), Some(repository)) => match merge_body(repository, file, old)? {
@@ -143,8 +174,19 @@ fn plan(patch: &Patch, read: &super::ReadFile<'_>, merge: Option<&git2::Reposito
     let mut files = Vec::new();
     for file in &patch.files {
         let outcome = series.apply(file, &apply_body)?;
-        let super::FileOutcome { change, old_path, new_path, repairs, .. } = outcome;
-        files.push(AppliedFile { change, old_path, new_path, repairs });
+        let super::FileOutcome {
+            change,
+            old_path,
+            new_path,
+            repairs,
+            ..
+        } = outcome;
+        files.push(AppliedFile {
+            change,
+            old_path,
+            new_path,
+            repairs,
+        });
     }
     let now = std::mem::take(&mut series.now);
     let mut steps = Vec::new();
@@ -155,7 +197,11 @@ fn plan(patch: &Patch, read: &super::ReadFile<'_>, merge: Option<&git2::Reposito
         }
     }
     let conflicts = conflicts.into_inner();
-    if conflicts.is_empty() { Ok((files, steps)) } else { Err(ApplyError::Conflicts { files: conflicts }) }
+    if conflicts.is_empty() {
+        Ok((files, steps))
+    } else {
+        Err(ApplyError::Conflicts { files: conflicts })
+    }
 }
 
 enum Merged {
@@ -167,15 +213,23 @@ enum Merged {
 
 /// Applies a file's change to the content it was made for, and merges the result with the present content.
 fn merge_body(repository: &git2::Repository, file: &FilePatch, ours: &[u8]) -> Result<Merged, ApplyError> {
-    let Body::Text(_) = &file.body else { return Ok(Merged::NoBase) };
-    let id = file.old_id.as_deref().filter(|id| id.bytes().any(|digit| digit != b'0'));
-    let Some(Ok(object)) =
-        id.map(|id| repository.find_object_by_prefix(id, Some(git2::ObjectType::Blob)))
+    let Body::Text(_) = &file.body else {
+        return Ok(Merged::NoBase);
+    };
+    let id = file
+        .old_id
+        .as_deref()
+        .filter(|id| id.bytes().any(|digit| digit != b'0'));
+    let Some(Ok(object)) = id.map(|id| repository.find_object_by_prefix(id, Some(git2::ObjectType::Blob)))
     else {
         return Ok(Merged::NoBase);
     };
-    let Some(blob) = object.as_blob() else { return Ok(Merged::NoBase) };
-    let Ok((theirs, _)) = file_body(file, blob.content()) else { return Ok(Merged::NoBase) };
+    let Some(blob) = object.as_blob() else {
+        return Ok(Merged::NoBase);
+    };
+    let Ok((theirs, _)) = file_body(file, blob.content()) else {
+        return Ok(Merged::NoBase);
+    };
     if file.change == Change::Deleted || super::super::lines::is_binary(ours) {
         return Ok(Merged::Conflict);
     }
@@ -185,22 +239,33 @@ fn merge_body(repository: &git2::Repository, file: &FilePatch, ours: &[u8]) -> R
         input
     };
     let merged = git2::merge_file(&input(blob.content()), &input(ours), &input(&theirs), None)?;
-    Ok(if merged.is_automergeable() { Merged::Clean(merged.content().to_vec()) } else { Merged::Conflict })
+    Ok(if merged.is_automergeable() {
+        Merged::Clean(merged.content().to_vec())
+    } else {
+        Merged::Conflict
+    })
 }
 
 /// Checks that what the steps make of the tree can be: no file behind a symlink or another file, and no file in
 /// the place of a folder that keeps files.
 fn check_shape(tree: &Tree, steps: &[Step]) -> Result<(), ApplyError> {
-    let after: BTreeMap<&[u8], bool> =
-        steps.iter().map(|step| (step.path.as_slice(), step.after.is_some())).collect();
-    let leaving: BTreeSet<&[u8]> =
-        after.iter().filter(|(_, stays)| !**stays).map(|(path, _)| *path).collect();
+    let after: BTreeMap<&[u8], bool> = steps
+        .iter()
+        .map(|step| (step.path.as_slice(), step.after.is_some()))
+        .collect();
+    let leaving: BTreeSet<&[u8]> = after
+        .iter()
+        .filter(|(_, stays)| !**stays)
+        .map(|(path, _)| *path)
+        .collect();
     for step in steps.iter().filter(|step| step.after.is_some()) {
         let file = || bytes_path::display(&step.path);
         for (at, _) in step.path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             let parent = step.path.get(..at).unwrap_or_default();
             if after.get(parent) == Some(&true) {
-                return Err(ApplyError::FileAndFolder { file: bytes_path::display(parent) });
+                return Err(ApplyError::FileAndFolder {
+                    file: bytes_path::display(parent),
+                });
             }
             if leaving.contains(parent) {
                 break;
@@ -213,13 +278,17 @@ fn check_shape(tree: &Tree, steps: &[Step]) -> Result<(), ApplyError> {
                     return Err(ApplyError::ForbiddenPath { file: file(), why });
                 }
                 OnDisk::File | OnDisk::Other => {
-                    return Err(ApplyError::FileAndFolder { file: bytes_path::display(parent) });
+                    return Err(ApplyError::FileAndFolder {
+                        file: bytes_path::display(parent),
+                    });
                 }
             }
         }
         let keeps_files = || tree.keeps_files(&step.path, &leaving);
         match (&step.before, tree.look(&step.path)?) {
-            (None, OnDisk::Folder) if keeps_files()? => return Err(ApplyError::FileAndFolder { file: file() }),
+            (None, OnDisk::Folder) if keeps_files()? => {
+                return Err(ApplyError::FileAndFolder { file: file() });
+            }
             (None, OnDisk::Other) => return Err(ApplyError::AlreadyExists { file: file() }),
             _ => {}
         }
@@ -230,7 +299,12 @@ fn check_shape(tree: &Tree, steps: &[Step]) -> Result<(), ApplyError> {
 /// Checks that the index holds for each path what the working tree does.
 fn check_index(index: &git2::Index, steps: &[Step]) -> Result<(), ApplyError> {
     for step in steps {
-        let differs = |why| Err(ApplyError::Index { file: bytes_path::display(&step.path), why });
+        let differs = |why| {
+            Err(ApplyError::Index {
+                file: bytes_path::display(&step.path),
+                why,
+            })
+        };
         let path = bytes_path::to_path(&step.path);
         if (1..=3).any(|stage| index.get_path(path, stage).is_some()) {
             return differs("it has unresolved conflicts in the index");

@@ -15,8 +15,10 @@ use super::super::manifest::FileMode;
 use super::repository::Step;
 use super::{ApplyError, FileState};
 
-const FOLDER_FLAGS: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,10 @@ pub(super) struct Tree {
 /// The folder and the name of a path.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
+        Some(at) => (
+            path.get(..at).unwrap_or_default(),
+            path.get(at + 1..).unwrap_or_default(),
+        ),
         None => (b"", path),
     }
 }
@@ -50,7 +55,10 @@ impl Tree {
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(root, flags, Mode::empty()).map_err(failed)?;
-        Ok(Tree { root: opened, path: root.to_owned() })
+        Ok(Tree {
+            root: opened,
+            path: root.to_owned(),
+        })
     }
 
     /// Opens a folder, no part of whose path may be a symlink.
@@ -64,7 +72,9 @@ impl Tree {
 
     fn stat(&self, path: &[u8]) -> Result<Option<Stat>, Errno> {
         let (folder, name) = split(path);
-        let stat = self.folder(folder).and_then(|folder| rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW));
+        let stat = self
+            .folder(folder)
+            .and_then(|folder| rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
@@ -74,7 +84,10 @@ impl Tree {
 
     /// What stands at a path; nothing stands behind a symlink.
     pub(super) fn look(&self, path: &[u8]) -> Result<OnDisk, ApplyError> {
-        let read = |error: Errno| ApplyError::Read { file: bytes_path::display(path), source: Box::new(error) };
+        let read = |error: Errno| ApplyError::Read {
+            file: bytes_path::display(path),
+            source: Box::new(error),
+        };
         Ok(match self.stat(path).map_err(read)? {
             None => OnDisk::Nothing,
             Some(stat) => match FileType::from_raw_mode(stat.st_mode) {
@@ -87,9 +100,14 @@ impl Tree {
     }
 
     /// The file or symlink at a path.
-    pub(super) fn read(&self, path: &[u8]) -> Result<Option<FileState>, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) fn read(
+        &self,
+        path: &[u8],
+    ) -> Result<Option<FileState>, Box<dyn std::error::Error + Send + Sync>> {
         let (folder, name) = split(path);
-        let Some(stat) = self.stat(path)? else { return Ok(None) };
+        let Some(stat) = self.stat(path)? else {
+            return Ok(None);
+        };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Ok(None),
             FileType::Symlink | FileType::RegularFile => Ok(Some(read_at(&self.folder(folder)?, name)?)),
@@ -99,7 +117,10 @@ impl Tree {
 
     /// Whether a folder will hold anything when the paths in `leaving` are gone.
     pub(super) fn keeps_files(&self, path: &[u8], leaving: &BTreeSet<&[u8]>) -> Result<bool, ApplyError> {
-        let failed = |error: Errno| ApplyError::Read { file: bytes_path::display(path), source: Box::new(error) };
+        let failed = |error: Errno| ApplyError::Read {
+            file: bytes_path::display(path),
+            source: Box::new(error),
+        };
         let folder = self.folder(path).map_err(failed)?;
         for entry in rustix::fs::Dir::new(folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -123,7 +144,10 @@ impl Tree {
     // The widths of these fields differ between architectures.
     #[allow(clippy::unnecessary_cast)]
     pub(super) fn fill_stat(&self, path: &[u8], entry: &mut git2::IndexEntry) -> Result<(), ApplyError> {
-        let failed = |error: Errno| ApplyError::Read { file: bytes_path::display(path), source: Box::new(error) };
+        let failed = |error: Errno| ApplyError::Read {
+            file: bytes_path::display(path),
+            source: Box::new(error),
+        };
         if let Some(stat) = self.stat(path).map_err(failed)? {
             entry.ctime = git2::IndexTime::new(stat.st_ctime as i32, stat.st_ctime_nsec as u32);
             entry.mtime = git2::IndexTime::new(stat.st_mtime as i32, stat.st_mtime_nsec as u32);
@@ -143,14 +167,21 @@ fn read_at(folder: &OwnedFd, name: &[u8]) -> io::Result<FileState> {
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                 return Err(io::Error::other("it is neither a file nor a symlink"));
             }
-            let mode = if stat.st_mode & 0o100 != 0 { FileMode::Executable } else { FileMode::Regular };
+            let mode = if stat.st_mode & 0o100 != 0 {
+                FileMode::Executable
+            } else {
+                FileMode::Regular
+            };
             let mut content = Vec::new();
             std::fs::File::from(file).read_to_end(&mut content)?;
             Ok(FileState { mode, content })
         }
         Err(Errno::LOOP) => {
             let content = rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes();
-            Ok(FileState { mode: FileMode::Symlink, content })
+            Ok(FileState {
+                mode: FileMode::Symlink,
+                content,
+            })
         }
         Err(error) => Err(error.into()),
     }
@@ -181,7 +212,10 @@ pub(super) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Writes all new contents into the stage; the tree itself stays as it is.
     pub(super) fn prepare(tree: &'a Tree, steps: &[Step]) -> Result<Stage<'a>, ApplyError> {
-        let failed = |error: Errno| ApplyError::Write { file: tree.path.display().to_string(), source: error.into() };
+        let failed = |error: Errno| ApplyError::Write {
+            file: tree.path.display().to_string(),
+            source: error.into(),
+        };
         let mut number = 0;
         let name = loop {
             let name = format!(".cwm-apply-{}-{number}", std::process::id());
@@ -192,13 +226,21 @@ impl<'a> Stage<'a> {
             }
         };
         let folder = tree.folder(name.as_bytes()).map_err(failed)?;
-        let stage = Stage { tree, name, folder, undo: Vec::new() };
+        let stage = Stage {
+            tree,
+            name,
+            folder,
+            undo: Vec::new(),
+        };
         for (number, step) in steps.iter().enumerate() {
             if let Some(after) = &step.after
                 && let Err(source) = stage.write(&staged_name(number), step, after)
             {
                 stage.remove();
-                return Err(ApplyError::Write { file: bytes_path::display(&step.path), source });
+                return Err(ApplyError::Write {
+                    file: bytes_path::display(&step.path),
+                    source,
+                });
             }
         }
         Ok(stage)
@@ -217,7 +259,11 @@ impl<'a> Stage<'a> {
             && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         {
             let kept = stat.st_mode & 0o777;
-            let mode = if executable { kept | ((kept & 0o444) >> 2) } else { kept & !0o111 };
+            let mode = if executable {
+                kept | ((kept & 0o444) >> 2)
+            } else {
+                kept & !0o111
+            };
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         }
         std::fs::File::from(file).write_all(&after.content)
@@ -226,7 +272,8 @@ impl<'a> Stage<'a> {
     /// Puts everything in its place. On an error, part of it is done: [`finish`](Self::finish) takes it back.
     pub(super) fn replace(&mut self, steps: &[Step]) -> Result<(), ApplyError> {
         for (number, step) in steps.iter().enumerate().filter(|(_, step)| step.after.is_none()) {
-            self.take_away(number, step).map_err(|source| written(step, source))?;
+            self.take_away(number, step)
+                .map_err(|source| written(step, source))?;
         }
         for step in steps.iter().filter(|step| step.after.is_none()) {
             self.remove_empty_parents(&step.path);
@@ -241,7 +288,10 @@ impl<'a> Stage<'a> {
         let (folder, name) = split(&step.path);
         let staged = format!("old-{number}");
         rustix::fs::renameat(self.tree.folder(folder)?, name, &self.folder, &staged)?;
-        self.undo.push(Undo::Return { path: step.path.clone(), staged: staged.clone() });
+        self.undo.push(Undo::Return {
+            path: step.path.clone(),
+            staged: staged.clone(),
+        });
         self.check_unchanged(&staged, step)
     }
 
@@ -259,12 +309,18 @@ impl<'a> Stage<'a> {
         let staged = staged_name(number);
         if step.before.is_some() {
             rustix::fs::renameat_with(&self.folder, &staged, &folder, name, RenameFlags::EXCHANGE)?;
-            self.undo.push(Undo::Swap { path: step.path.clone(), staged: staged.clone() });
+            self.undo.push(Undo::Swap {
+                path: step.path.clone(),
+                staged: staged.clone(),
+            });
             return self.check_unchanged(&staged, step);
         }
         self.remove_empty_folder(&step.path)?;
         rustix::fs::renameat_with(&self.folder, &staged, &folder, name, RenameFlags::NOREPLACE)?;
-        self.undo.push(Undo::Withdraw { path: step.path.clone(), staged });
+        self.undo.push(Undo::Withdraw {
+            path: step.path.clone(),
+            staged,
+        });
         Ok(())
     }
 
@@ -275,7 +331,9 @@ impl<'a> Stage<'a> {
         for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
             at += part.len() + usize::from(at > 0);
             match rustix::fs::mkdirat(&folder, part, Mode::from_raw_mode(0o777)) {
-                Ok(()) => self.undo.push(Undo::Unmake { path: path.get(..at).unwrap_or_default().to_vec() }),
+                Ok(()) => self.undo.push(Undo::Unmake {
+                    path: path.get(..at).unwrap_or_default().to_vec(),
+                }),
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -297,7 +355,10 @@ impl<'a> Stage<'a> {
         let parent = self.tree.folder(parent)?;
         let mode = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode & 0o7777;
         rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
-        self.undo.push(Undo::Remake { path: path.to_vec(), mode });
+        self.undo.push(Undo::Remake {
+            path: path.to_vec(),
+            mode,
+        });
         Ok(())
     }
 
@@ -327,7 +388,11 @@ impl<'a> Stage<'a> {
         while let Some(undo) = self.undo.pop() {
             if let Err(source) = self.take_back(&undo) {
                 let kept = self.tree.path.join(&self.name);
-                return Err(ApplyError::RollBack { first: Box::new(first), source, kept });
+                return Err(ApplyError::RollBack {
+                    first: Box::new(first),
+                    source,
+                    kept,
+                });
             }
         }
         self.remove();
@@ -362,7 +427,10 @@ impl<'a> Stage<'a> {
 
     /// Removes the stage. What cannot be removed stays, harmless, under its own name.
     fn remove(&self) {
-        let names = rustix::fs::Dir::read_from(&self.folder).into_iter().flatten().flatten();
+        let names = rustix::fs::Dir::read_from(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten();
         let names: Vec<_> = names.map(|entry| entry.file_name().to_owned()).collect();
         for name in names {
             let _kept = rustix::fs::unlinkat(&self.folder, &name, AtFlags::empty());
@@ -376,5 +444,8 @@ fn staged_name(number: usize) -> String {
 }
 
 fn written(step: &Step, source: io::Error) -> ApplyError {
-    ApplyError::Write { file: bytes_path::display(&step.path), source }
+    ApplyError::Write {
+        file: bytes_path::display(&step.path),
+        source,
+    }
 }

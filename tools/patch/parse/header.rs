@@ -43,8 +43,15 @@ pub(super) fn git(reader: &mut Reader<'_>) -> Result<Header, ParseError> {
         }
         reader.at += 1;
     }
-    let sides = if at_side_lines(reader) { Some(side_lines(reader)?) } else { None };
-    let unknown = || ParseError::Name { line: number, text: shown(bare(line)) };
+    let sides = if at_side_lines(reader) {
+        Some(side_lines(reader)?)
+    } else {
+        None
+    };
+    let unknown = || ParseError::Name {
+        line: number,
+        text: shown(bare(line)),
+    };
     if let (Some((None, _)), false) = (&sides, said.deleted) {
         said.added = true;
     }
@@ -52,7 +59,10 @@ pub(super) fn git(reader: &mut Reader<'_>) -> Result<Header, ParseError> {
         said.deleted = true;
     }
     if said.added && said.deleted {
-        return Err(ParseError::Header { line: number, what: "a file cannot be both new and deleted" });
+        return Err(ParseError::Header {
+            line: number,
+            what: "a file cannot be both new and deleted",
+        });
     }
     let (old_path, new_path) = match (said.from.take(), said.to.take()) {
         (Some(from), Some(to)) => (from, to),
@@ -64,7 +74,9 @@ pub(super) fn git(reader: &mut Reader<'_>) -> Result<Header, ParseError> {
             };
             let named = names::common(old, new);
             // When the first line leaves room for doubt, the side lines decide.
-            let sided = sides.as_ref().and_then(|(old, new)| names::common(old.as_deref(), new.as_deref()));
+            let sided = sides
+                .as_ref()
+                .and_then(|(old, new)| names::common(old.as_deref(), new.as_deref()));
             let path = named.or(sided).ok_or_else(unknown)?.to_vec();
             (path.clone(), path)
         }
@@ -89,7 +101,11 @@ pub(super) fn git(reader: &mut Reader<'_>) -> Result<Header, ParseError> {
         new_id,
         body: Body::None,
     };
-    Ok(Header { file, carriage_returns, has_side_lines: sides.is_some() })
+    Ok(Header {
+        file,
+        carriage_returns,
+        has_side_lines: sides.is_some(),
+    })
 }
 
 /// A header of `---` and `+++` lines alone.
@@ -98,7 +114,10 @@ pub(super) fn plain(reader: &mut Reader<'_>) -> Result<Header, ParseError> {
     let line = reader.peek().unwrap_or_default();
     let (old, new) = side_lines(reader)?;
     let Some(path) = names::common(old.as_deref(), new.as_deref()) else {
-        return Err(ParseError::Name { line: number, text: shown(bare(line)) });
+        return Err(ParseError::Name {
+            line: number,
+            text: shown(bare(line)),
+        });
     };
     let change = match (&old, &new) {
         (None, _) => Change::Added,
@@ -115,7 +134,11 @@ pub(super) fn plain(reader: &mut Reader<'_>) -> Result<Header, ParseError> {
         new_id: None,
         body: Body::None,
     };
-    Ok(Header { file, carriage_returns: line.ends_with(b"\r\n"), has_side_lines: true })
+    Ok(Header {
+        file,
+        carriage_returns: line.ends_with(b"\r\n"),
+        has_side_lines: true,
+    })
 }
 
 /// Inside a git header, `---` and `+++` lines count whatever follows them.
@@ -128,7 +151,10 @@ fn at_side_lines(reader: &Reader<'_>) -> bool {
 fn side_lines(reader: &mut Reader<'_>) -> Result<(names::Side, names::Side), ParseError> {
     let mut next = |marker: &[u8]| {
         let line = reader.peek().unwrap_or_default();
-        let unknown = ParseError::Name { line: reader.number(), text: shown(bare(line)) };
+        let unknown = ParseError::Name {
+            line: reader.number(),
+            text: shown(bare(line)),
+        };
         reader.at += 1;
         line.strip_prefix(marker).and_then(names::side).ok_or(unknown)
     };
@@ -139,13 +165,23 @@ fn side_lines(reader: &mut Reader<'_>) -> Result<(names::Side, names::Side), Par
 fn extended(said: &mut Said, line: &[u8], number: usize) -> Result<bool, ParseError> {
     let mode = |text: &[u8]| {
         let what = "a file mode must be one of 100644, 100755, 120000 and 160000";
-        let bits = std::str::from_utf8(text).ok().and_then(|text| u32::from_str_radix(text.trim(), 8).ok());
-        bits.and_then(FileMode::from_bits).ok_or(ParseError::Header { line: number, what })
+        let bits = std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| u32::from_str_radix(text.trim(), 8).ok());
+        bits.and_then(FileMode::from_bits)
+            .ok_or(ParseError::Header { line: number, what })
     };
     let name = |text: &[u8]| {
-        let name = if text.starts_with(b"\"") { quote::read(text).map(|(name, _)| name) } else { Some(text.to_vec()) };
+        let name = if text.starts_with(b"\"") {
+            quote::read(text).map(|(name, _)| name)
+        } else {
+            Some(text.to_vec())
+        };
         name.filter(|name| !name.is_empty())
-            .ok_or_else(|| ParseError::Name { line: number, text: shown(text) })
+            .ok_or_else(|| ParseError::Name {
+                line: number,
+                text: shown(text),
+            })
     };
     if let Some(text) = line.strip_prefix(b"new file mode ") {
         (said.added, said.new_mode) = (true, Some(mode(text)?));
@@ -164,7 +200,9 @@ fn extended(said: &mut Said, line: &[u8], number: usize) -> Result<bool, ParseEr
     } else if let Some(text) = line.strip_prefix(b"copy to ") {
         (said.copied, said.to) = (true, Some(name(text)?));
     } else if let Some(text) = line.strip_prefix(b"similarity index ") {
-        let percent = std::str::from_utf8(text).ok().and_then(|text| text.trim_end_matches('%').parse::<u8>().ok());
+        let percent = std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.trim_end_matches('%').parse::<u8>().ok());
         said.similarity = percent.unwrap_or(0).min(100);
     } else if let Some(text) = line.strip_prefix(b"index ") {
         index(said, text);
@@ -176,9 +214,13 @@ fn extended(said: &mut Said, line: &[u8], number: usize) -> Result<bool, ParseEr
 
 /// `aaaa..bbbb` and perhaps a mode. Odd ones are passed over: a patch can do without.
 fn index(said: &mut Said, text: &[u8]) {
-    let Ok(text) = std::str::from_utf8(text) else { return };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
     let mut parts = text.split_whitespace();
-    let Some((old, new)) = parts.next().and_then(|ids| ids.split_once("..")) else { return };
+    let Some((old, new)) = parts.next().and_then(|ids| ids.split_once("..")) else {
+        return;
+    };
     let is_id = |id: &str| (4..=40).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_id(old) && is_id(new) {
         said.ids = Some((old.to_ascii_lowercase(), new.to_ascii_lowercase()));

@@ -14,20 +14,35 @@ struct Ranges {
 }
 
 /// All hunks from here on.
-pub(super) fn hunks(reader: &mut Reader<'_>, file: &str, carriage_returns: bool) -> Result<Vec<Hunk>, ParseError> {
+pub(super) fn hunks(
+    reader: &mut Reader<'_>,
+    file: &str,
+    carriage_returns: bool,
+) -> Result<Vec<Hunk>, ParseError> {
     let mut hunks = Vec::new();
     while let Some(line) = reader.peek() {
         if !line.starts_with(b"@@") {
             break;
         }
         let start = reader.number();
-        let wrong = |what| ParseError::Hunk { line: start, file: file.to_owned(), hunk: hunks.len() + 1, what };
-        let ranges = ranges(bare(line)).ok_or_else(|| wrong("its first line is not `@@ -LINE,COUNT +LINE,COUNT @@`"))?;
+        let wrong = |what| ParseError::Hunk {
+            line: start,
+            file: file.to_owned(),
+            hunk: hunks.len() + 1,
+            what,
+        };
+        let ranges = ranges(bare(line))
+            .ok_or_else(|| wrong("its first line is not `@@ -LINE,COUNT +LINE,COUNT @@`"))?;
         reader.at += 1;
         let hunk = body(reader, ranges, carriage_returns);
         if hunk.recounted && loses_lines(reader) {
             let what = "a line in it begins with neither ` `, `+` nor `-`, and changes follow behind it";
-            return Err(ParseError::Hunk { line: reader.number(), file: file.to_owned(), hunk: hunks.len() + 1, what });
+            return Err(ParseError::Hunk {
+                line: reader.number(),
+                file: file.to_owned(),
+                hunk: hunks.len() + 1,
+                what,
+            });
         }
         if hunk.lines.is_empty() {
             return Err(wrong("it has no lines"));
@@ -45,7 +60,12 @@ fn ranges(line: &[u8]) -> Option<Ranges> {
     let rest = line.strip_prefix(b"@@")?;
     let Some(numbers) = rest.strip_prefix(b" -") else {
         let said_nothing = rest.iter().all(|byte| matches!(byte, b' ' | b'@' | b'.'));
-        let unplaced = Ranges { old_start: None, new_start: None, counts: None, section: Vec::new() };
+        let unplaced = Ranges {
+            old_start: None,
+            new_start: None,
+            counts: None,
+            section: Vec::new(),
+        };
         return said_nothing.then_some(unplaced);
     };
     let end = numbers.windows(3).position(|window| window == b" @@")?;
@@ -59,7 +79,12 @@ fn ranges(line: &[u8]) -> Option<Ranges> {
     };
     let ((old_start, old_count), (new_start, new_count)) = (range(old)?, range(new)?);
     let counts = Some((old_count, new_count));
-    Some(Ranges { old_start: Some(old_start), new_start: Some(new_start), counts, section })
+    Some(Ranges {
+        old_start: Some(old_start),
+        new_start: Some(new_start),
+        counts,
+        section,
+    })
 }
 
 /// What a line of a hunk's body is.
@@ -113,7 +138,10 @@ fn body(reader: &mut Reader<'_>, ranges: Ranges, carriage_returns: bool) -> Hunk
         old = old.saturating_sub(usize::from(from_old));
         new = new.saturating_sub(usize::from(from_new));
         stripped_at_end = if is_blank(line) { stripped_at_end + 1 } else { 0 };
-        lines.push(Line { kind, text: content(line, carriage_returns) });
+        lines.push(Line {
+            kind,
+            text: content(line, carriage_returns),
+        });
         reader.at += 1;
     }
     if (old, new) != (0, 0) {
@@ -123,8 +151,19 @@ fn body(reader: &mut Reader<'_>, ranges: Ranges, carriage_returns: bool) -> Hunk
         // Blank lines at the end more likely part the hunk from what follows than belong to it.
         lines.truncate(lines.len() - stripped_at_end);
     }
-    let Ranges { old_start, new_start, section, .. } = ranges;
-    Hunk { old_start, new_start, section, lines, recounted }
+    let Ranges {
+        old_start,
+        new_start,
+        section,
+        ..
+    } = ranges;
+    Hunk {
+        old_start,
+        new_start,
+        section,
+        lines,
+        recounted,
+    }
 }
 
 /// Whether a hunk goes on though its counts say that it is complete: another body line follows, or one that adds

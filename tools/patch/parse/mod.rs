@@ -16,7 +16,9 @@ use header::Header;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Nothing in the text is a diff.
-    #[error("no diff was found: expected lines beginning with `diff --git`, or with `---` and `+++`, and then `@@`")]
+    #[error(
+        "no diff was found: expected lines beginning with `diff --git`, or with `---` and `+++`, and then `@@`"
+    )]
     NoDiff,
     /// A hunk stands before any file was named.
     #[error("line {line}: a hunk begins before any file is named by `---` and `+++` lines")]
@@ -66,17 +68,26 @@ pub enum ParseError {
 
 /// Reads a patch.
 pub fn parse(text: &[u8]) -> Result<Patch, ParseError> {
-    let mut reader = Reader { lines: super::lines::split(text), at: 0 };
+    let mut reader = Reader {
+        lines: super::lines::split(text),
+        at: 0,
+    };
     let mut patch = Patch::default();
     while let Some(line) = reader.peek() {
         let git = line.starts_with(b"diff --git ");
         if git || reader.at_side_lines() {
-            let header = if git { header::git(&mut reader)? } else { header::plain(&mut reader)? };
+            let header = if git {
+                header::git(&mut reader)?
+            } else {
+                header::plain(&mut reader)?
+            };
             if let Some(file) = file(&mut reader, header)? {
                 patch.files.push(file);
             }
         } else if line.starts_with(b"@@ -") {
-            return Err(ParseError::HunkWithoutFile { line: reader.number() });
+            return Err(ParseError::HunkWithoutFile {
+                line: reader.number(),
+            });
         } else {
             reader.at += 1;
         }
@@ -110,7 +121,8 @@ impl<'a> Reader<'a> {
 
     /// Whether a `---` line, a `+++` line and then a hunk (or the text's end) come.
     fn at_side_lines(&self) -> bool {
-        let starts = |ahead: usize, start: &[u8]| self.ahead(ahead).is_some_and(|line| line.starts_with(start));
+        let starts =
+            |ahead: usize, start: &[u8]| self.ahead(ahead).is_some_and(|line| line.starts_with(start));
         starts(0, b"--- ") && starts(1, b"+++ ") && starts(2, b"@@")
     }
 }
@@ -140,7 +152,10 @@ fn file(reader: &mut Reader<'_>, header: Header) -> Result<Option<FilePatch>, Pa
         reader.at += 1;
         file.body = Body::BinaryOmitted;
     } else if header.has_side_lines {
-        let (line, what) = (reader.number(), "a hunk beginning with `@@` was expected after the `+++` line");
+        let (line, what) = (
+            reader.number(),
+            "a hunk beginning with `@@` was expected after the `+++` line",
+        );
         return Err(ParseError::Header { line, what });
     }
     let unchanged = file.change == Change::Modified
@@ -154,14 +169,20 @@ fn binary_body(reader: &mut Reader<'_>, file: &str) -> Result<Body, ParseError> 
     let line = reader.number();
     let Some(forward) = binary_hunk(reader, file)? else {
         let what = "`literal` or `delta` and a size were expected";
-        return Err(ParseError::Binary { line, file: file.to_owned(), what });
+        return Err(ParseError::Binary {
+            line,
+            file: file.to_owned(),
+            what,
+        });
     };
     let reverse = binary_hunk(reader, file)?;
     Ok(Body::Binary { forward, reverse })
 }
 
 fn binary_hunk(reader: &mut Reader<'_>, file: &str) -> Result<Option<BinaryHunk>, ParseError> {
-    let Some(line) = reader.peek() else { return Ok(None) };
+    let Some(line) = reader.peek() else {
+        return Ok(None);
+    };
     let (kind, size) = if let Some(size) = line.strip_prefix(b"literal ") {
         (BinaryKind::Literal, size)
     } else if let Some(size) = line.strip_prefix(b"delta ") {
@@ -169,9 +190,16 @@ fn binary_hunk(reader: &mut Reader<'_>, file: &str) -> Result<Option<BinaryHunk>
     } else {
         return Ok(None);
     };
-    let Some(size) = std::str::from_utf8(bare(size)).ok().and_then(|size| size.parse().ok()) else {
+    let Some(size) = std::str::from_utf8(bare(size))
+        .ok()
+        .and_then(|size| size.parse().ok())
+    else {
         let what = "its size is no number";
-        return Err(ParseError::Binary { line: reader.number(), file: file.to_owned(), what });
+        return Err(ParseError::Binary {
+            line: reader.number(),
+            file: file.to_owned(),
+            what,
+        });
     };
     reader.at += 1;
     let mut deflated = Vec::new();
@@ -183,7 +211,11 @@ fn binary_hunk(reader: &mut Reader<'_>, file: &str) -> Result<Option<BinaryHunk>
         }
         if binary::read_line(line, &mut deflated).is_none() {
             let what = "a line is not base 85 as git writes it";
-            return Err(ParseError::Binary { line: reader.number(), file: file.to_owned(), what });
+            return Err(ParseError::Binary {
+                line: reader.number(),
+                file: file.to_owned(),
+                what,
+            });
         }
         reader.at += 1;
     }

@@ -47,7 +47,11 @@ pub(super) fn git_pair(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     if text.starts_with(b"\"") {
         let (old, rest) = quote::read(text)?;
         let rest = rest.strip_prefix(b" ")?;
-        let new = if rest.starts_with(b"\"") { quote::read(rest)?.0 } else { rest.to_vec() };
+        let new = if rest.starts_with(b"\"") {
+            quote::read(rest)?.0
+        } else {
+            rest.to_vec()
+        };
         return Some((old, new));
     }
     if text.ends_with(b"\"")
@@ -97,14 +101,24 @@ pub(super) fn common<'a>(old: Option<&'a [u8]>, new: Option<&'a [u8]>) -> Option
 /// Two names without `a/` and `b/` (or git's other letters), when both carry them.
 pub(super) fn pair_without_prefixes<'a>(old: &'a [u8], new: &'a [u8]) -> (&'a [u8], &'a [u8]) {
     let (old_bare, new_bare) = (without_letter(old, b"aiowc"), without_letter(new, b"biowc"));
-    if old_bare.len() < old.len() && new_bare.len() < new.len() { (old_bare, new_bare) } else { (old, new) }
+    if old_bare.len() < old.len() && new_bare.len() < new.len() {
+        (old_bare, new_bare)
+    } else {
+        (old, new)
+    }
 }
 
 /// `x.orig` and `x` mean `x`.
 fn backup_of<'a>(old: &'a [u8], new: &'a [u8]) -> Option<&'a [u8]> {
-    let (short, long) = if old.len() < new.len() { (old, new) } else { (new, old) };
+    let (short, long) = if old.len() < new.len() {
+        (old, new)
+    } else {
+        (new, old)
+    };
     let end = long.strip_prefix(short)?;
-    [b".orig".as_slice(), b".old", b".bak", b".new", b"~"].contains(&end).then_some(short)
+    [b".orig".as_slice(), b".old", b".bak", b".new", b"~"]
+        .contains(&end)
+        .then_some(short)
 }
 
 fn tail(name: &[u8]) -> Option<&[u8]> {
