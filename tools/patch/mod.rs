@@ -29,4 +29,7 @@ pub use types::{
 #[path = "edits_tests.rs"]
 mod edits_tests;
 #[cfg(test)]
+#[path = "replay_tests.rs"]
+mod replay_tests;
+#[cfg(test)]
 mod testing;

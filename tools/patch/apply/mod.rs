@@ -156,10 +156,7 @@ impl<'a> Series<'a> {
             .as_ref()
             .map(|state| state.content.as_slice())
             .unwrap_or_default();
-        let (content, found) = match apply_body(file, old_content) {
-            Ok(applied) => applied,
-            Err(error) => return Err(error),
-        };
+        let (content, found) = apply_body(file, old_content)?;
         repairs.extend(found);
         let after = if file.change == Change::Deleted {
             let unread = file.body == Body::None && id_fits(file.old_id.as_deref(), old_content)?;
