@@ -80,6 +80,7 @@ pub struct IsolatedCopy {
     root: PathBuf,
     manifest: PathBuf,
     objects: PathBuf,
+    excludes: Vec<String>,
     keep: bool,
 }
 
@@ -127,7 +128,7 @@ impl IsolatedCopy {
             MANIFEST_INSIDE.into(),
             Path::new(STORE_INSIDE).join("objects"),
         );
-        Ok(Self::around(attempt, sandbox, options, paths))
+        Self::around(snapshot, attempt, sandbox, options, paths)
     }
 
     fn sandbox(
@@ -160,27 +161,30 @@ impl IsolatedCopy {
             attempt.path().join("manifest"),
             snapshot.store().join("objects"),
         );
-        Ok(Self::around(attempt, sandbox, options, paths))
+        Self::around(snapshot, attempt, sandbox, options, paths)
     }
 
     fn around(
+        snapshot: &Snapshot,
         attempt: Attempt,
         sandbox: Sandbox,
         options: SessionOptions,
         (root, manifest, objects): (PathBuf, PathBuf, PathBuf),
-    ) -> IsolatedCopy {
+    ) -> Result<IsolatedCopy, IsolatedError> {
+        let excludes = snapshot.excludes()?;
         let limit = sandbox.policy().limits.disk;
         let watch = DiskWatch::start(attempt.clone(), limit, sandbox.interrupter());
         let session = Some(Session::new(sandbox, options));
-        IsolatedCopy {
+        Ok(IsolatedCopy {
             session,
             watch: Some(watch),
             attempt,
             root,
             manifest,
             objects,
+            excludes,
             keep: false,
-        }
+        })
     }
 
     /// The session.
@@ -199,7 +203,9 @@ impl IsolatedCopy {
     }
 
     /// What was changed, as one git diff against the base.
-    pub fn diff(&mut self, options: ScanOptions) -> Result<DiffDone, IsolatedError> {
+    pub fn diff(&mut self, mut options: ScanOptions) -> Result<DiffDone, IsolatedError> {
+        // What the user has git ignore beyond the tree's own lists, an environment that lies in the tree for example.
+        options.ignore_patterns.extend(self.excludes.iter().cloned());
         let request = DiffRequest {
             root: self.root.clone(),
             manifest: self.manifest.clone(),

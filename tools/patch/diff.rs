@@ -193,12 +193,18 @@ pub fn diff_entries(changes: &[EntryChange]) -> Result<Patch, git2::Error> {
     Ok(Patch { files })
 }
 
+/// The regular files among one side. Symlinks are not paired: their text is one line, and `git apply` refuses a
+/// file below a symlink that a rename moves away.
 fn candidates<'a>(side: &[(&'a [u8], &'a Entry)]) -> Vec<Candidate<'a>> {
+    let regular = |mode| matches!(mode, FileMode::Regular | FileMode::Executable);
     side.iter()
         .map(|(path, entry)| Candidate {
             path,
-            symlink: entry.mode == FileMode::Symlink,
-            content: &entry.content,
+            content: if regular(entry.mode) {
+                entry.content.as_slice()
+            } else {
+                &[]
+            },
         })
         .collect()
 }

@@ -141,3 +141,7 @@ fn section(old: &[&[u8]], before: usize) -> Vec<u8> {
         .trim_ascii_end()
         .to_vec()
 }
+
+#[cfg(test)]
+#[path = "lines_tests.rs"]
+mod tests;

@@ -1,4 +1,9 @@
 //! Git diffs in and out.
+//!
+//! Out: [`diff_worktree`] compares a working tree on disk with the [`manifest`] of its base and writes one git diff
+//! that `git apply --index` takes; [`diff_trees`] does so for two trees of a repository. In: [`parse()`] reads what
+//! tools and models submit, [`apply_to`] carries it out in memory, [`apply::to_repository`] on a working tree, all
+//! or nothing. No `.git` of a scanned tree is ever read, so what is in it cannot matter.
 
 pub mod apply;
 mod binary;
@@ -24,3 +29,12 @@ pub use scan::{LeftOut, MOST_FILE_BYTES, Note, Scan, ScanError, ScanOptions, Sca
 pub use types::{
     BinaryHunk, BinaryKind, Body, Change, FilePatch, Hunk, Line, LineKind, Patch, Statistics, is_test_path,
 };
+
+#[cfg(test)]
+#[path = "edits_tests.rs"]
+mod edits_tests;
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod replay_tests;
+#[cfg(test)]
+mod testing;

@@ -16,9 +16,7 @@ const MOST_PAIRS: usize = 20_000;
 pub(super) struct Candidate<'a> {
     /// Where it was or is.
     pub(super) path: &'a [u8],
-    /// Its kind: only files of one kind are paired.
-    pub(super) symlink: bool,
-    /// Its content.
+    /// Its content; one without any is not paired.
     pub(super) content: &'a [u8],
 }
 
@@ -69,21 +67,18 @@ impl Pairs {
 
 /// Pairs files of equal content: of several, one with the same name, else the first in order of path.
 fn exact(deleted: &[Candidate<'_>], added: &[Candidate<'_>], pairs: &mut Pairs) {
-    let mut by_content: BTreeMap<(bool, &[u8]), Vec<usize>> = BTreeMap::new();
+    let mut by_content: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
     for (index, file) in deleted
         .iter()
         .enumerate()
         .filter(|(_, file)| !file.content.is_empty())
     {
-        by_content
-            .entry((file.symlink, file.content))
-            .or_default()
-            .push(index);
+        by_content.entry(file.content).or_default().push(index);
     }
     for same_name in [true, false] {
         for (new, file) in added.iter().enumerate() {
             let olds = by_content
-                .get(&(file.symlink, file.content))
+                .get(file.content)
                 .map(Vec::as_slice)
                 .unwrap_or_default();
             let fits = |old: &&usize| {
@@ -105,8 +100,7 @@ fn exact(deleted: &[Candidate<'_>], added: &[Candidate<'_>], pairs: &mut Pairs) 
 
 /// Pairs files by likeness, the most alike first.
 fn similar(deleted: &[Candidate<'_>], added: &[Candidate<'_>], pairs: &mut Pairs) {
-    let fits =
-        |file: &Candidate<'_>| !file.symlink && !file.content.is_empty() && file.content.len() <= MOST_BYTES;
+    let fits = |file: &Candidate<'_>| !file.content.is_empty() && file.content.len() <= MOST_BYTES;
     let open = |files: &[Candidate<'_>], used: &[bool]| -> Vec<usize> {
         let free = |index: &usize| used.get(*index) == Some(&false) && files.get(*index).is_some_and(fits);
         (0..files.len()).filter(free).collect()

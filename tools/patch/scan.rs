@@ -557,3 +557,7 @@ fn without_carriage_returns(content: &[u8]) -> Vec<u8> {
     }
     normal
 }
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

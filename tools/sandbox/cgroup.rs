@@ -30,14 +30,25 @@ impl Cgroup {
         let places = places(&mounts, &own);
         for place in places {
             let settings: Vec<(&str, u64)> = match place.controller {
-                Controller::Both => vec![("memory.max", limits.memory), ("pids.max", limits.processes.into())],
+                Controller::Both => vec![
+                    ("memory.max", limits.memory),
+                    ("pids.max", limits.processes.into()),
+                ],
                 Controller::Memory => vec![("memory.limit_in_bytes", limits.memory)],
                 Controller::Pids => vec![("pids.max", limits.processes.into())],
             };
             // A process may not make a group below one with processes in it; a user's part of the tree lies above.
-            let above = place.folder.parent().filter(|parent| parent.starts_with(&place.mount));
+            let above = place
+                .folder
+                .parent()
+                .filter(|parent| parent.starts_with(&place.mount));
             let tried = [Some(place.folder.as_path()), above];
-            folders.extend(tried.into_iter().flatten().find_map(|folder| make(folder, &settings)));
+            folders.extend(
+                tried
+                    .into_iter()
+                    .flatten()
+                    .find_map(|folder| make(folder, &settings)),
+            );
         }
         Cgroup { folders }
     }
@@ -86,20 +97,33 @@ fn places(mounts: &str, own: &str) -> Vec<Place> {
     let mut places = Vec::new();
     for line in mounts.lines() {
         let mut fields = line.split(' ');
-        let (Some(_), Some(at), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next(), fields.next()) else {
+        let (Some(_), Some(at), Some(kind), Some(options)) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
             continue;
         };
         let has = |controller: &str| options.split(',').any(|option| option == controller);
         let (controller, membership) = match kind {
-            "cgroup2" => (Controller::Both, own.lines().find_map(|line| line.strip_prefix("0::"))),
+            "cgroup2" => (
+                Controller::Both,
+                own.lines().find_map(|line| line.strip_prefix("0::")),
+            ),
             "cgroup" if has("memory") => (Controller::Memory, membership(own, "memory")),
             "cgroup" if has("pids") => (Controller::Pids, membership(own, "pids")),
             _ => continue,
         };
         if let Some(path) = membership {
             let path = path.trim_start_matches('/');
-            let folder = if path.is_empty() { at.into() } else { Path::new(at).join(path) };
-            places.push(Place { controller, mount: at.into(), folder });
+            let folder = if path.is_empty() {
+                at.into()
+            } else {
+                Path::new(at).join(path)
+            };
+            places.push(Place {
+                controller,
+                mount: at.into(),
+                folder,
+            });
         }
     }
     places
@@ -110,7 +134,10 @@ fn membership<'a>(own: &'a str, controller: &str) -> Option<&'a str> {
     own.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, fields.next()?);
-        controllers.split(',').any(|name| name == controller).then_some(path)
+        controllers
+            .split(',')
+            .any(|name| name == controller)
+            .then_some(path)
     })
 }
 
@@ -122,7 +149,10 @@ fn make(parent: &Path, settings: &[(&str, u64)]) -> Option<PathBuf> {
     let folder = parent.join(format!("{PREFIX}{own}-{start}-{number}"));
     fs::create_dir(&folder).ok()?;
     // Files of controllers that are not handed down to this place are not there.
-    let bounded = settings.iter().filter(|(name, value)| set(&folder.join(name), *value).is_ok()).count();
+    let bounded = settings
+        .iter()
+        .filter(|(name, value)| set(&folder.join(name), *value).is_ok())
+        .count();
     if bounded == 0 {
         let _ = fs::remove_dir(&folder);
         return None;
@@ -132,7 +162,10 @@ fn make(parent: &Path, settings: &[(&str, u64)]) -> Option<PathBuf> {
 
 /// Writes a setting that is there; a file that is not is not made.
 fn set(file: &Path, value: u64) -> std::io::Result<()> {
-    fs::File::options().write(true).open(file)?.write_all(value.to_string().as_bytes())
+    fs::File::options()
+        .write(true)
+        .open(file)?
+        .write_all(value.to_string().as_bytes())
 }
 
 /// Removes groups whose maker is gone. A group with processes in it cannot be removed, so nothing is lost by trying.
@@ -140,7 +173,9 @@ fn remove_left_over(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+            continue;
+        };
         let mut parts = rest.split('-');
         let (maker, start) = (parts.next().and_then(|part| part.parse().ok()), parts.next());
         if let (Some(maker), Some(start)) = (maker, start)
@@ -194,8 +229,10 @@ mod tests {
             fs::create_dir(parent.path().join(name)).unwrap();
         }
         remove_left_over(parent.path());
-        let mut left: Vec<_> =
-            fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut left: Vec<_> = fs::read_dir(parent.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         left.sort();
         assert_eq!(left, [living.as_str(), "other"]);
     }

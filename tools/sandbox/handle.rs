@@ -163,8 +163,13 @@ impl Sandbox {
         let mut sandbox = Sandbox::start(program, policy)?;
         let outcome = sandbox.run_in_shell(b":", PROBE, 0, &mut |_: Stream, _: &[u8]| {})?;
         match outcome.ending {
-            Ending::Exited(0) => Ok(Probe { time: start.elapsed(), weaker: std::mem::take(&mut sandbox.weaker) }),
-            ending => Err(SandboxError::Refused(format!("a shell in the sandbox did not work: {ending}"))),
+            Ending::Exited(0) => Ok(Probe {
+                time: start.elapsed(),
+                weaker: std::mem::take(&mut sandbox.weaker),
+            }),
+            ending => Err(SandboxError::Refused(format!(
+                "a shell in the sandbox did not work: {ending}"
+            ))),
         }
     }
 
@@ -201,7 +206,10 @@ impl Sandbox {
         // The helper waits for its first message before it starts anything, so nothing escapes the group.
         let cgroup = Cgroup::create(&policy.limits);
         cgroup.add(child.id());
-        let holder = HeldProcess { child, _cgroup: cgroup };
+        let holder = HeldProcess {
+            child,
+            _cgroup: cgroup,
+        };
         Sandbox::begin_with(socket, Box::new(holder), policy, isolation)
     }
 

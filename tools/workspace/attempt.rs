@@ -10,7 +10,7 @@ use super::environment::{self, Mounted, MountedKind};
 use super::error::WorkspaceError;
 use super::snapshot::{self, Snapshot};
 use super::{MANIFEST_INSIDE, STORE_INSIDE};
-use crate::patch::manifest::{Checkout, FileMode};
+use crate::patch::manifest::{Checkout, FileMode, StatKey};
 use crate::sandbox::policy::{Mount, UpperLayer};
 
 /// How an attempt gets its copy.
@@ -217,7 +217,7 @@ impl Attempt {
             let at = disk::at(&tree, path);
             let stat = rustix::fs::statat(CWD, &at, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(WorkspaceError::io("reading", &at))?;
-            recorded.stat = Some(disk::stat_key(&stat));
+            recorded.stat = Some(StatKey::of(&stat));
         }
         snapshot::write_manifest(&self.path.join("manifest"), &manifest)
     }

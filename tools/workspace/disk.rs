@@ -10,28 +10,14 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Time
 use rustix::io::Errno;
 
 use crate::bytes_path;
-use crate::patch::manifest::StatKey;
 
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// The fields of a `stat` that prove a file untouched.
-// The widths of these fields differ between architectures, so some casts are no-ops on some of them.
-#[allow(clippy::unnecessary_cast)]
-pub(crate) fn stat_key(stat: &Stat) -> StatKey {
-    StatKey {
-        size: stat.st_size as u64,
-        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
-        changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
-        inode: stat.st_ino as u64,
-        mode: stat.st_mode as u32,
-    }
-}
-
 /// Both times of a file set to its modification time.
-// See `stat_key` for the casts.
+// The widths of these fields differ between architectures, so the casts are no-ops on some of them.
 #[allow(clippy::unnecessary_cast)]
 pub(crate) fn times_of(stat: &Stat) -> Timestamps {
     times(stat.st_mtime as i64, stat.st_mtime_nsec as i64)

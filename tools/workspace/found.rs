@@ -1,6 +1,7 @@
 //! Reads what the user's working tree holds at a path while the user may go on editing: no symbolic link is followed,
 //! a file that changes under the reader is read again, and what is not a file or link counts as not there.
 
+use crate::patch::manifest::StatKey;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::BorrowedFd;
@@ -144,7 +145,7 @@ fn read_stable(folder: BorrowedFd<'_>, name: &[u8], staging: &Path) -> io::Resul
         let before = rustix::fs::fstat(&file)?;
         let body = read_once(file.try_clone()?, &before, staging)?;
         let after = rustix::fs::fstat(&file)?;
-        if disk::stat_key(&before) == disk::stat_key(&after) || tries == TRIES {
+        if StatKey::of(&before) == StatKey::of(&after) || tries == TRIES {
             return Ok((body, after));
         }
     }

@@ -16,7 +16,7 @@ use super::found::{self, Body, Found};
 use super::objects::{self, LooseObjects};
 use super::source::{self, IndexEntry, Settings};
 use crate::bytes_path::RepoPath;
-use crate::patch::manifest::{Checkout, FileMode, ObjectId, Recorded};
+use crate::patch::manifest::{Checkout, FileMode, ObjectId, Recorded, StatKey};
 
 /// What is wanted at a path.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub(crate) struct Laid {
 impl Laid {
     /// The manifest's entry.
     pub(crate) fn recorded(&self) -> Recorded {
-        let stat = self.stat.as_ref().map(disk::stat_key);
+        let stat = self.stat.as_ref().map(StatKey::of);
         Recorded {
             mode: self.mode,
             id: self.id,

@@ -187,6 +187,17 @@ impl Snapshot {
         self.run.join("tree")
     }
 
+    /// What git ignores in the copy besides what the tree's own lists say, in the form of `.gitignore` lines: the user's own
+    /// excludes, and the environment that was taken along.
+    pub fn excludes(&self) -> Result<Vec<String>, WorkspaceError> {
+        let path = self.run.join("gitdir/info/exclude");
+        let text = std::fs::read(&path).map_err(WorkspaceError::io("reading", &path))?;
+        Ok(String::from_utf8_lossy(&text)
+            .lines()
+            .map(str::to_owned)
+            .collect())
+    }
+
     /// The manifest of the base tree, encoded.
     pub fn manifest(&self) -> PathBuf {
         self.run.join("manifest")

@@ -95,15 +95,28 @@ pub(crate) fn run(
 /// answered. Without any, commands cannot be run at all.
 fn sandbox(checks: &[Check], probed: &Result<Probe, SandboxError>) -> Check {
     const NAME: &str = "sandbox";
-    let engine = checks.iter().any(|check| check.name == "container-engine" && check.status == Status::Ok);
-    let also = if engine { "; a container engine answers" } else { "" };
+    let engine = checks
+        .iter()
+        .any(|check| check.name == "container-engine" && check.status == Status::Ok);
+    let also = if engine {
+        "; a container engine answers"
+    } else {
+        ""
+    };
     match probed {
         Ok(probe) => {
             let weaker: String = probe.weaker.iter().map(|lack| format!("; {lack}")).collect();
             let time = probe.time.as_secs_f64() * 1e3;
-            Check::ok(NAME, format!("a sandbox of namespaces stood after {time:.0} ms{also}{weaker}"))
+            Check::ok(
+                NAME,
+                format!("a sandbox of namespaces stood after {time:.0} ms{also}{weaker}"),
+            )
         }
-        Err(error) if engine => Check::warn(NAME, "containers only", format!("{error}\nUse --sandbox container.")),
+        Err(error) if engine => Check::warn(
+            NAME,
+            "containers only",
+            format!("{error}\nUse --sandbox container."),
+        ),
         Err(error) => Check::fail(
             NAME,
             error.to_string(),
@@ -115,8 +128,12 @@ fn sandbox(checks: &[Check], probed: &Result<Probe, SandboxError>) -> Check {
 
 /// Starts a sandbox as `cwm sandbox` would, and runs a command in it.
 fn probe(environment: &Environment) -> Result<Probe, SandboxError> {
-    let program = std::env::current_exe().map_err(|error| SandboxError::Refused(format!("the cwm program's path cannot be found: {error}")))?;
-    Sandbox::probe(&program, MachineView::look(environment.all()).policy(&BTreeMap::new()))
+    let program = std::env::current_exe()
+        .map_err(|error| SandboxError::Refused(format!("the cwm program's path cannot be found: {error}")))?;
+    Sandbox::probe(
+        &program,
+        MachineView::look(environment.all()).policy(&BTreeMap::new()),
+    )
 }
 
 fn show(check: &Check, printer: &mut Printer) -> anyhow::Result<()> {
@@ -180,11 +197,22 @@ mod tests {
 
     #[test]
     fn one_back_end_is_enough_and_none_is_a_failure() {
-        let stood = || Ok(Probe { time: std::time::Duration::from_millis(12), weaker: vec!["no second lock".to_owned()] });
+        let stood = || {
+            Ok(Probe {
+                time: std::time::Duration::from_millis(12),
+                weaker: vec!["no second lock".to_owned()],
+            })
+        };
         let fell = || Err(SandboxError::Refused("no namespaces".to_owned()));
         let engine = Check::ok("container-engine", "yes");
-        assert_eq!(sandbox(&[], &stood()).found, "a sandbox of namespaces stood after 12 ms; no second lock");
-        assert_eq!(sandbox(std::slice::from_ref(&engine), &fell()).status, Status::Warn);
+        assert_eq!(
+            sandbox(&[], &stood()).found,
+            "a sandbox of namespaces stood after 12 ms; no second lock"
+        );
+        assert_eq!(
+            sandbox(std::slice::from_ref(&engine), &fell()).status,
+            Status::Warn
+        );
         assert_eq!(sandbox(&[engine], &stood()).status, Status::Ok);
         assert_eq!(sandbox(&[], &fell()).status, Status::Fail);
     }

@@ -242,8 +242,10 @@ impl<'a> File<'a> {
         }
         let mut best: Vec<(usize, usize)> = votes.into_iter().collect();
         best.sort_by_key(|(start, votes)| (std::cmp::Reverse(*votes), *start));
-        best.iter()
-            .take(2)
+        // A place with half as much in common, or less, would only distract.
+        let most = best.first().map_or(0, |(_, votes)| *votes);
+        let close = best.iter().take_while(|(_, votes)| votes * 2 > most).take(2);
+        close
             .filter_map(|(start, matching)| self.near(hunk, *start, *matching))
             .collect()
     }

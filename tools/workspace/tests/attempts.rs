@@ -181,7 +181,7 @@ fn plain_copies_are_equal_and_clean() {
     assert_eq!(of_copy.entries.len(), of_base.entries.len());
     for (path, recorded) in &of_copy.entries {
         let stat = rustix::fs::lstat(crate::bytes_path::join(&tree, path)).unwrap();
-        assert_eq!(recorded.stat, Some(crate::workspace::disk::stat_key(&stat)));
+        assert_eq!(recorded.stat, Some(crate::patch::manifest::StatKey::of(&stat)));
         assert_eq!(recorded.id, of_base.entries[path].id);
     }
 }

@@ -98,7 +98,7 @@ fn the_manifest_names_every_path_with_its_stat() {
         let stat = rustix::fs::lstat(fixture.run.join("tree").join(path)).unwrap();
         assert_eq!(
             recorded.stat,
-            Some(crate::workspace::disk::stat_key(&stat)),
+            Some(crate::patch::manifest::StatKey::of(&stat)),
             "{path:?}"
         );
     }
