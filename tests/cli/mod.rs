@@ -4,4 +4,5 @@ mod completions;
 mod context;
 mod doctor;
 mod help;
+mod kill;
 mod streams;

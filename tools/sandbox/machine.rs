@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::environment;
 use super::policy::{Limits, Network, Policy};
@@ -216,6 +216,7 @@ fn existing(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
 /// Toolchains in the home folder, and those that a variable names elsewhere; none that holds the home
 /// folder itself, and none that the system's folders show already.
 fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>, shown: &[PathBuf]) -> Vec<PathBuf> {
+    let real_home = fs::canonicalize(home).unwrap_or_default();
     let named = TOOLCHAIN_VARIABLES
         .iter()
         .filter_map(|name| environment.get(OsStr::new(name)))
@@ -226,7 +227,16 @@ fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>, shown: &[
         .chain(named)
         .collect();
     let candidates = candidates.into_iter().filter(|path| {
-        path.is_absolute() && path.is_dir() && path.components().count() > 2 && !home.starts_with(path)
+        // A link or `..` must not lead to the home folder, to one above it, or to a top folder of the machine.
+        let real = fs::canonicalize(path).unwrap_or_default();
+        let plain = path
+            .components()
+            .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        plain
+            && real.is_dir()
+            && real.components().count() > 2
+            && !home.starts_with(&real)
+            && !real_home.starts_with(&real)
     });
     let mut roots: Vec<PathBuf> = Vec::new();
     for path in candidates {
