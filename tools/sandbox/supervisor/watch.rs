@@ -10,14 +10,18 @@ use super::processes::{self, Processes};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// So many looks in a row that find the limit all but reached are taken for a fork bomb.
+const CROWDED_LOOKS: u32 = 5;
 /// A look may cost at most one part in this many of the time.
 const SHARE: u32 = 20;
 
 pub(super) struct Watch {
     limits: Limits,
-    count_processes: bool,
+    counted_by_kernel: bool,
     namespace: bool,
     next: Instant,
+    /// Looks in a row that found the limit all but reached.
+    crowded: u32,
 }
 
 impl Watch {
@@ -25,9 +29,10 @@ impl Watch {
         let namespace = isolation == Isolation::Namespaces;
         Watch {
             limits: limits.clone(),
-            count_processes: !processes.counted_by_kernel,
+            counted_by_kernel: processes.counted_by_kernel,
             namespace,
             next: Instant::now(),
+            crowded: 0,
         }
     }
 
@@ -37,21 +42,26 @@ impl Watch {
         if now < self.next {
             return None;
         }
-        let mut memory = 0;
-        let mut count = 0;
-        for pid in if self.namespace {
-            processes::all()
-        } else {
-            processes::descendants()
-        } {
-            memory += private_memory(pid);
-            count += if self.count_processes { threads(pid) } else { 0 };
-        }
+        let processes = if self.namespace { processes::all() } else { processes::descendants() };
+        let memory: u64 = processes.iter().map(|&pid| private_memory(pid)).sum();
+        let count = self.count(&processes);
         self.next = Instant::now() + INTERVAL.max(now.elapsed() * SHARE);
-        if count > self.limits.processes {
+        // Where the kernel refuses more than the limit, a crowd that stays just below it is a fork bomb that waits.
+        let crowded = u64::from(count) * 20 >= u64::from(self.limits.processes) * 19;
+        self.crowded = if crowded { self.crowded + 1 } else { 0 };
+        if count > self.limits.processes || self.crowded >= CROWDED_LOOKS {
             return Some(KillReason::Processes);
         }
         (memory > self.limits.memory).then_some(KillReason::Memory)
+    }
+
+    /// Threads of all processes; counted one by one only when there may be many.
+    fn count(&self, processes: &[i32]) -> u32 {
+        let few = u32::try_from(processes.len()).unwrap_or(u32::MAX);
+        if self.counted_by_kernel && few < self.limits.processes / 2 {
+            return few;
+        }
+        processes.iter().map(|&pid| threads(pid)).sum()
     }
 }
 
