@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::environment;
-use super::policy::{Limits, Network, Policy};
+use super::policy::{Limits, Mount, Network, Policy};
 
 /// System folders that are shown when they exist. `/etc` is among them, less what not every user may read.
 const SYSTEM: &[&str] = &[
@@ -195,10 +195,16 @@ impl MachineView {
     pub fn policy(&self, asked: &BTreeMap<OsString, OsString>) -> Policy {
         let mut environment = environment::for_inside(self.environment.clone(), asked);
         environment.insert("HOME".into(), self.home.clone().into());
+        // A link is shown as the folder it leads to, at the link's own path.
+        let (plain, linked): (Vec<_>, Vec<_>) = self.toolchains.iter().partition(|path| !leads_elsewhere(path));
+        let linked = linked.into_iter().filter_map(|path| {
+            let lower = fs::canonicalize(path).ok()?;
+            Some(Mount::Overlay { lower, upper: None, target: path.clone() })
+        });
         Policy {
-            mounts: Vec::new(),
+            mounts: linked.collect(),
             readable: self.readable.clone(),
-            toolchains: self.toolchains.clone(),
+            toolchains: plain.into_iter().cloned().collect(),
             hidden: self.hidden.clone(),
             home: self.home.clone(),
             working_directory: PathBuf::from("/tmp"),
@@ -207,6 +213,10 @@ impl MachineView {
             limits: Limits::default(),
         }
     }
+}
+
+fn leads_elsewhere(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|real| real != path)
 }
 
 fn existing(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {

@@ -201,6 +201,8 @@ fn filters() -> io::Result<Vec<BpfProgram>> {
             vec![rule(vec![condition(1, Len::Dword, Op::Eq, request)?])?],
         );
     }
+    // The supervisor's own limits: nobody inside shall end it by lowering them.
+    insert(&mut forbidden, libc::SYS_prlimit64, vec![rule(vec![condition(0, Len::Dword, Op::Eq, 1)?])?]);
     let mut absent = Rules::new();
     insert(&mut absent, libc::SYS_clone3, Vec::new());
     let mut families = Rules::new();

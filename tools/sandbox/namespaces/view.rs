@@ -35,10 +35,11 @@ pub(crate) fn highest_process_number(limits: &Limits) -> u32 {
 /// Builds the view and makes it the root. The working directory afterwards is `/`.
 pub(super) fn build(policy: &Policy) -> Result<(), SetupError> {
     move_machine_aside(policy)?;
-    show_system(policy)?;
     make_proc(policy)?;
     make_dev(policy)?;
     make_private_folders(policy)?;
+    // After the private folders, for a path that the user shows may lie in the home folder.
+    show_system(policy)?;
     for toolchain in &policy.toolchains {
         show_toolchain(toolchain)?;
     }

@@ -385,7 +385,8 @@ fn waiting_bytes(fd: impl AsFd) -> usize {
 /// the kernel's cgroups' and the supervisor's.
 pub(super) fn limit_resources(limits: &super::super::policy::Limits) -> io::Result<()> {
     use rustix::process::Resource;
-    system::limit(Resource::Core, 0)?;
+    // One byte and not none: the kernel hands dumps to a handler outside whatever the limit, unless it is exactly 1.
+    system::limit(Resource::Core, 1)?;
     system::limit(Resource::Fsize, limits.file_size)?;
     system::limit(Resource::Nofile, limits.open_files)?;
     system::limit(Resource::Cpu, limits.cpu_time.as_secs().max(1))?;
