@@ -1,3 +1,4 @@
 //! End-to-end tests: they run the binary as a user does, and look at its exit code and streams.
 
+#[cfg(test)]
 mod cli;
