@@ -1,3 +1,5 @@
+//! What models read, compared with the expected messages, and how replaced templates fail.
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

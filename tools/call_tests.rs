@@ -1,3 +1,5 @@
+//! Calls in answers: what is one, what is none, and what is refused.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! New files, and why there is none.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 

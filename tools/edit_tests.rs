@@ -1,3 +1,5 @@
+//! Edits against fixtures, against a naive reference, and on files that are not plain.
+
 use std::fs;
 use std::path::Path;
 use std::time::Instant;

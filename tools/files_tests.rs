@@ -1,3 +1,5 @@
+//! Files within the roots, and every way out of them that is refused.
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

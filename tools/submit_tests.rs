@@ -1,3 +1,5 @@
+//! Patches handed in, and what is none.
+
 use std::fs;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Head and tail of long texts.
+
 use proptest::prelude::*;
 
 use super::*;

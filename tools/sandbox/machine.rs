@@ -196,10 +196,15 @@ impl MachineView {
         let mut environment = environment::for_inside(self.environment.clone(), asked);
         environment.insert("HOME".into(), self.home.clone().into());
         // A link is shown as the folder it leads to, at the link's own path.
-        let (plain, linked): (Vec<_>, Vec<_>) = self.toolchains.iter().partition(|path| !leads_elsewhere(path));
+        let (plain, linked): (Vec<_>, Vec<_>) =
+            self.toolchains.iter().partition(|path| !leads_elsewhere(path));
         let linked = linked.into_iter().filter_map(|path| {
             let lower = fs::canonicalize(path).ok()?;
-            Some(Mount::Overlay { lower, upper: None, target: path.clone() })
+            Some(Mount::Overlay {
+                lower,
+                upper: None,
+                target: path.clone(),
+            })
         });
         Policy {
             mounts: linked.collect(),

@@ -202,7 +202,11 @@ fn filters() -> io::Result<Vec<BpfProgram>> {
         );
     }
     // The supervisor's own limits: nobody inside shall end it by lowering them.
-    insert(&mut forbidden, libc::SYS_prlimit64, vec![rule(vec![condition(0, Len::Dword, Op::Eq, 1)?])?]);
+    insert(
+        &mut forbidden,
+        libc::SYS_prlimit64,
+        vec![rule(vec![condition(0, Len::Dword, Op::Eq, 1)?])?],
+    );
     let mut absent = Rules::new();
     insert(&mut absent, libc::SYS_clone3, Vec::new());
     let mut families = Rules::new();

@@ -42,7 +42,11 @@ impl Watch {
         if now < self.next {
             return None;
         }
-        let processes = if self.namespace { processes::all() } else { processes::descendants() };
+        let processes = if self.namespace {
+            processes::all()
+        } else {
+            processes::descendants()
+        };
         let memory: u64 = processes.iter().map(|&pid| private_memory(pid)).sum();
         let count = self.count(&processes);
         self.next = Instant::now() + INTERVAL.max(now.elapsed() * SHARE);

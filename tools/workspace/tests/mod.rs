@@ -1,6 +1,7 @@
 //! Snapshots and attempts of real repositories; git itself is the judge.
 
 mod attempts;
+mod contents;
 mod environment;
 mod fixture;
 mod kinds;
