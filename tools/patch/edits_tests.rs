@@ -110,11 +110,18 @@ fn content(random: &mut Random) -> Vec<u8> {
     }
 }
 
+/// Where a symlink leads. Never to itself: `git apply` refuses to make a folder of a symlink that goes in circles,
+/// however the diff is written.
+fn target(random: &mut Random) -> Vec<u8> {
+    let start: &[u8] = random.pick::<&[u8]>(&[b"gone/", b"../../gone ", b"/gone/"]);
+    [start, &name(random)].concat()
+}
+
 fn file(random: &mut Random) -> FileState {
     match random.below(8) {
         0 => FileState {
             mode: FileMode::Symlink,
-            content: [name(random), b"/../x".to_vec()].concat(),
+            content: target(random),
         },
         1 | 2 => FileState {
             mode: FileMode::Executable,
@@ -200,7 +207,7 @@ fn edit(random: &mut Random, files: &mut Files) {
                 5 => {
                     *file = FileState {
                         mode: FileMode::Symlink,
-                        content: name(random),
+                        content: target(random),
                     }
                 }
                 7 if !is_symlink => file.content = content(random),
@@ -211,7 +218,7 @@ fn edit(random: &mut Random, files: &mut Files) {
                 9 if !is_symlink && file.content.ends_with(b"\n") => drop(file.content.pop()),
                 9 if !is_symlink => file.content.push(b'\n'),
                 10 if !is_symlink => file.content.clear(),
-                _ if is_symlink => file.content = [name(random), b"/target".to_vec()].concat(),
+                _ if is_symlink => file.content = target(random),
                 _ => edit_lines(random, &mut file.content),
             }
         }
