@@ -15,6 +15,9 @@ use cwm_tools::call::{CallError, Tool};
 use cwm_tools::create::{CreateDone, CreateError};
 use cwm_tools::edit::{EditDone, EditError};
 use cwm_tools::files::FileError;
+use cwm_tools::sandbox::policy::Limits;
+use cwm_tools::sandbox::{Ending, KillReason};
+use cwm_tools::session::CommandResult;
 use cwm_tools::submit::{SubmitError, Submitted};
 use cwm_tools::truncate::display_text;
 use minijinja::syntax::SyntaxConfig;
@@ -142,16 +145,31 @@ pub enum SessionEnd {
         /// The limit.
         processes: u64,
     },
-    /// The limit on output was reached.
-    TooMuchOutput {
-        /// The limit.
-        bytes: u64,
-    },
     /// The sandbox itself failed and was made anew.
     Restarted {
         /// What failed.
         reason: String,
     },
+}
+
+impl SessionEnd {
+    /// Why a command's end was the session's end too; `None` when the session lives on.
+    pub fn of(ending: &Ending, limits: &Limits, seconds: u64) -> Option<SessionEnd> {
+        Some(match ending {
+            Ending::Exited(_) => return None,
+            Ending::ShellExited(code) => SessionEnd::Exited { code: *code },
+            Ending::Signalled(signal) => SessionEnd::Killed { signal: *signal },
+            Ending::Killed(KillReason::Timeout) => SessionEnd::TimedOut { seconds },
+            Ending::Killed(KillReason::Memory) => SessionEnd::OutOfMemory { bytes: limits.memory },
+            Ending::Killed(KillReason::Disk) => SessionEnd::DiskFull { bytes: limits.disk },
+            Ending::Killed(KillReason::Processes) => SessionEnd::TooManyProcesses {
+                processes: limits.processes.into(),
+            },
+            Ending::Killed(KillReason::Cancelled) | Ending::NotStarted { .. } => SessionEnd::Restarted {
+                reason: ending.to_string(),
+            },
+        })
+    }
 }
 
 /// The templates, ready to render.
@@ -258,6 +276,34 @@ impl Prompts {
         )
     }
 
+    /// What `bash` says: the command's output, head and tail when it is long, and why the session ended if it did. `limits` and
+    /// `seconds` are those that the command ran under; `start` is where a fresh session starts.
+    pub fn bash_result(
+        &self,
+        result: &CommandResult,
+        limits: &Limits,
+        seconds: u64,
+        start: &Path,
+    ) -> Result<String, PromptError> {
+        let output = &result.output;
+        let mut text = display_text(&output.head);
+        if output.omitted_bytes > 0 {
+            end_line(&mut text);
+            text += &self.truncated(
+                output.omitted_bytes,
+                output.omitted_lines,
+                result.whole_output.as_deref(),
+            )?;
+            text.push('\n');
+            text += &display_text(&output.tail);
+        }
+        if let Some(end) = SessionEnd::of(&result.ending, limits, seconds) {
+            end_line(&mut text);
+            text += &self.session_ended(&end, start)?;
+        }
+        Ok(text)
+    }
+
     /// What `edit` says.
     pub fn edit_result(&self, result: &Result<EditDone, EditError>) -> Result<String, PromptError> {
         match result {
@@ -335,6 +381,13 @@ impl Prompts {
 
     fn file_error(&self, error: &FileError) -> Result<String, PromptError> {
         self.render("file_error", variables::file_error(error))
+    }
+}
+
+/// What follows shall stand on a line of its own.
+fn end_line(text: &mut String) {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
     }
 }
 

@@ -194,7 +194,6 @@ fn every_message(prompts: &Prompts) -> Vec<(&'static str, String)> {
         SessionEnd::OutOfMemory { bytes: 8 << 30 },
         SessionEnd::DiskFull { bytes: 1000 },
         SessionEnd::TooManyProcesses { processes: 2048 },
-        SessionEnd::TooMuchOutput { bytes: 480 << 10 },
         SessionEnd::Restarted {
             reason: "its first process died".to_owned(),
         },
@@ -353,4 +352,44 @@ fn the_readme_lists_every_template_and_variable() {
             );
         }
     }
+}
+
+fn command(ending: Ending, output: cwm_tools::truncate::Truncated) -> CommandResult {
+    let (whole_output, working_directory) = (Some("/out/3.txt".into()), "/repo".into());
+    CommandResult {
+        ending,
+        output,
+        whole_output,
+        working_directory,
+        wall_time: std::time::Duration::ZERO,
+    }
+}
+
+#[test]
+fn a_command_shows_its_output_and_why_the_session_ended() {
+    use cwm_tools::truncate::HeadTail;
+    let prompts = Prompts::built_in().unwrap();
+    let limits = Limits::default();
+    let say = |result: &CommandResult| {
+        prompts
+            .bash_result(result, &limits, 120, Path::new("/repo"))
+            .unwrap()
+    };
+
+    let mut whole = HeadTail::new(100, 100);
+    whole.push(b"one\ntwo");
+    let whole = whole.finish();
+    assert_eq!(say(&command(Ending::Exited(3), whole.clone())), "one\ntwo");
+    assert_eq!(
+        say(&command(Ending::Killed(KillReason::Timeout), whole)),
+        "one\ntwo\n\
+         [The command did not end within 120 seconds, so it and all that it started were stopped. What it printed until then is above.]\n\
+         [A fresh session has started in /repo. Variables, functions and background processes are gone; files are kept.]"
+    );
+    let mut long = HeadTail::new(4, 4);
+    long.push(b"aaa\nbbb\nccc\n");
+    assert_eq!(
+        say(&command(Ending::Exited(0), long.finish())),
+        "aaa\n[... 1 lines (4 bytes) left out here; the whole output is in /out/3.txt ...]\nccc\n"
+    );
 }

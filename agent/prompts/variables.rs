@@ -115,7 +115,6 @@ pub(super) fn session_end(end: &SessionEnd) -> Value {
         SessionEnd::Killed { signal } => context! { kind => "killed", signal },
         SessionEnd::OutOfMemory { bytes } => context! { kind => "out_of_memory", limit => size(*bytes) },
         SessionEnd::DiskFull { bytes } => context! { kind => "disk_full", limit => size(*bytes) },
-        SessionEnd::TooMuchOutput { bytes } => context! { kind => "too_much_output", limit => size(*bytes) },
         SessionEnd::TooManyProcesses { processes } => {
             context! { kind => "too_many_processes", limit => processes }
         }
