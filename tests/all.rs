@@ -4,3 +4,7 @@
 mod cli;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod session;
+#[cfg(test)]
+mod suites;
