@@ -123,8 +123,12 @@ impl Session {
             working_directory,
             spool,
         } = outcome;
-        self.working_directory =
-            working_directory.unwrap_or_else(|| self.sandbox.policy().working_directory.clone());
+        match working_directory {
+            Some(now) => self.working_directory = now,
+            // The shell, if there is one, stands where it stood.
+            None if matches!(ending, Ending::NotStarted(_)) => {}
+            None => self.working_directory = self.sandbox.policy().working_directory.clone(),
+        }
         Ok(CommandResult {
             ending,
             output: kept.finish(),

@@ -26,29 +26,36 @@ pub enum Mount {
     /// The host's file or folder, not writable.
     ReadOnly {
         /// Path on the host.
+        #[serde(with = "crate::bytes_path::serde_path")]
         source: PathBuf,
         /// Path inside.
+        #[serde(with = "crate::bytes_path::serde_path")]
         target: PathBuf,
     },
     /// The host's file or folder, writable: what is written there is written on the host.
     Writable {
         /// Path on the host.
+        #[serde(with = "crate::bytes_path::serde_path")]
         source: PathBuf,
         /// Path inside.
+        #[serde(with = "crate::bytes_path::serde_path")]
         target: PathBuf,
     },
     /// A copy-on-write view: reads see `lower`, writes go to `upper`.
     Overlay {
         /// The folder below, never written.
+        #[serde(with = "crate::bytes_path::serde_path")]
         lower: PathBuf,
         /// Where changes go; `None` keeps them in memory for the sandbox's life.
         upper: Option<UpperLayer>,
         /// Path inside.
+        #[serde(with = "crate::bytes_path::serde_path")]
         target: PathBuf,
     },
     /// An empty folder in memory.
     Scratch {
         /// Path inside.
+        #[serde(with = "crate::bytes_path::serde_path")]
         target: PathBuf,
         /// Size limit in bytes.
         bytes: u64,
@@ -59,8 +66,10 @@ pub enum Mount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpperLayer {
     /// Holds what was changed.
+    #[serde(with = "crate::bytes_path::serde_path")]
     pub upper: PathBuf,
     /// The kernel's scratch folder.
+    #[serde(with = "crate::bytes_path::serde_path")]
     pub work: PathBuf,
 }
 
@@ -118,15 +127,20 @@ pub struct Policy {
     /// What is seen where, besides the read-only system: the copy of the repository first of all.
     pub mounts: Vec<Mount>,
     /// Host files and folders that are seen, read-only, at their own paths. Absent ones are passed over.
+    #[serde(with = "crate::bytes_path::serde_paths")]
     pub readable: Vec<PathBuf>,
     /// Folders of toolchains: seen at their own paths, and writable in memory only (their own caches and
     /// locks work; nothing reaches the host).
+    #[serde(with = "crate::bytes_path::serde_paths")]
     pub toolchains: Vec<PathBuf>,
     /// Paths that look empty inside, whatever shows them.
+    #[serde(with = "crate::bytes_path::serde_paths")]
     pub hidden: Vec<PathBuf>,
     /// The home folder inside: empty, in memory, but for the toolchains in it.
+    #[serde(with = "crate::bytes_path::serde_path")]
     pub home: PathBuf,
     /// Where programs start.
+    #[serde(with = "crate::bytes_path::serde_path")]
     pub working_directory: PathBuf,
     /// The network.
     pub network: Network,

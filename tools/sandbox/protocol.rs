@@ -77,6 +77,7 @@ pub struct ProgramSpec {
     /// The program and its arguments.
     pub command: Vec<OsString>,
     /// Where it starts; the policy's folder when `None`.
+    #[serde(with = "crate::bytes_path::serde_paths")]
     pub working_directory: Option<PathBuf>,
     /// Variables besides the policy's.
     pub environment: BTreeMap<OsString, OsString>,
@@ -173,7 +174,9 @@ pub(crate) enum FromInside {
     Ended {
         job: u32,
         ending: Ending,
+        #[serde(with = "crate::bytes_path::serde_paths")]
         working_directory: Option<PathBuf>,
+        #[serde(with = "crate::bytes_path::serde_paths")]
         spool: Option<PathBuf>,
     },
 }

@@ -20,7 +20,9 @@ pub(crate) enum Task {
     /// One of the file tools, with a call's content.
     File {
         tool: FileTool,
+        #[serde(with = "crate::bytes_path::serde_paths")]
         roots: Vec<PathBuf>,
+        #[serde(with = "crate::bytes_path::serde_path")]
         working_directory: PathBuf,
         content: String,
     },
@@ -40,10 +42,13 @@ pub(crate) enum FileTool {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DiffRequest {
     /// The copy.
+    #[serde(with = "crate::bytes_path::serde_path")]
     pub root: PathBuf,
     /// The base's [`Manifest`], encoded.
+    #[serde(with = "crate::bytes_path::serde_path")]
     pub manifest: PathBuf,
     /// The base's object folder.
+    #[serde(with = "crate::bytes_path::serde_path")]
     pub objects: PathBuf,
     /// What to leave out.
     pub options: ScanOptions,

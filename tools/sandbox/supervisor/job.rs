@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
@@ -378,6 +378,12 @@ pub(super) fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn waiting_bytes(fd: impl AsFd) -> usize {
+    // What was just written to a terminal is counted only once somebody has asked whether there is anything.
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now));
     rustix::io::ioctl_fionread(fd).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 

@@ -163,6 +163,8 @@ impl Supervisor {
         let mut until = end;
         if let Some(job) = &self.job {
             until = until.min(job.deadline).min(Instant::now() + TICK);
+        } else if let Some(wake) = self.shell.as_ref().and_then(Shell::wakes_at) {
+            until = until.min(wake);
         }
         let timeout = until.saturating_duration_since(Instant::now());
         let timeout = Timespec {
@@ -232,13 +234,12 @@ impl Supervisor {
     }
 
     fn start_shell_command(&mut self, id: u32, script: &[u8], spool_after: u64) -> io::Result<Job> {
-        let mut shell = match self.shell.take() {
+        let shell = match &mut self.shell {
             Some(shell) => shell,
-            None => Shell::start(&self.plan)?,
+            none => none.insert(Shell::start(&self.plan)?),
         };
         shell.command(script)?;
         let (outputs, earlier) = shell.outputs();
-        self.shell = Some(shell);
         Ok(Job::shell(id, spool_after, outputs, earlier))
     }
 

@@ -77,6 +77,8 @@ fn create(job: u32) -> std::io::Result<(PathBuf, File)> {
     if let Some(old) = job.checked_sub(KEPT) {
         let _ = fs::remove_file(name(&folder, old));
     }
+    // A command may have removed it.
+    fs::create_dir_all(&folder)?;
     let path = name(&folder, job);
     let _ = fs::remove_file(&path);
     let file = File::options().write(true).create_new(true).open(&path)?;

@@ -1,0 +1,9 @@
+//! The session against what real commands, and hostile ones, do to a shell: each test runs a real bash in a real sandbox.
+
+mod ending;
+pub(crate) mod harness;
+mod input;
+mod output;
+mod processes;
+mod state;
+mod text;
