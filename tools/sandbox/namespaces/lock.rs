@@ -15,7 +15,7 @@ use landlock::{
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
+    SeccompRule, TargetArch, sock_filter,
 };
 
 use super::super::policy::{Mount, Network, Policy};
@@ -214,24 +214,46 @@ fn filters() -> io::Result<Vec<BpfProgram>> {
     let route = condition(2, Len::Dword, Op::Ne, libc::NETLINK_ROUTE as u64)?;
     let netlink = condition(0, Len::Dword, Op::Eq, libc::AF_NETLINK as u64)?;
     insert(&mut families, libc::SYS_socket, vec![rule(vec![netlink, route])?]);
-    Ok(vec![
+    let mut filters = vec![
         compile(families, libc::EAFNOSUPPORT)?,
         compile(absent, libc::ENOSYS)?,
         compile(forbidden, libc::EPERM)?,
-    ])
+    ];
+    if cfg!(target_arch = "x86_64") {
+        filters.push(no_x32_calls());
+    }
+    Ok(filters)
 }
 
-/// Adds rules for a call and, on x86-64, for the same call through the x32 numbers, which a filter on the plain
-/// number would let pass.
 fn insert(rules: &mut Rules, call: libc::c_long, conditions: Vec<SeccompRule>) {
-    let mut add = |number: i64| {
-        let chain = rules.entry(number).or_default();
-        chain.extend(conditions.clone());
+    rules.entry(call).or_default().extend(conditions);
+}
+
+/// Answers `ENOSYS` to every call through the x32 numbers, which filters on the plain numbers let pass. All of them, for
+/// x32 has numbers of its own for some calls (`ptrace`, `ioctl`, `process_vm_readv` among them).
+fn no_x32_calls() -> BpfProgram {
+    const X32: u32 = 0x4000_0000;
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    let statement = |code: u32, jt: u8, jf: u8, k: u32| sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
     };
-    add(call);
-    if cfg!(target_arch = "x86_64") {
-        add(call | 0x4000_0000);
-    }
+    vec![
+        // The call's number is the first word; the other filters kill calls of another architecture.
+        statement(LOAD, 0, 0, 0),
+        statement(AT_LEAST, 0, 1, X32),
+        statement(
+            RETURN,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs(),
+        ),
+        statement(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
 }
 
 fn condition(argument: u8, length: Len, operator: Op, value: u64) -> io::Result<SeccompCondition> {

@@ -7,10 +7,11 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::{chdir, pivot_root};
@@ -208,6 +209,16 @@ fn make_dev(policy: &Policy) -> Result<(), SetupError> {
         fs::write(&target, "").at(format!("create /dev/{name}"))?;
         rustix::mount::mount_bind(on_machine(&Path::new("/dev").join(name)), &target)
             .at(format!("bind /dev/{name}"))?;
+        // These are the machine's own files, and the superuser's to change the mode of. Reading from and
+        // writing to a device is no change, and goes on.
+        set_mount_attributes(
+            &target,
+            MountAttributes {
+                read_only: true,
+                no_devices: false,
+            },
+        )
+        .at(format!("make /dev/{name} read-only"))?;
     }
     make_folder(&dev.join("pts"), 0o755)?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -404,13 +415,26 @@ fn write_network_files(policy: &Policy) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Makes a path of the view look empty. What is not there need not be hidden.
+/// Makes a path of the view look empty; of a link, what it leads to. What is not there need not be hidden.
 fn hide(path: &Path) -> Result<(), SetupError> {
-    let target = in_view(path);
-    match target.symlink_metadata() {
-        Ok(metadata) if metadata.is_symlink() => Ok(()),
-        Ok(_) => mask(&target).at(format!("hide {}", path.display())),
-        Err(_) => Ok(()),
+    let stage = || format!("hide {}", path.display());
+    let view = rustix::fs::open(VIEW, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at(stage())?;
+    // Links are followed as they will be inside, where the view is the root.
+    let found = rustix::fs::openat2(
+        &view,
+        path.strip_prefix("/").unwrap_or(path),
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    );
+    match found {
+        Ok(file) => {
+            let name = in_view(Path::new("/proc/self/fd")).join(file.as_raw_fd().to_string());
+            let target = fs::read_link(name).at(stage())?;
+            mask(&target).at(stage())
+        }
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
+        Err(error) => Err(error).at(stage()),
     }
 }
 
@@ -462,13 +486,8 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), SetupError> {
         .mode(0o755)
         .create(path)
         .at(format!("create {}", path.display()))?;
-    rustix::fs::chmodat(
-        CWD,
-        path,
-        rustix::fs::Mode::from_raw_mode(mode),
-        rustix::fs::AtFlags::empty(),
-    )
-    .at(format!("set the mode of {}", path.display()))
+    rustix::fs::chmodat(CWD, path, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())
+        .at(format!("set the mode of {}", path.display()))
 }
 
 fn named(error: io::Error, doing: &str, path: &Path) -> SetupError {
