@@ -28,13 +28,16 @@ impl Cgroup {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let places = places(&mounts, &own);
+        // The group also pays for the folders in memory, which have a limit of their own. What its processes themselves use
+        // is the supervisor's to count, which can then say why it ended them; the kernel stops what is too fast for it.
+        let memory = limits.memory.saturating_add(limits.scratch);
         for place in places {
             let settings: Vec<(&str, u64)> = match place.controller {
                 Controller::Both => vec![
-                    ("memory.max", limits.memory),
+                    ("memory.max", memory),
                     ("pids.max", limits.processes.into()),
                 ],
-                Controller::Memory => vec![("memory.limit_in_bytes", limits.memory)],
+                Controller::Memory => vec![("memory.limit_in_bytes", memory)],
                 Controller::Pids => vec![("pids.max", limits.processes.into())],
             };
             // A process may not make a group below one with processes in it; a user's part of the tree lies above.
