@@ -246,7 +246,7 @@ fn the_binary_that_runs_the_sandbox_cannot_be_reached() {
                 )
                 .unwrap();
             assert!(
-                matches!(outcome.ending, cwm_tools::sandbox::Ending::NotStarted(_)),
+                matches!(outcome.ending, cwm_tools::sandbox::Ending::NotStarted { .. }),
                 "{name}: {:?} {}",
                 outcome.ending,
                 String::from_utf8_lossy(&printed)
