@@ -353,6 +353,7 @@ static void eat(void) {
     else if (!strcmp(how, "sysv")) {
         int id = shmget(IPC_PRIVATE, bytes, 0600 | IPC_CREAT);
         at = id < 0 ? MAP_FAILED : shmat(id, NULL, 0);
+        shmctl(id, IPC_RMID, NULL);
     } else {
         int fd = syscall(SYS_memfd_create, "eaten", 0);
         at = fd < 0 || ftruncate(fd, (off_t)bytes) ? MAP_FAILED

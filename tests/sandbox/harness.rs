@@ -156,6 +156,7 @@ pub(super) const SECRET: &str = "the-word-nobody-may-see";
 impl World {
     fn new() -> World {
         let base = tempfile::Builder::new().prefix("cwm-world-").tempdir().unwrap();
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let at = |path: &str| base.path().join(path);
         for secret in SECRETS {
             let path = at("home").join(secret);

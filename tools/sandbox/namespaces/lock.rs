@@ -29,8 +29,15 @@ pub(crate) fn lock_down(policy: &Policy) -> Result<Vec<String>, SetupError> {
     rustix::thread::set_no_new_privs(true).at("forbid new privileges")?;
     match restrict_files(policy) {
         Ok(RulesetStatus::NotEnforced) => {
-            weaker.push("Landlock is off in this kernel: files have one lock, the mounts".into())
+            weaker.push("Landlock is off in this kernel: files have one lock, the mounts".into());
+            if policy.network == Network::Host {
+                weaker.push("and abstract Unix sockets of the machine can be reached".into());
+            }
         }
+        Ok(RulesetStatus::PartiallyEnforced) if policy.network == Network::Host => weaker.push(
+            "this kernel's Landlock may be too old (before Linux 6.12) to keep abstract Unix sockets of the machine out of reach"
+                .into(),
+        ),
         Ok(_) => {}
         Err(error) => return Err(error).at("apply Landlock"),
     }

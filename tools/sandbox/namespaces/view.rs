@@ -71,8 +71,8 @@ fn move_machine_aside(policy: &Policy) -> Result<(), SetupError> {
         fs::create_dir(folder).at("create a folder in the new root")?;
     }
     memory_folder(Path::new(VIEW), "mode=755,size=16m").at("mount the sandbox's root")?;
-    let size = format!("mode=755,size={}", policy.limits.scratch);
-    memory_folder(Path::new(SCRATCH), &size).at("mount the sandbox's scratch memory")
+    memory_folder(Path::new(SCRATCH), &scratch_size("755", policy.limits.scratch))
+        .at("mount the sandbox's scratch memory")
 }
 
 fn leave_machine() -> Result<(), SetupError> {
@@ -81,6 +81,12 @@ fn leave_machine() -> Result<(), SetupError> {
     pivot_root(".", ".").at("make the sandbox's root the root")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).at("let the machine's tree go")?;
     chdir("/").at("enter the root")
+}
+
+/// Options of a folder bounded by the scratch limit, in bytes and in files: an empty file takes the kernel's memory too.
+fn scratch_size(mode: &str, bytes: u64) -> String {
+    let files = (bytes / 4096).max(16_384);
+    format!("mode={mode},size={bytes},nr_inodes={files}")
 }
 
 fn memory_folder(target: &Path, options: &str) -> rustix::io::Result<()> {
@@ -232,8 +238,7 @@ fn make_dev(policy: &Policy) -> Result<(), SetupError> {
     )
     .at("mount /dev/pts")?;
     make_folder(&dev.join("shm"), 0o1777)?;
-    let size = format!("mode=1777,size={}", policy.limits.scratch);
-    memory_folder(&dev.join("shm"), &size).at("mount /dev/shm")?;
+    memory_folder(&dev.join("shm"), &scratch_size("1777", policy.limits.scratch)).at("mount /dev/shm")?;
     let links = [
         ("ptmx", "pts/ptmx"),
         ("fd", "/proc/self/fd"),
@@ -252,11 +257,14 @@ fn make_private_folders(policy: &Policy) -> Result<(), SetupError> {
     for folder in ["/var/cache", "/var/lib", "/var/log", "/run", "/home", "/run/lock"] {
         make_folder(&in_view(Path::new(folder)), 0o755)?;
     }
-    let session = Path::new(SESSION);
+    // Apart from what programs fill by chance: a full /tmp must not keep the next command from being taken.
+    let session = in_view(Path::new(SESSION));
+    make_folder(&session, 0o700)?;
+    memory_folder(&session, &scratch_size("700", policy.limits.scratch / 4))
+        .at("mount the session's folder")?;
     let private = [
         (Path::new("/tmp"), 0o1777),
         (Path::new("/var/tmp"), 0o1777),
-        (session, 0o700),
         (&policy.home, 0o700),
     ];
     for (index, (folder, mode)) in private.into_iter().enumerate() {

@@ -47,7 +47,7 @@ impl Watch {
         } else {
             processes::descendants()
         };
-        let memory: u64 = processes.iter().map(|&pid| private_memory(pid)).sum();
+        let memory = memory(&processes, self.limits.memory);
         let count = self.count(&processes);
         self.next = Instant::now() + INTERVAL.max(now.elapsed() * SHARE);
         // Where the kernel refuses more than the limit, a crowd that stays just below it is a fork bomb that waits.
@@ -69,17 +69,58 @@ impl Watch {
     }
 }
 
-/// Resident memory that is not shared, in bytes. Memory shared between processes is bounded by the scratch limit.
-fn private_memory(pid: i32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/statm")) else {
-        return 0;
-    };
-    let mut fields = text
+/// Bytes that the processes hold together: exact only when they may be more than `limit`, for that costs time.
+fn memory(processes: &[i32], limit: u64) -> u64 {
+    let detached = detached_memory();
+    let most: u64 = processes.iter().map(|&pid| resident_memory(pid)).sum();
+    if most + detached <= limit {
+        return most + detached;
+    }
+    processes.iter().map(|&pid| own_memory(pid)).sum::<u64>() + detached
+}
+
+/// Resident memory, what is shared with other processes and mapped files included.
+fn resident_memory(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = text
         .split_whitespace()
-        .skip(1)
-        .map(|field| field.parse::<u64>().unwrap_or(0));
-    let (resident, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
-    resident.saturating_sub(shared) * rustix::param::page_size() as u64
+        .nth(1)
+        .and_then(|field| field.parse().ok());
+    pages.unwrap_or(0u64) * rustix::param::page_size() as u64
+}
+
+/// A process's part of the memory it holds: its own, and its share of what several map. Files do not count, for
+/// the kernel can drop them.
+fn own_memory(pid: i32) -> u64 {
+    if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        && text.contains("Pss_Shmem:")
+    {
+        return kibibytes(&text, &["Pss_Anon:", "Pss_Shmem:"]);
+    }
+    // A process that forbids being looked into pays for all that it shares.
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    kibibytes(&text, &["RssAnon:", "RssShmem:"])
+}
+
+/// System V segments that no process has attached.
+fn detached_memory() -> u64 {
+    let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    let segments = text.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (attached, resident) = (fields.get(6)?, fields.get(14)?);
+        (*attached == "0").then(|| resident.parse::<u64>().ok()).flatten()
+    });
+    segments.sum()
+}
+
+/// The sum of the fields of these names, in bytes.
+fn kibibytes(text: &str, names: &[&str]) -> u64 {
+    let fields = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?;
+        names.contains(&name).then(|| words.next()?.parse::<u64>().ok())?
+    });
+    fields.sum::<u64>() * 1024
 }
 
 fn threads(pid: i32) -> u32 {
