@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use cwm_tools::sandbox::{Ending, KillReason, Stream};
 
-use super::harness::{Inside, patient, peak_memory, processes_in, processor_time, soon, supervisor};
+use super::harness::{Inside, need, patient, peak_memory, processes_in, processor_time, soon, supervisor};
 
 #[test]
 fn background_jobs_that_hold_the_outputs_do_not_hold_the_command() {
@@ -35,15 +35,17 @@ fn a_flood_in_the_background_is_bounded_and_lets_others_work() {
         used < Duration::from_millis(1000),
         "the supervisor used {used:?} of 2 s"
     );
-    let done = inside.run("echo now");
-    assert_eq!(done.result.ending, Ending::Exited(0));
-    assert!(
-        done.result.output.total_bytes < 4 << 20,
-        "{}",
-        done.result.output.total_bytes
-    );
-    assert!(done.text.contains("now\n"));
-    inside.ok("kill %1 %2; wait");
+    let mut all = Vec::new();
+    let result = inside
+        .session
+        .run_streaming("echo now", &mut |_: Stream, bytes: &[u8]| {
+            all.extend_from_slice(bytes)
+        })
+        .unwrap();
+    assert_eq!(result.ending, Ending::Exited(0));
+    assert!(all.len() < 4 << 20, "{}", all.len());
+    assert!(all.windows(4).any(|part| part == b"now\n"));
+    inside.run("kill %1 %2; wait");
     inside.run("true");
     inside.assert_usable();
     assert!(
@@ -240,4 +242,19 @@ fn dropping_a_session_while_a_command_runs_leaves_no_process() {
         "{:?}",
         processes_in(&namespace)
     );
+}
+
+#[test]
+fn limits_hold_between_commands_too() {
+    need("python3", "python3");
+    let mut inside = Inside::with(|policy| policy.limits.memory = 300 << 20, patient(20));
+    let namespace = inside.namespace();
+    inside.ok("for i in 1 2 3 4; do (sleep 1; exec python3 -c 'import time; b = bytearray(120 << 20); time.sleep(60)') & done; true");
+    assert!(processes_in(&namespace).len() >= 5);
+    assert!(
+        soon(10, || processes_in(&namespace).len() <= 1),
+        "{:?}",
+        processes_in(&namespace)
+    );
+    inside.assert_usable();
 }

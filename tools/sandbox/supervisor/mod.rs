@@ -31,6 +31,8 @@ use super::system::{self, WaitStatus};
 
 /// How often a running shell command's terminal and the limits without a kernel's counter are looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// How often the same limits are looked at while no job runs, for background processes may pass them too.
+const IDLE_TICK: Duration = Duration::from_millis(500);
 /// How long an interrupted job may clean up.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(3);
 /// How long killed processes may take to be gone before the job is reported all the same.
@@ -163,8 +165,9 @@ impl Supervisor {
         let mut until = end;
         if let Some(job) = &self.job {
             until = until.min(job.deadline).min(Instant::now() + TICK);
-        } else if let Some(wake) = self.shell.as_ref().and_then(Shell::wakes_at) {
-            until = until.min(wake);
+        } else if let Some(shell) = &self.shell {
+            let wake = shell.wakes_at().unwrap_or(end);
+            until = until.min(wake).min(Instant::now() + IDLE_TICK);
         }
         let timeout = until.saturating_duration_since(Instant::now());
         let timeout = Timespec {
@@ -317,7 +320,13 @@ impl Supervisor {
 
     /// Ends the job when its time is over, or a limit that the supervisor counts is passed.
     fn check_limits(&mut self) {
-        let Some(job) = &self.job else { return };
+        let Some(job) = &self.job else {
+            if self.shell.is_some() && self.watch.exceeded().is_some() {
+                self.shell = None;
+                self.processes.kill_all();
+            }
+            return;
+        };
         if job.killed.is_some() {
             self.processes.kill_all();
             return;
