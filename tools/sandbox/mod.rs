@@ -1,6 +1,7 @@
 //! The sandbox.
 
 mod advice;
+pub mod container;
 pub mod environment;
 mod handle;
 pub mod helper;
