@@ -48,7 +48,9 @@ impl Control {
         let inner = folder.path().join("control");
         fs::create_dir(&inner)?;
         fs::set_permissions(&inner, Permissions::from_mode(0o755))?;
-        File::create(folder.path().join("empty"))?.set_permissions(Permissions::from_mode(0o444))?;
+        fs::create_dir(folder.path().join("empty-folder"))?;
+        fs::set_permissions(folder.path().join("empty-folder"), Permissions::from_mode(0o555))?;
+        File::create(folder.path().join("empty-file"))?.set_permissions(Permissions::from_mode(0o444))?;
         let socket = inner.join(SOCKET);
         let listener = UnixListener::bind(&socket)?;
         fs::set_permissions(&socket, Permissions::from_mode(0o666))?;
@@ -64,9 +66,10 @@ impl Control {
         self.folder.path().join("control")
     }
 
-    /// An empty file that nobody writes, to mount over what shall look empty.
-    pub(super) fn empty_file(&self) -> PathBuf {
-        self.folder.path().join("empty")
+    /// An empty folder or file that nobody writes, to mount over what shall look empty.
+    pub(super) fn empty(&self, folder: bool) -> PathBuf {
+        let name = if folder { "empty-folder" } else { "empty-file" };
+        self.folder.path().join(name)
     }
 
     /// Takes the one connection, and closes the way in. `ended` says how the container ended, if it did.

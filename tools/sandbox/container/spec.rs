@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as EngineMount, MountType,
-    ResourcesUlimits,
 };
 
 use super::carried::Carried;
@@ -146,28 +145,20 @@ pub(super) fn body(parts: Parts<'_>) -> Result<ContainerCreateBody, SandboxError
         }),
         host_config: Some(HostConfig {
             mounts: Some(mounts(&parts)?),
-            tmpfs: Some(memory_folders(policy)),
+            tmpfs: Some(memory_folders(parts.engine, policy)),
             network_mode: Some(if host_network { "host" } else { "none" }.to_owned()),
             userns_mode: user_namespace,
-            ..limits(parts.engine, policy)
+            ..limits(policy)
         }),
         ..ContainerCreateBody::default()
     })
 }
 
-fn limits(engine: &Engine, policy: &Policy) -> HostConfig {
+/// The limits on all processes together. Those on single ones are the supervisor's to set, within what the engine grants: an engine that is
+/// told some of them may set others as well, which not every system permits.
+fn limits(policy: &Policy) -> HostConfig {
     let limits = &policy.limits;
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let ulimit = |name: &str, most: u64| ResourcesUlimits {
-        name: Some(name.to_owned()),
-        soft: Some(signed(most)),
-        hard: Some(signed(most)),
-    };
-    let mut ulimits = vec![ulimit("core", 0)];
-    if !engine.rootless {
-        // An ordinary user's engine cannot raise it; the supervisor lowers it in any case.
-        ulimits.push(ulimit("nofile", limits.open_files));
-    }
     let mut security = vec!["no-new-privileges".to_owned()];
     if Path::new("/sys/fs/selinux/enforce").exists() {
         // SELinux would keep the container from the control socket and from every mounted folder.
@@ -180,7 +171,6 @@ fn limits(engine: &Engine, policy: &Policy) -> HostConfig {
         pids_limit: Some(i64::from(limits.processes.saturating_add(OWN_PROCESSES))),
         memory: Some(signed(limits.memory)),
         memory_swap: Some(signed(limits.memory)),
-        ulimits: Some(ulimits),
         shm_size: Some(signed(limits.scratch.min(limits.memory))),
         ipc_mode: Some("private".to_owned()),
         readonly_rootfs: Some(false),
@@ -217,8 +207,13 @@ fn user(engine: &Engine, policy: &Policy) -> (Option<String>, Option<String>) {
 }
 
 /// The folders in memory.
-fn memory_folders(policy: &Policy) -> HashMap<String, String> {
-    let options = |bytes: u64| format!("rw,exec,nosuid,nodev,mode=1777,size={bytes}");
+fn memory_folders(engine: &Engine, policy: &Policy) -> HashMap<String, String> {
+    // Podman would fill them with what the image has there.
+    let empty = match engine.kind {
+        EngineKind::Podman => ",notmpcopyup",
+        EngineKind::Docker => "",
+    };
+    let options = |bytes: u64| format!("rw,exec,nosuid,nodev,mode=1777,size={bytes}{empty}");
     let mut folders = HashMap::new();
     // A repository that the image brings in /tmp must stay to be seen.
     let occupied = policy
@@ -295,15 +290,9 @@ fn hide(parts: &Parts<'_>, source: &Path, target: &Path) -> Result<Vec<EngineMou
         let Ok(metadata) = fs::symlink_metadata(source.join(below)) else {
             continue;
         };
-        if metadata.is_dir() {
-            covers.push(EngineMount {
-                target: Some(text(parts.engine, hidden)?),
-                typ: Some(MountType::TMPFS),
-                read_only: Some(true),
-                ..EngineMount::default()
-            });
-        } else if metadata.is_file() {
-            covers.push(bind(parts.engine, &parts.control.empty_file(), hidden, true)?);
+        if metadata.is_dir() || metadata.is_file() {
+            let empty = parts.control.empty(metadata.is_dir());
+            covers.push(bind(parts.engine, &empty, hidden, true)?);
         }
     }
     Ok(covers)
