@@ -2,6 +2,7 @@
 
 mod advice;
 mod cgroup;
+pub mod container;
 pub mod environment;
 mod handle;
 pub mod helper;

@@ -25,6 +25,7 @@ use self::job::{Finish, Job};
 use self::processes::Processes;
 use self::shell::Shell;
 use self::watch::Watch;
+use super::container::inside;
 use super::namespaces::{self, SetupError};
 use super::protocol::{self, Ending, FromInside, Isolation, JobSpec, KillReason, Plan, ToInside};
 use super::system::{self, WaitStatus};
@@ -40,14 +41,15 @@ const KILL_GRACE: Duration = Duration::from_secs(10);
 
 /// Runs the helper: sets up the sandbox that the host describes, then serves until the host is gone.
 pub(super) fn run() -> i32 {
-    let Ok(mut socket) = namespaces::take_control_socket() else {
+    let socket = inside::control_socket().unwrap_or_else(namespaces::take_control_socket);
+    let Ok(mut socket) = socket else {
         return 125;
     };
-    let plan = match protocol::read_frame::<ToInside>(&mut socket) {
+    let mut plan = match protocol::read_frame::<ToInside>(&mut socket) {
         Ok(Some(ToInside::Begin(plan))) => plan,
         _ => return 125,
     };
-    match set_up(&plan) {
+    match set_up(&mut plan) {
         Ok((processes, signals, weaker)) => {
             if protocol::write_frame(&mut socket, &FromInside::Ready { weaker }).is_err() {
                 return 0;
@@ -70,15 +72,22 @@ pub(super) fn run() -> i32 {
     }
 }
 
-fn set_up(plan: &Plan) -> Result<(Processes, OwnedFd, Vec<String>), SetupError> {
+fn set_up(plan: &mut Plan) -> Result<(Processes, OwnedFd, Vec<String>), SetupError> {
     use super::namespaces::AtStage;
-    let mut weaker = Vec::new();
-    if plan.isolation == Isolation::Namespaces {
-        namespaces::enter(plan)?;
-        namespaces::build_view(plan)?;
+    match plan.isolation {
+        Isolation::Namespaces => {
+            namespaces::enter(plan)?;
+            namespaces::build_view(plan)?;
+        }
+        Isolation::Container => inside::prepare(&mut plan.policy, shell::bash().is_ok())?,
+        Isolation::External => {}
     }
     system::adopt_orphans().at("adopt orphaned processes")?;
     let processes = Processes::new(plan.isolation, &plan.policy.limits);
+    if plan.isolation == Isolation::Container && processes.counted_by_kernel {
+        // The limit of one user's processes would count those outside of the container too.
+        plan.policy.limits.processes = u32::MAX;
+    }
     for signal in [
         libc::SIGPIPE,
         libc::SIGINT,
@@ -93,9 +102,11 @@ fn set_up(plan: &Plan) -> Result<(Processes, OwnedFd, Vec<String>), SetupError> 
     shell::make_session_folder(plan.isolation).at("create the session's folder")?;
     rustix::process::chdir(&plan.policy.working_directory)
         .at(format!("enter {}", plan.policy.working_directory.display()))?;
-    if plan.isolation == Isolation::Namespaces {
-        weaker = namespaces::lock_down(&plan.policy)?;
-    }
+    let weaker = match plan.isolation {
+        Isolation::Namespaces => namespaces::lock_down(&plan.policy)?,
+        Isolation::Container => inside::lock_down(&plan.policy)?,
+        Isolation::External => Vec::new(),
+    };
     system::forbid_inspection().at("close the supervisor to inspection")?;
     let signals = system::child_signals().at("watch for ended processes")?;
     Ok((processes, signals, weaker))

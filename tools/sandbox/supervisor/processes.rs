@@ -5,6 +5,7 @@ use std::fs;
 
 use rustix::process::getpid;
 
+use super::super::container::inside;
 use super::super::namespaces::highest_process_number;
 use super::super::policy::Limits;
 use super::super::protocol::Isolation;
@@ -20,10 +21,15 @@ pub(super) struct Processes {
 impl Processes {
     /// Takes stock of what the view's maker could have the kernel do.
     pub(super) fn new(isolation: Isolation, limits: &Limits) -> Processes {
-        let namespace = isolation == Isolation::Namespaces && getpid().is_init();
+        let namespace = isolation != Isolation::External && getpid().is_init();
         let highest = highest_process_number(limits).to_string();
-        let counted_by_kernel = namespace
-            && fs::read_to_string("/proc/sys/kernel/pid_max").is_ok_and(|now| now.trim() == highest);
+        let counted_by_kernel = match isolation {
+            Isolation::Container => inside::kernel_counts(limits.processes),
+            Isolation::Namespaces | Isolation::External => {
+                namespace
+                    && fs::read_to_string("/proc/sys/kernel/pid_max").is_ok_and(|now| now.trim() == highest)
+            }
+        };
         Processes {
             namespace,
             counted_by_kernel,

@@ -91,16 +91,7 @@ impl Shell {
         let report = named_pipe(&folder.join(REPORT))?;
         let terminal = Terminal::open()?;
         let (output, output_end) = output_pipe()?;
-        let bash = [
-            "/bin/bash",
-            "/usr/bin/bash",
-            "/usr/local/bin/bash",
-            "/run/current-system/sw/bin/bash",
-        ]
-        .into_iter()
-        .find(|path| Path::new(path).exists())
-        .ok_or_else(|| io::Error::other("there is no bash in the sandbox; install bash"))?;
-        let mut command = Command::new(bash);
+        let mut command = Command::new(bash()?);
         command
             .args(["--noprofile", "--norc", SCRIPT])
             .current_dir(folder);
@@ -377,6 +368,19 @@ fn read_some(path: &Path) -> Vec<u8> {
         let _ = file.take(MOST_REPORT as u64).read_to_end(&mut bytes);
     }
     bytes
+}
+
+/// Where bash is.
+pub(super) fn bash() -> io::Result<&'static str> {
+    [
+        "/bin/bash",
+        "/usr/bin/bash",
+        "/usr/local/bin/bash",
+        "/run/current-system/sw/bin/bash",
+    ]
+    .into_iter()
+    .find(|path| Path::new(path).exists())
+    .ok_or_else(|| io::Error::other("there is no bash in the sandbox; install bash"))
 }
 
 fn named_pipe(path: &Path) -> io::Result<OwnedFd> {
