@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
@@ -23,6 +23,8 @@ use super::spool::Spool;
 const TURN: usize = 8;
 /// Enough that a program rarely waits for the supervisor.
 const PIPE_SIZE: usize = 256 << 10;
+/// More than a terminal's buffers hold.
+const MOST_TERMINAL: usize = 256 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -377,13 +379,12 @@ pub(super) fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
+/// How many bytes to take from a source whose job is over.
 fn waiting_bytes(fd: impl AsFd) -> usize {
-    // What was just written to a terminal is counted only once somebody has asked whether there is anything.
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now));
+    // A terminal counts only what has reached its first buffer; it is read until it is empty.
+    if rustix::termios::isatty(&fd) {
+        return MOST_TERMINAL;
+    }
     rustix::io::ioctl_fionread(fd).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
