@@ -126,7 +126,7 @@ impl Session {
         match working_directory {
             Some(now) => self.working_directory = now,
             // The shell, if there is one, stands where it stood.
-            None if matches!(ending, Ending::NotStarted(_)) => {}
+            None if matches!(ending, Ending::NotStarted { .. }) => {}
             None => self.working_directory = self.sandbox.policy().working_directory.clone(),
         }
         Ok(CommandResult {
