@@ -86,6 +86,8 @@ pub(super) struct Shell {
 
 impl Shell {
     pub(super) fn start(plan: &Plan) -> io::Result<Shell> {
+        // A program may have locked the folder against everybody.
+        let _ = fs::set_permissions(session_folder(), Permissions::from_mode(0o700));
         let folder = session_folder();
         let script = named_pipe(&folder.join(SCRIPT))?;
         let report = named_pipe(&folder.join(REPORT))?;
