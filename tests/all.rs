@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod session;
+#[cfg(test)]
+mod suites;
