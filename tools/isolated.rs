@@ -2,6 +2,8 @@
 //! the repository's own path, and a session in it. What enters is a snapshot and the walls; what leaves is a [`Session`]
 //! and, at the end, one diff. The copy goes when the value is dropped.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::patch::ScanOptions;
-use crate::sandbox::policy::Policy;
+use crate::sandbox::container::ContainerOptions;
+use crate::sandbox::policy::{Mount, Policy};
 use crate::sandbox::{DiffDone, DiffRequest, Interrupt, KillReason, Sandbox, SandboxError};
 use crate::session::{Session, SessionOptions};
 use crate::workspace::{
@@ -26,6 +29,13 @@ const DISK_SHARE: u32 = 20;
 pub enum Backend {
     /// Linux namespaces.
     Namespaces,
+    /// A container of an engine on this machine.
+    Container {
+        /// Which.
+        options: ContainerOptions,
+        /// The user's environment, which says where engines are.
+        environment: BTreeMap<OsString, OsString>,
+    },
     /// Nothing: the user said that the machine is the sandbox.
     External,
 }
@@ -37,8 +47,10 @@ pub struct Walls {
     pub backend: Backend,
     /// The `cwm` binary, which is also the helper inside.
     pub program: PathBuf,
-    /// The policy, to which the copy's mounts are added.
+    /// The policy of the machine's view, to which the copy's mounts are added. Of its view a container takes nothing.
     pub policy: Policy,
+    /// What the user lets commands read besides, at its own path.
+    pub shown: Vec<PathBuf>,
 }
 
 /// Why there is no isolated copy.
@@ -65,7 +77,7 @@ impl Walls {
         options: &SnapshotOptions,
     ) -> Result<Snapshot, WorkspaceError> {
         match self.backend {
-            Backend::Namespaces => Snapshot::create(repository, run, options),
+            Backend::Namespaces | Backend::Container { .. } => Snapshot::create(repository, run, options),
             Backend::External => Snapshot::create_with_store_at(repository, run, options, &run.join("store")),
         }
     }
@@ -93,8 +105,16 @@ impl IsolatedCopy {
         start: &Path,
         options: SessionOptions,
     ) -> Result<IsolatedCopy, IsolatedError> {
-        match walls.backend {
+        match &walls.backend {
             Backend::Namespaces => Self::in_namespaces(snapshot, name, walls, start, options),
+            Backend::Container {
+                options: container,
+                environment,
+            } => {
+                let attempt = snapshot.attempt(name, Copying::Plain)?;
+                let sandbox = Self::container(snapshot, &attempt, walls, start, container, environment)?;
+                Self::around(snapshot, attempt, sandbox, options, paths_inside(snapshot))
+            }
             Backend::External => Self::external(snapshot, name, walls, start, options),
         }
     }
@@ -123,12 +143,7 @@ impl IsolatedCopy {
                 return Err(error.into());
             }
         };
-        let paths = (
-            snapshot.root.clone(),
-            MANIFEST_INSIDE.into(),
-            Path::new(STORE_INSIDE).join("objects"),
-        );
-        Self::around(snapshot, attempt, sandbox, options, paths)
+        Self::around(snapshot, attempt, sandbox, options, paths_inside(snapshot))
     }
 
     fn sandbox(
@@ -139,8 +154,34 @@ impl IsolatedCopy {
     ) -> Result<Sandbox, SandboxError> {
         let mut policy = walls.policy.clone();
         policy.mounts.extend(attempt.mounts());
+        // The user's word counts for more than what is hidden by habit.
+        policy
+            .hidden
+            .retain(|hidden| !walls.shown.iter().any(|shown| shown.starts_with(hidden)));
+        policy.readable.extend(walls.shown.iter().cloned());
         policy.working_directory = snapshot.root.join(start);
         Sandbox::start(&walls.program, policy)
+    }
+
+    /// The image is the system, so that nothing of the machine's is shown but the copy and what the user named.
+    fn container(
+        snapshot: &Snapshot,
+        attempt: &Attempt,
+        walls: &Walls,
+        start: &Path,
+        options: &ContainerOptions,
+        environment: &BTreeMap<OsString, OsString>,
+    ) -> Result<Sandbox, SandboxError> {
+        let mut policy = walls.policy.clone();
+        policy.hidden.clear();
+        policy.mounts = attempt.mounts();
+        let shown = walls.shown.iter().map(|path| Mount::ReadOnly {
+            source: path.clone(),
+            target: path.clone(),
+        });
+        policy.mounts.extend(shown);
+        policy.working_directory = snapshot.root.join(start);
+        Sandbox::start_in_container(&walls.program, policy, options, environment)
     }
 
     /// Without mounts the copy is seen where it lies, with a link to its git folder.
@@ -230,6 +271,15 @@ impl Drop for IsolatedCopy {
             let _ = self.attempt.clone().remove();
         }
     }
+}
+
+/// Where a copy that is mounted is seen: its tree, its base's manifest, its base's objects.
+fn paths_inside(snapshot: &Snapshot) -> (PathBuf, PathBuf, PathBuf) {
+    (
+        snapshot.root.clone(),
+        MANIFEST_INSIDE.into(),
+        Path::new(STORE_INSIDE).join("objects"),
+    )
 }
 
 /// Ends what runs when an attempt takes more disk than allowed. From outside, where the layers can be seen.

@@ -33,10 +33,7 @@ impl Cgroup {
         let memory = limits.memory.saturating_add(limits.scratch);
         for place in places {
             let settings: Vec<(&str, u64)> = match place.controller {
-                Controller::Both => vec![
-                    ("memory.max", memory),
-                    ("pids.max", limits.processes.into()),
-                ],
+                Controller::Both => vec![("memory.max", memory), ("pids.max", limits.processes.into())],
                 Controller::Memory => vec![("memory.limit_in_bytes", memory)],
                 Controller::Pids => vec![("pids.max", limits.processes.into())],
             };

@@ -225,7 +225,10 @@ impl Attempt {
     /// For a plain copy that is used where it lies: links its tree to its git folder, and tells where the tree is.
     pub fn link_git(&self) -> Result<PathBuf, WorkspaceError> {
         let tree = self.path.join("tree");
-        disk::write(&tree.join(".git"), b"gitdir: ../git\n")?;
+        let link = tree.join(".git");
+        // The empty folder there marks where a sandbox would mount it.
+        std::fs::remove_dir(&link).map_err(WorkspaceError::io("removing", &link))?;
+        disk::write(&link, b"gitdir: ../git\n")?;
         Ok(tree)
     }
 

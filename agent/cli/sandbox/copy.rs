@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use cwm_tools::isolated::{Backend, IsolatedCopy, IsolatedError, Walls};
 use cwm_tools::patch::ScanOptions;
+use cwm_tools::sandbox::container::ContainerOptions;
 use cwm_tools::sandbox::machine::MachineView;
 use cwm_tools::sandbox::policy::{Network, Policy};
 use cwm_tools::sandbox::{DiffDone, Interrupt, SandboxError};
@@ -107,17 +108,44 @@ fn begin_run(environment: &Environment, printer: &mut Printer) -> anyhow::Result
 
 fn walls(arguments: &SandboxArguments, environment: &Environment) -> anyhow::Result<Walls> {
     let backend = match (arguments.walls.sandbox, &arguments.walls.image) {
-        (SandboxChoice::Container, _) | (SandboxChoice::Auto, Some(_)) => {
-            return Err(Failure::new(ExitCode::Environment, "This build has no container back end.").into());
+        (SandboxChoice::Container, None) => {
+            return Err(Failure::new(
+                ExitCode::Usage,
+                "--sandbox container needs an image to make the container of.",
+            )
+            .with_hint("Name one that the engine has with --image; it must hold bash.")
+            .into());
         }
-        (SandboxChoice::External, _) => Backend::External,
-        (SandboxChoice::Auto | SandboxChoice::Namespaces, _) => Backend::Namespaces,
+        (SandboxChoice::Namespaces | SandboxChoice::External, Some(_)) => {
+            let message = "--image is for containers: leave it out, or say --sandbox container.";
+            return Err(Failure::new(ExitCode::Usage, message).into());
+        }
+        (SandboxChoice::Container | SandboxChoice::Auto, Some(image)) => Backend::Container {
+            options: ContainerOptions {
+                image: image.clone(),
+                engine: None,
+                repository: None,
+            },
+            environment: environment.all(),
+        },
+        (SandboxChoice::External, None) => Backend::External,
+        (SandboxChoice::Auto | SandboxChoice::Namespaces, None) => Backend::Namespaces,
     };
     let program = std::env::current_exe().context("The path of the cwm program cannot be found.")?;
+    let mut shown = Vec::new();
+    for path in &arguments.walls.readable {
+        shown.push(std::fs::canonicalize(path).with_context(|| {
+            Failure::new(
+                ExitCode::Usage,
+                format!("--read {}: there is no such path.", path.display()),
+            )
+        })?);
+    }
     Ok(Walls {
         backend,
         program,
         policy: policy(arguments, environment)?,
+        shown,
     })
 }
 
@@ -129,17 +157,6 @@ fn policy(arguments: &SandboxArguments, environment: &Environment) -> anyhow::Re
         NetworkChoice::Loopback => Network::Loopback,
         NetworkChoice::Host => Network::Host,
     };
-    for path in &arguments.walls.readable {
-        let shown = std::fs::canonicalize(path).with_context(|| {
-            Failure::new(
-                ExitCode::Usage,
-                format!("--read {}: there is no such path.", path.display()),
-            )
-        })?;
-        // The user's word counts for more than what is hidden by habit.
-        policy.hidden.retain(|hidden| !shown.starts_with(hidden));
-        policy.readable.push(shown);
-    }
     let (given, limits) = (&arguments.limits, &mut policy.limits);
     limits.memory = given.memory.unwrap_or(limits.memory);
     limits.processes = given.processes.unwrap_or(limits.processes);
