@@ -8,7 +8,7 @@ mod walls;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,8 +25,9 @@ const STATIC: &str = "localhost/cwm-test/static:1";
 /// Neither.
 const BARE: &str = "localhost/cwm-test/bare:1";
 
-fn cwm() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_cwm"))
+/// The program that is carried in; `CWM_TEST_PROGRAM` may name another build of it, such as that of `scripts/build-static`.
+fn cwm() -> PathBuf {
+    std::env::var_os("CWM_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_cwm").into(), PathBuf::from)
 }
 
 fn engine() -> PathBuf {
@@ -53,7 +54,7 @@ fn policy() -> Policy {
 }
 
 fn start(policy: Policy, options: &ContainerOptions) -> Result<Sandbox, SandboxError> {
-    Sandbox::start_in_container(cwm(), policy, options, &user_environment())
+    Sandbox::start_in_container(&cwm(), policy, options, &user_environment())
 }
 
 fn session_with(policy: Policy, options: &ContainerOptions, seconds: u64) -> Session {

@@ -129,7 +129,7 @@ fn an_engine_elsewhere_is_refused() {
         engine: None,
         repository: None,
     };
-    assert!(Sandbox::start_in_container(cwm(), policy(), &options, &environment).is_err());
+    assert!(Sandbox::start_in_container(&cwm(), policy(), &options, &environment).is_err());
 }
 
 #[test]

@@ -218,7 +218,8 @@ fn the_host_is_written_only_where_it_is_mounted_writable() {
         .run("dd if=/dev/zero of=/scratch/fill bs=64K count=100")
         .unwrap();
     assert!(text(&full).contains("No space left"), "{}", text(&full));
-    // The container's own layer is writable, as images that install into themselves need.
+    // The container's own layer is writable for the image's user, as images that install into themselves need.
+    let mut session = super::session(FULL);
     assert_eq!(output(&mut session, "echo y >/usr/y && cat /usr/y"), "y\n");
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -220,11 +221,14 @@ async fn introduce(docker: Docker, socket: PathBuf) -> Result<Engine, ApiError> 
     let podman = components
         .iter()
         .find(|component| component.name.starts_with("Podman"));
-    let rootless = info
+    let says_rootless = info
         .security_options
         .unwrap_or_default()
         .iter()
         .any(|option| option.contains("rootless"));
+    // Older Podman says so in a field that Docker's interface does not have; then the socket's owner tells.
+    let owned_by_user = std::fs::metadata(&socket).is_ok_and(|socket| socket.uid() != 0);
+    let rootless = says_rootless || (podman.is_some() && owned_by_user);
     Ok(Engine {
         socket,
         kind: if podman.is_some() {

@@ -40,16 +40,14 @@ pub(crate) fn prepare(policy: &mut Policy, has_bash: bool) -> Result<(), SetupEr
     if !has_bash {
         return Err(io::Error::from_raw_os_error(libc::ENOENT)).at(FIND_BASH);
     }
-    let home = OsString::from("HOME");
-    if !policy.environment.contains_key(&home) {
-        let found = fs::read_to_string("/etc/passwd")
+    policy.environment.entry("HOME".into()).or_insert_with(|| {
+        fs::read_to_string("/etc/passwd")
             .ok()
             .and_then(|text| home_of(&text, rustix::process::getuid().as_raw()))
-            .filter(|path| path.is_dir());
-        policy
-            .environment
-            .insert(home, found.unwrap_or_else(|| PathBuf::from("/tmp")).into());
-    }
+            .filter(|path| path.is_dir())
+            .unwrap_or_else(|| PathBuf::from("/tmp"))
+            .into()
+    });
     policy.home = home_folder(&policy.environment);
     Ok(())
 }

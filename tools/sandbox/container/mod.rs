@@ -6,7 +6,8 @@
 //!
 //! Of the policy, `readable` and `toolchains` mean nothing here: the image is the system. `Network::None` is as `Loopback`, for
 //! engines leave the loopback interface on. `limits.disk` is not enforced: engines bound a container's layer on few file systems only.
-//! `limits.memory` includes the folders in memory. Where SELinux rules, the container runs without its label, or it could not reach
+//! `limits.memory` includes the folders in memory. A rootless engine without control groups of the second version has no limits of the
+//! kernel's; then the supervisor counts memory and processes, and files in memory have their own bound only. Where SELinux rules, the container runs without its label, or it could not reach
 //! what is mounted.
 //!
 //! Containers carry marks of the process that made them (`owner`). They end by themselves when that process does; what an engine's
