@@ -226,16 +226,14 @@ fn many(fixture: &Fixture, snapshot: &Snapshot, count: usize) -> anyhow::Result<
 }
 
 fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let mut results: Vec<Option<T>> = (0..count).map(|_| None).collect();
     std::thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = (0..count)
-            .map(|number| scope.spawn(move || work(number)))
-            .collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        joined
-            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
+        for (number, result) in results.iter_mut().enumerate() {
+            let work = &work;
+            scope.spawn(move || *result = Some(work(number)));
+        }
+    });
+    results.into_iter().flatten().collect()
 }
 
 fn command(copy: &mut IsolatedCopy, command: &str) -> anyhow::Result<()> {

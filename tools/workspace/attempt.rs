@@ -225,7 +225,15 @@ impl Attempt {
     /// For a plain copy that is used where it lies: links its tree to its git folder, and tells where the tree is.
     pub fn link_git(&self) -> Result<PathBuf, WorkspaceError> {
         let tree = self.path.join("tree");
-        disk::write(&tree.join(".git"), b"gitdir: ../git\n")?;
+        let link = tree.join(".git");
+        // The empty folder for a mount that is not made.
+        match std::fs::remove_dir(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotADirectory => {
+                return Err(WorkspaceError::io("removing", &link)(error));
+            }
+            _ => {}
+        }
+        disk::write(&link, b"gitdir: ../git\n")?;
         Ok(tree)
     }
 
