@@ -68,16 +68,17 @@ fn each_attempt_sees_and_changes_its_own_copy_only() {
         );
         copy.diff(ScanOptions::default()).unwrap().patch
     };
-    let patches: Vec<Vec<u8>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..ATTEMPTS)
-            .map(|number| scope.spawn(move || work(number)))
-            .collect();
+    let mut patches = vec![Vec::new(); ATTEMPTS];
+    std::thread::scope(|scope| {
+        for (number, patch) in patches.iter_mut().enumerate() {
+            let work = &work;
+            scope.spawn(move || *patch = work(number));
+        }
         opened.wait();
         repository
             .shell("echo 'of the user' > shared; echo mine > dir-3/file-3; echo own > target/made; rm dir-4/file-4; touch mine; git add mine")
             .ok();
         edited.wait();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
 
     for (number, patch) in patches.iter().enumerate() {

@@ -50,7 +50,8 @@ fn a_linked_worktree_is_copied_at_its_own_path() {
     let said = format!("{}\nother\nbase\n", linked.display());
     assert!(done.stderr.starts_with(&said), "{done:?}");
     assert!(done.ok().contains("+more\n"));
-    assert_eq!((repository.picture(), picture(&linked)), before);
+    repository.assert_untouched(&before.0, "the repository");
+    assert_same(&picture(&linked), &before.1, "the worktree");
 }
 
 #[test]
