@@ -1,9 +1,12 @@
 //! End-to-end tests: they run the binary as a user does, and look at its exit code and streams.
 
+// The attribute is always true here; it tells the lints that helpers of tests may panic too.
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod containers;
+#[cfg(test)]
+mod copies;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Tests of the command line itself.
 
 mod completions;
-mod context;
+pub(crate) mod context;
 mod doctor;
 mod help;
 mod kill;

@@ -51,42 +51,62 @@ fn compare(old: &[&[u8]], new: &[&[u8]]) -> Vec<DiffOp> {
     let old_middle = old.get(prefix..old.len() - suffix).unwrap_or_default();
     let new_middle = new.get(prefix..new.len() - suffix).unwrap_or_default();
     let disputed = old_middle.len() + new_middle.len();
-    if disputed > MOST_LINES_COMPARED && !old_middle.is_empty() && !new_middle.is_empty() {
-        return [
-            DiffOp::Equal {
-                old_index: 0,
-                new_index: 0,
-                len: prefix,
-            },
-            DiffOp::Replace {
-                old_index: prefix,
-                old_len: old_middle.len(),
-                new_index: prefix,
-                new_len: new_middle.len(),
-            },
-            DiffOp::Equal {
-                old_index: prefix + old_middle.len(),
-                new_index: prefix + new_middle.len(),
-                len: suffix,
-            },
-        ]
-        .into_iter()
-        .filter(|operation| !matches!(operation, DiffOp::Equal { len: 0, .. }))
-        .collect();
+    let one_sided = old_middle.is_empty() || new_middle.is_empty();
+    if one_sided || disputed > MOST_LINES_COMPARED {
+        return replace(prefix, old_middle.len(), new_middle.len(), suffix);
     }
     // Comparing numbers is much cheaper than comparing lines over and over.
     let mut numbers = HashMap::new();
-    let mut number = |lines: &[&[u8]]| -> Vec<u32> {
-        lines
-            .iter()
-            .map(|line| {
-                let next = numbers.len() as u32;
-                *numbers.entry(line.to_vec()).or_insert(next)
-            })
-            .collect()
-    };
-    let (old, new) = (number(old), number(new));
+    let (old, new) = (number(old, &mut numbers), number(new, &mut numbers));
     similar::capture_diff_slices(Algorithm::Myers, &old, &new)
+}
+
+/// A number for each line, the same for the same text.
+fn number<'a>(lines: &[&'a [u8]], numbers: &mut HashMap<&'a [u8], u32>) -> Vec<u32> {
+    let mut numbered = Vec::with_capacity(lines.len());
+    for line in lines {
+        let next = numbers.len() as u32;
+        numbered.push(*numbers.entry(line).or_insert(next));
+    }
+    numbered
+}
+
+/// The script that takes one stretch out and puts another in, between equal lines.
+fn replace(prefix: usize, old_len: usize, new_len: usize, suffix: usize) -> Vec<DiffOp> {
+    let change = match (old_len, new_len) {
+        (0, 0) => None,
+        (0, _) => Some(DiffOp::Insert {
+            old_index: prefix,
+            new_index: prefix,
+            new_len,
+        }),
+        (_, 0) => Some(DiffOp::Delete {
+            old_index: prefix,
+            old_len,
+            new_index: prefix,
+        }),
+        _ => Some(DiffOp::Replace {
+            old_index: prefix,
+            old_len,
+            new_index: prefix,
+            new_len,
+        }),
+    };
+    let equal = |old_index, new_index, len| {
+        (len > 0).then_some(DiffOp::Equal {
+            old_index,
+            new_index,
+            len,
+        })
+    };
+    [
+        equal(0, 0, prefix),
+        change,
+        equal(prefix + old_len, prefix + new_len, suffix),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// One group of operations as a hunk.

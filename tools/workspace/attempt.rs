@@ -226,8 +226,13 @@ impl Attempt {
     pub fn link_git(&self) -> Result<PathBuf, WorkspaceError> {
         let tree = self.path.join("tree");
         let link = tree.join(".git");
-        // The empty folder there marks where a sandbox would mount it.
-        std::fs::remove_dir(&link).map_err(WorkspaceError::io("removing", &link))?;
+        // The empty folder for a mount that is not made.
+        match std::fs::remove_dir(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotADirectory => {
+                return Err(WorkspaceError::io("removing", &link)(error));
+            }
+            _ => {}
+        }
         disk::write(&link, b"gitdir: ../git\n")?;
         Ok(tree)
     }

@@ -1,0 +1,8 @@
+//! Isolated copies from a user's seat: `cwm sandbox` and `cwm apply` on real repositories, judged by git.
+
+mod diffs;
+mod environments;
+mod git_inside;
+mod many;
+mod options;
+mod repository;
