@@ -195,10 +195,22 @@ fn git_applies_the_diff_of_every_kind_of_change_and_has_the_tree() {
 
 #[test]
 fn many_new_files_are_all_in_the_diff() {
+    many_new_files(20);
+}
+
+#[test]
+#[ignore = "slow: makes 20,000 files five times over"]
+fn twenty_thousand_new_files_are_all_in_the_diff() {
+    many_new_files(200);
+}
+
+/// Files of a hundred folders, so many in each.
+fn many_new_files(each: usize) {
     let repository = Repository::new("echo base > file");
-    let script =
-        "for d in $(seq 100); do mkdir d$d; for f in $(seq 200); do echo $d $f > d$d/f$f; done; done";
-    let patch = repository.diff(&[], script);
+    let script = format!(
+        "for d in $(seq 100); do mkdir d$d; for f in $(seq {each}); do echo $d $f > d$d/f$f; done; done"
+    );
+    let patch = repository.diff(&[], &script);
     let clone = repository.clone_at("twin");
     let truth = repository
         .shell_in(&clone, &format!("{script}; git add -A; git write-tree"))
