@@ -184,6 +184,7 @@ pub(crate) fn walls() -> Walls {
         backend: Backend::Namespaces,
         program: PathBuf::from(env!("CARGO_BIN_EXE_cwm")),
         policy: MachineView::look(std::env::vars_os()).policy(&std::collections::BTreeMap::new()),
+        shown: Vec::new(),
     }
 }
 

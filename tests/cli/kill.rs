@@ -1,13 +1,12 @@
 //! Whatever moment `cwm` is killed at: the repository is as it was, nothing runs on, and the next start clears away what
 //! was left.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::context::{TestContext, binary};
+use crate::copies::{assert_same, picture};
 
 /// How often it is killed; the soak tier sets another number.
 const ROUNDS: u64 = 40;
@@ -62,32 +61,7 @@ fn killed_at_any_moment_it_leaves_nothing() {
         .map(|entry| entry.unwrap().path())
         .collect();
     assert_eq!(left, Vec::<PathBuf>::new());
-    assert_eq!(picture(&repository), before);
-}
-
-/// Every file of a folder, `.git` included, with what a change of it would show in.
-fn picture(folder: &Path) -> BTreeMap<PathBuf, (u32, i64, i64, Vec<u8>)> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let metadata = path.symlink_metadata().unwrap();
-            let content = if metadata.is_file() {
-                fs::read(&path).unwrap()
-            } else {
-                Vec::new()
-            };
-            found.insert(
-                path.clone(),
-                (metadata.mode(), metadata.ctime(), metadata.ctime_nsec(), content),
-            );
-            if metadata.is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    found
+    assert_same(&picture(&repository), &before, "the next start");
 }
 
 /// A process, other than this one, that belongs to the killed run: its command line says so, or it is a helper

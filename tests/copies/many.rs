@@ -28,6 +28,7 @@ fn each_attempt_sees_and_changes_its_own_copy_only() {
         backend: Backend::Namespaces,
         program: binary().into(),
         policy: MachineView::look(std::env::vars_os()).policy(&BTreeMap::new()),
+        shown: Vec::new(),
     };
     let options = SnapshotOptions::default();
     let snapshot = walls.snapshot(&repository.root, &run, &options).unwrap();

@@ -6,3 +6,5 @@ mod git_inside;
 mod many;
 mod options;
 mod repository;
+
+pub(crate) use repository::{assert_same, picture};

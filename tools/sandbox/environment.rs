@@ -139,7 +139,7 @@ pub fn looks_secret(name: &OsStr, value: &OsStr) -> bool {
 }
 
 /// Whether a value holds an address with a login in it, such as `https://me:word@host`.
-fn holds_login(value: &str) -> bool {
+pub(crate) fn holds_login(value: &str) -> bool {
     value.split("://").skip(1).any(|rest| {
         let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or_default();
         authority.contains('@')

@@ -23,6 +23,10 @@ use super::task::Task;
 const START: Duration = Duration::from_secs(30);
 /// How long the command of a trial may take.
 const PROBE: Duration = Duration::from_secs(10);
+/// How long a sandbox may take to end by itself.
+const END: Duration = Duration::from_secs(5);
+/// Between two looks at it.
+const END_LOOK: Duration = Duration::from_micros(300);
 /// How much longer than a command's own timeout the host waits for the supervisor's word.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -104,6 +108,15 @@ struct HeldProcess {
 
 impl Holder for HeldProcess {
     fn end(&mut self) {
+        // The supervisor has seen its socket close, ends all processes and then itself; only then can the control group be
+        // removed. One that does not is killed, and in a namespace all others with it.
+        let deadline = Instant::now() + END;
+        while Instant::now() < deadline {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(END_LOOK),
+                _ => return,
+            }
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -149,6 +149,13 @@ const CREDENTIALS: &[&str] = &[
     ".pypirc",
     ".netrc",
     "credentials.json",
+    "1.0/credentials.sbt",
+    "0.13/credentials.sbt",
+    "credentials.sbt",
+    ".credentials",
+    ".sbtcredentials",
+    "servers",
+    "auth.toml",
     "auth.json",
     ".condarc",
 ];
@@ -173,15 +180,23 @@ impl MachineView {
             .filter(|home| home.is_absolute() && home.parent().is_some())
             .unwrap_or_else(|| PathBuf::from("/home/user"));
         let readable: Vec<PathBuf> = existing(SYSTEM.iter().map(PathBuf::from));
-        let toolchains = toolchains(&home, &environment, &readable);
+        let found = toolchains(&home, &environment);
         let mut hidden: Vec<PathBuf> = existing(SYSTEM_HIDDEN.iter().map(PathBuf::from));
-        hidden.extend(private_files(Path::new("/etc")));
-        let files = toolchains
+        hidden.extend(private_files(Path::new("/etc"), usize::MAX));
+        if rustix::process::geteuid().is_root() {
+            // What programs installed beside the system keep to the superuser; their settings lie near the top.
+            for root in ["/opt", "/usr/local/etc", "/usr/local/share"] {
+                hidden.extend(private_files(Path::new(root), 3));
+            }
+        }
+        // Also of those that the system's folders show.
+        let files = found
             .iter()
             .flat_map(|root| CREDENTIALS.iter().map(move |name| root.join(name)));
         hidden.extend(existing(files.filter(|path| holds_credentials(path))));
         hidden.sort();
         hidden.dedup();
+        let toolchains = without_shown(found, &readable);
         MachineView {
             readable,
             toolchains,
@@ -228,20 +243,15 @@ fn existing(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     paths.filter(|path| path.symlink_metadata().is_ok()).collect()
 }
 
-/// Toolchains in the home folder, and those that a variable names elsewhere; none that holds the home
-/// folder itself, and none that the system's folders show already.
-fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>, shown: &[PathBuf]) -> Vec<PathBuf> {
+/// Toolchains in the home folder, and those that a variable names elsewhere; none that holds the home folder itself.
+fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>) -> BTreeSet<PathBuf> {
     let real_home = fs::canonicalize(home).unwrap_or_default();
     let named = TOOLCHAIN_VARIABLES
         .iter()
         .filter_map(|name| environment.get(OsStr::new(name)))
         .map(PathBuf::from);
-    let candidates: BTreeSet<PathBuf> = TOOLCHAINS
-        .iter()
-        .map(|name| home.join(name))
-        .chain(named)
-        .collect();
-    let candidates = candidates.into_iter().filter(|path| {
+    let candidates = TOOLCHAINS.iter().map(|name| home.join(name)).chain(named);
+    let fit = candidates.filter(|path| {
         // A link or `..` must not lead to the home folder, to one above it, or to a top folder of the machine.
         let real = fs::canonicalize(path).unwrap_or_default();
         let plain = path
@@ -253,9 +263,14 @@ fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>, shown: &[
             && !home.starts_with(&real)
             && !real_home.starts_with(&real)
     });
+    fit.collect()
+}
+
+/// Those that lie in no folder that is shown already, nor in one another.
+fn without_shown(toolchains: BTreeSet<PathBuf>, shown: &[PathBuf]) -> Vec<PathBuf> {
     let mut roots: Vec<PathBuf> = Vec::new();
-    for path in candidates {
-        // Sorted order: a folder comes before what lies in it.
+    // Sorted order: a folder comes before what lies in it.
+    for path in toolchains {
         if !shown.iter().chain(&roots).any(|root| path.starts_with(root)) {
             roots.push(path);
         }
@@ -263,23 +278,27 @@ fn toolchains(home: &Path, environment: &BTreeMap<OsString, OsString>, shown: &[
     roots
 }
 
-/// Cargo's configuration is a toolchain's own, yet may name a registry's token.
+/// A toolchain's own configuration is needed, yet may hold a token or a login; what cannot be read as text is taken to.
 fn holds_credentials(path: &Path) -> bool {
     let is_config = path
         .file_name()
         .is_some_and(|name| name == "config" || name == "config.toml");
-    if !is_config {
-        return true;
+    if !is_config || path.is_dir() {
+        return !is_config;
     }
-    fs::read_to_string(path).is_ok_and(|text| text.contains("token") || text.contains("secret"))
+    const MARKS: &[&str] = &["token", "secret", "passw", "credential"];
+    fs::read_to_string(path).map_or(true, |text| {
+        let text = text.to_lowercase();
+        MARKS.iter().any(|mark| text.contains(mark)) || environment::holds_login(&text)
+    })
 }
 
 /// What below `root` not every user may read. The superuser's sandbox would see it otherwise, for its
 /// programs still own those files.
-fn private_files(root: &Path) -> Vec<PathBuf> {
+fn private_files(root: &Path, depth: usize) -> Vec<PathBuf> {
     let mut private = Vec::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
+    let mut folders = vec![(root.to_path_buf(), depth)];
+    while let Some((folder, depth)) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else {
             continue;
         };
@@ -290,8 +309,8 @@ fn private_files(root: &Path) -> Vec<PathBuf> {
                 continue;
             } else if metadata.mode() & needed != needed {
                 private.push(entry.path());
-            } else if metadata.is_dir() {
-                folders.push(entry.path());
+            } else if metadata.is_dir() && depth > 1 {
+                folders.push((entry.path(), depth - 1));
             }
         }
     }
@@ -330,6 +349,47 @@ mod tests {
             ("CARGO_HOME".into(), home.path().join("..").into()),
         ]);
         assert_eq!(view.toolchains, Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn credentials_are_hidden_wherever_a_toolchain_lies() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &[u8]| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let expected = [
+            write(".cabal/config", b"password: x"),
+            write(
+                ".cargo/config.toml",
+                b"[http]\nproxy = \"http://me:word@proxy:1\"\n",
+            ),
+            write(".conda/.condarc", b""),
+            write(".sbt/1.0/credentials.sbt", b"x"),
+            write(".stack/config", b"\xff\xfe"),
+        ];
+        write(".julia/servers/host/auth.toml", b"x");
+        let view = MachineView::look([("HOME".into(), home.path().into())]);
+        for path in expected.iter().chain([&home.path().join(".julia/servers")]) {
+            assert!(view.hidden.contains(path), "{} is shown", path.display());
+        }
+    }
+
+    #[test]
+    fn a_toolchain_among_the_systems_folders_is_searched_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let cargo = folder.path().join("cargo");
+        fs::create_dir(&cargo).unwrap();
+        fs::write(cargo.join("credentials.toml"), "x").unwrap();
+        let variables = [(OsString::from("CARGO_HOME"), cargo.clone().into_os_string())].into();
+        let found = toolchains(Path::new("/nonexistent"), &variables);
+        assert!(found.contains(&cargo));
+        assert_eq!(
+            without_shown(found, &[folder.path().to_owned()]),
+            Vec::<PathBuf>::new()
+        );
     }
 
     #[test]
