@@ -21,6 +21,7 @@ pub struct Submitted {
     /// The path as the model wrote it.
     pub path: String,
     /// The whole file.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
 }
 

@@ -33,7 +33,11 @@ pub(crate) enum ToInside {
         timeout: Duration,
     },
     /// Bytes for the running program's standard input.
-    Input { job: u32, bytes: Vec<u8> },
+    Input {
+        job: u32,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
     /// End of that input.
     InputEnd { job: u32 },
     /// Kill the running job and all it started.
@@ -64,7 +68,11 @@ pub(crate) enum Isolation {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum JobSpec {
     /// Text for the persistent bash.
-    Shell { script: Vec<u8>, spool_after: u64 },
+    Shell {
+        #[serde(with = "serde_bytes")]
+        script: Vec<u8>,
+        spool_after: u64,
+    },
     /// A program of its own, its two outputs apart.
     Program(ProgramSpec),
     /// Work of our own code, in a forked child of the supervisor.
@@ -168,6 +176,7 @@ pub(crate) enum FromInside {
     Output {
         job: u32,
         stream: Stream,
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// The job is over; all of its output has been sent.

@@ -58,6 +58,7 @@ pub struct DiffRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiffDone {
     /// One git diff; empty when nothing changed.
+    #[serde(with = "serde_bytes")]
     pub patch: Vec<u8>,
     /// Its size.
     pub statistics: Statistics,
