@@ -286,7 +286,16 @@ impl Prompts {
         start: &Path,
     ) -> Result<String, PromptError> {
         let output = &result.output;
-        let mut text = display_text(&output.head);
+        let mut text = String::new();
+        if let Some(end) = result
+            .lost_before
+            .as_ref()
+            .and_then(|ending| SessionEnd::of(ending, limits, seconds))
+        {
+            text += &self.session_ended(&end, start)?;
+            text.push('\n');
+        }
+        text += &display_text(&output.head);
         if output.omitted_bytes > 0 {
             end_line(&mut text);
             text += &self.truncated(

@@ -360,6 +360,7 @@ fn command(ending: Ending, output: cwm_tools::truncate::Truncated) -> CommandRes
         ending,
         output,
         whole_output,
+        lost_before: None,
         working_directory,
         wall_time: std::time::Duration::ZERO,
     }
@@ -385,6 +386,13 @@ fn a_command_shows_its_output_and_why_the_session_ended() {
         "one\ntwo\n\
          [The command did not end within 120 seconds, so it and all that it started were stopped. What it printed until then is above.]\n\
          [A fresh session has started in /repo. Variables, functions and background processes are gone; files are kept.]"
+    );
+    let mut fresh = command(Ending::Exited(0), HeadTail::new(1, 1).finish());
+    fresh.lost_before = Some(Ending::Signalled(9));
+    assert!(
+        say(&fresh).starts_with("[The shell was killed by signal 9.]\n[A fresh session"),
+        "{}",
+        say(&fresh)
     );
     let mut long = HeadTail::new(4, 4);
     long.push(b"aaa\nbbb\nccc\n");

@@ -56,6 +56,9 @@ pub struct CommandResult {
     pub output: Truncated,
     /// The file inside that holds the whole of an output of which a part was omitted.
     pub whole_output: Option<PathBuf>,
+    /// The session's shell had ended unseen since the last command (a background process killed it, say), in this way: this
+    /// command ran in a fresh one, at the default directory.
+    pub lost_before: Option<Ending>,
     /// Where the next command starts.
     pub working_directory: PathBuf,
     /// How long it took.
@@ -122,6 +125,7 @@ impl Session {
             ending,
             working_directory,
             spool,
+            lost_before,
         } = outcome;
         match working_directory {
             Some(now) => self.working_directory = now,
@@ -133,6 +137,7 @@ impl Session {
             ending,
             output: kept.finish(),
             whole_output: spool,
+            lost_before,
             working_directory: self.working_directory.clone(),
             wall_time: started.elapsed(),
         })

@@ -306,3 +306,14 @@ fn the_sessions_own_files_may_be_destroyed() {
         assert_eq!(done.result.output.total_bytes, 1_000_000);
     }
 }
+
+#[test]
+fn a_shell_that_ended_between_commands_is_told_of() {
+    let mut inside = Inside::new();
+    inside.ok("(sleep 0.2; kill -9 $$) & cd /");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    let done = inside.run("pwd");
+    assert_eq!(done.result.lost_before, Some(Ending::Signalled(9)));
+    assert_eq!(done.text.trim(), inside.folder().to_str().unwrap());
+    assert_eq!(inside.run("true").result.lost_before, None);
+}

@@ -1,5 +1,10 @@
 //! Git diffs in and out.
 //!
+//! Out: a working tree on disk is scanned against the manifest of its base and rendered as one git diff, without a look at any
+//! `.git` ([`diff_worktree`]; the sandbox's supervisor calls it inside). In: any diff that a model or a person wrote is read
+//! ([`parse`]), mended where nothing is guessed, and applied in memory ([`apply_to`]) or to a user's repository, all of it or
+//! nothing ([`apply::to_repository`]).
+//!
 //! Out: [`diff_worktree`] compares a working tree on disk with the [`manifest`] of its base and writes one git diff
 //! that `git apply --index` takes; [`diff_trees`] does so for two trees of a repository. In: [`parse()`] reads what
 //! tools and models submit, [`apply_to`] carries it out in memory, [`apply::to_repository`] on a working tree, all

@@ -89,6 +89,8 @@ pub struct JobOutcome {
     pub working_directory: Option<PathBuf>,
     /// The file, inside, that holds a long output in full.
     pub spool: Option<PathBuf>,
+    /// The shell had ended unseen since its last command, in this way: this one ran in a fresh one.
+    pub lost_before: Option<Ending>,
 }
 
 /// What keeps a sandbox's processes, outside.
@@ -370,11 +372,13 @@ impl Sandbox {
                     ending,
                     working_directory,
                     spool,
+                    lost_before,
                 } if of == job => {
                     break JobOutcome {
                         ending,
                         working_directory,
                         spool,
+                        lost_before,
                     };
                 }
                 _ => return Err(self.lost("it spoke of a job that is not running")),

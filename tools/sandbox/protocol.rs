@@ -187,6 +187,8 @@ pub(crate) enum FromInside {
         working_directory: Option<PathBuf>,
         #[serde(with = "crate::bytes_path::serde_paths")]
         spool: Option<PathBuf>,
+        /// For a shell command: how the shell before its own ended, when no command was there to tell.
+        lost_before: Option<Ending>,
     },
 }
 

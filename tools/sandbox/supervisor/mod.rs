@@ -119,6 +119,8 @@ struct Supervisor {
     signals: OwnedFd,
     watch: Watch,
     shell: Option<Shell>,
+    /// How a shell ended while no command ran in it; the next command's result tells.
+    lost: Option<Ending>,
     job: Option<Job>,
 }
 
@@ -132,6 +134,7 @@ impl Supervisor {
             signals,
             watch,
             shell: None,
+            lost: None,
             job: None,
         })
     }
@@ -267,6 +270,7 @@ impl Supervisor {
             ending,
             working_directory: None,
             spool: None,
+            lost_before: None,
         })
     }
 
@@ -291,8 +295,9 @@ impl Supervisor {
             WaitStatus::Signalled(signal) => Ending::Signalled(signal),
         };
         self.shell = None;
-        if let Some(job) = self.job.as_mut().filter(|job| job.is_shell()) {
-            job.finish_with(ending, None);
+        match self.job.as_mut().filter(|job| job.is_shell()) {
+            Some(job) => job.finish_with(ending, None),
+            None => self.lost = Some(ending),
         }
     }
 
@@ -317,12 +322,14 @@ impl Supervisor {
         }) = job.finished(gone)
         {
             let (id, spool) = (job.id, job.take_spool());
+            let lost_before = if job.is_shell() { self.lost.take() } else { None };
             self.job = None;
             self.connection.send(&FromInside::Ended {
                 job: id,
                 ending,
                 working_directory,
                 spool,
+                lost_before,
             })?;
             self.connection.flush()?;
         }
@@ -332,8 +339,11 @@ impl Supervisor {
     /// Ends the job when its time is over, or a limit that the supervisor counts is passed.
     fn check_limits(&mut self) {
         let Some(job) = &self.job else {
-            if self.shell.is_some() && self.watch.exceeded().is_some() {
+            if self.shell.is_some()
+                && let Some(reason) = self.watch.exceeded()
+            {
                 self.shell = None;
+                self.lost = Some(Ending::Killed(reason));
                 self.processes.kill_all();
             }
             return;
@@ -358,7 +368,10 @@ impl Supervisor {
             && job.killed.is_none()
         {
             job.killed = Some((reason, Instant::now()));
-            self.shell = None;
+            // A program's end takes the shell beside it along.
+            if self.shell.take().is_some() && !job.is_shell() {
+                self.lost = Some(Ending::Killed(reason));
+            }
         }
         self.processes.kill_all();
     }
