@@ -37,9 +37,7 @@ impl Environment {
 
     /// The folder that runs are kept in: `$XDG_STATE_HOME/cwm`, else `~/.local/state/cwm`.
     pub fn state_folder(&self) -> Option<PathBuf> {
-        self.absolute_path("XDG_STATE_HOME")
-            .or_else(|| Some(self.absolute_path("HOME")?.join(".local/state")))
-            .map(|folder| folder.join("cwm"))
+        cwm_tools::workspace::runs::state_folder(self.get("XDG_STATE_HOME"), self.get("HOME"))
     }
 }
 

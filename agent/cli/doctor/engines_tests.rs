@@ -1,13 +1,15 @@
 //! Real sockets with answers as engines give them, and with answers that would hang or fool a naive reader.
 
-use std::os::unix::net::UnixListener;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::cli::Environment;
 use crate::cli::doctor::check::Status;
 
-/// Serves each connection with what `answer` makes of its request, and runs the check against it.
+/// Serves each connection with what `answer` makes of its first request, and runs the check against it.
 fn check_against(answer: impl Fn(&str, &mut UnixStream) + Send + 'static) -> Check {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("docker.sock");
@@ -16,9 +18,8 @@ fn check_against(answer: impl Fn(&str, &mut UnixStream) + Send + 'static) -> Che
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
                 request.push(byte[0]);
             }
             answer(std::str::from_utf8(&request).unwrap(), &mut stream);
@@ -36,59 +37,46 @@ fn check_at(host: &str) -> Check {
 }
 
 #[test]
-fn a_chunked_answer_in_small_pieces_names_docker() {
-    let found = check_against(|request, stream| {
-        let answer: &[u8] = if request.starts_with("GET /_ping ") {
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
-        } else {
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
-              12\r\n{\"Version\":\"27.1\",\r\n15;x=y\r\n\"ApiVersion\":\"1.46\" } \r\n0\r\n\r\n"
-        };
-        for piece in answer.chunks(3) {
-            stream.write_all(piece).unwrap();
-        }
-    });
-    assert_eq!(found.status, Status::Ok, "{found:?}");
-    assert!(found.found.starts_with("Docker 27.1 (API 1.46) at "), "{found:?}");
-}
-
-#[test]
-fn an_answer_up_to_the_streams_end_names_podman() {
-    let found = check_against(|request, stream| {
-        let body = if request.contains("_ping") {
-            "OK"
-        } else {
-            r#"{"Version":"5.2","ApiVersion":"1.41","Components":[{"Name":"Podman Engine"}]}"#
-        };
-        stream
-            .write_all(format!("HTTP/1.0 200 OK\r\n\r\n{body}").as_bytes())
-            .unwrap();
-    });
-    assert!(found.found.starts_with("Podman 5.2 (API 1.41) at "), "{found:?}");
+fn an_engine_that_answers_is_named() {
+    for (version, words) in [
+        (r#"{"Version":"27.1","ApiVersion":"1.46"}"#, "Docker 27.1 at "),
+        (
+            r#"{"ApiVersion":"1.41","Components":[{"Name":"Podman Engine","Version":"5.2"}]}"#,
+            "Podman 5.2",
+        ),
+    ] {
+        let found = check_against(move |request, stream| {
+            let body = if request.contains("/info") { "{}" } else { version };
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+            let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            for piece in answer.as_bytes().chunks(7) {
+                // A connection that asked nothing is closed by now.
+                let _ = stream.write_all(piece);
+            }
+        });
+        assert_eq!(found.status, Status::Ok, "{found:?}");
+        assert!(found.found.starts_with(words), "{found:?}");
+    }
 }
 
 #[test]
 fn a_server_that_is_no_engine_is_not_taken_for_one() {
-    for (answer, words) in [
-        (
-            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-            "HTTP status 404",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-            "no container engine",
-        ),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nOK", "cut short"),
-        (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n",
-            "no sensible chunks",
-        ),
-        ("SSH-2.0-OpenSSH\r\n\r\n", "no HTTP"),
-        ("", "no HTTP"),
+    for answer in [
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nOK",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n",
+        "SSH-2.0-OpenSSH\r\n\r\n",
+        "",
     ] {
-        let found = check_against(move |_, stream| stream.write_all(answer.as_bytes()).unwrap());
-        assert_eq!(found.status, Status::Warn);
-        assert!(found.found.contains(words), "{answer:?} gave {found:?}");
+        let found = check_against(move |_, stream| {
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        assert_eq!(found.status, Status::Warn, "{answer:?} gave {found:?}");
+        assert!(
+            found.found.starts_with("none answers"),
+            "{answer:?} gave {found:?}"
+        );
     }
 }
 
@@ -100,8 +88,8 @@ fn a_daemon_that_never_finishes_is_given_up() {
             thread::sleep(Duration::from_millis(50));
         }
     });
-    assert!(found.found.contains("no answer within 2 s"), "{found:?}");
-    assert!(start.elapsed() < 2 * PATIENCE, "{:?}", start.elapsed());
+    assert_eq!(found.status, Status::Warn, "{found:?}");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -109,23 +97,16 @@ fn a_socket_nobody_listens_on_and_addresses_not_asked_are_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dead.sock");
     drop(UnixListener::bind(&path).unwrap());
+    let dead = check_at(&format!("unix://{}", path.display()));
     assert!(
-        check_at(&format!("unix://{}", path.display()))
-            .found
-            .contains("nothing listens there")
+        dead.found.contains("dead.sock") && dead.found.contains("refused"),
+        "{dead:?}"
     );
+    let absent = check_at("unix:///nowhere/docker.sock");
+    assert!(absent.found.contains("/nowhere/docker.sock"), "{absent:?}");
+    let far = check_at("ssh://host");
     assert!(
-        check_at("unix:///nowhere/docker.sock")
-            .found
-            .contains("neither Docker nor Podman")
+        far.cure
+            .is_some_and(|cure| cure.contains("only an engine on this machine"))
     );
-    assert!(check_at("ssh://host").found.contains("only unix:// and tcp://"));
-    let tls: Environment = [("DOCKER_HOST", "tcp://h:2376"), ("DOCKER_TLS_VERIFY", "1")]
-        .into_iter()
-        .collect();
-    let found = check(&System {
-        root: "/".into(),
-        environment: &tls,
-    });
-    assert!(found.found.contains("TLS"), "{found:?}");
 }

@@ -5,7 +5,6 @@ mod cgroups;
 mod check;
 mod engines;
 mod hardware;
-mod http;
 mod kernel;
 mod namespaces;
 mod programs;

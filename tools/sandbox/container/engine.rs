@@ -31,6 +31,14 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineKind::Docker => "Docker",
+            EngineKind::Podman => "Podman",
+        }
+    }
+
     /// The engine's own command.
     pub(super) fn command(self) -> &'static str {
         match self {
@@ -53,34 +61,83 @@ pub struct Engine {
     pub rootless: bool,
 }
 
-/// The engines that answer, the one to use first. `environment` is the user's: when `DOCKER_HOST` is set, only that one is asked.
+/// A socket that is there, and what answered.
+#[derive(Debug)]
+pub struct Found {
+    /// The socket.
+    pub socket: PathBuf,
+    /// The engine behind it, or why there is none.
+    pub engine: Result<Engine, String>,
+    /// Whether this user may not talk to it.
+    pub forbidden: bool,
+}
+
+/// Asks at every place where an engine may listen. `environment` is the user's: when `DOCKER_HOST` or `CONTAINER_HOST` is set,
+/// only that place is asked, and told of even if nothing is there.
 ///
 /// # Errors
-/// When `DOCKER_HOST` names anything but a Unix socket.
+/// When that variable names anything but a Unix socket.
+pub fn survey(environment: &BTreeMap<OsString, OsString>) -> Result<Vec<Found>, SandboxError> {
+    let chosen = chosen(environment).is_some();
+    let sockets = candidates(environment)?.into_iter();
+    let there = sockets.filter(|socket| chosen || socket.symlink_metadata().is_ok());
+    Ok(there.map(look).collect())
+}
+
+/// The engines that answer, the one to use first.
+///
+/// # Errors
+/// As [`survey`].
 pub fn engines(environment: &BTreeMap<OsString, OsString>) -> Result<Vec<Engine>, SandboxError> {
-    Ok(candidates(environment)?
-        .iter()
-        .filter(|socket| socket.exists())
-        .filter_map(|socket| Client::connect(socket).ok())
-        .map(|client| client.engine)
+    Ok(survey(environment)?
+        .into_iter()
+        .filter_map(|found| found.engine.ok())
         .collect())
+}
+
+fn look(socket: PathBuf) -> Found {
+    let reached = std::os::unix::net::UnixStream::connect(&socket);
+    let forbidden = reached.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let engine = Client::connect(&socket)
+        .map(|client| client.engine)
+        .map_err(|error| error.to_string());
+    Found {
+        socket,
+        engine,
+        forbidden,
+    }
+}
+
+/// The user's own choice of an engine, with the variable's name.
+fn chosen(environment: &BTreeMap<OsString, OsString>) -> Option<(&'static str, &OsString)> {
+    ["DOCKER_HOST", "CONTAINER_HOST"]
+        .into_iter()
+        .find_map(|name| Some((name, value(environment, name)?)))
+}
+
+fn value<'a>(environment: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a OsString> {
+    environment
+        .get(OsStr::new(name))
+        .filter(|value| !value.is_empty())
 }
 
 /// Where engines may listen.
 pub(super) fn candidates(environment: &BTreeMap<OsString, OsString>) -> Result<Vec<PathBuf>, SandboxError> {
-    let value = |name: &str| {
-        environment
-            .get(OsStr::new(name))
-            .filter(|value| !value.is_empty())
-    };
-    if let Some(address) = value("DOCKER_HOST") {
-        return Ok(vec![socket_path("DOCKER_HOST", address)?]);
+    if let Some((name, address)) = chosen(environment) {
+        return Ok(vec![socket_path(name, address)?]);
     }
-    let mut sockets = vec![PathBuf::from("/var/run/docker.sock")];
-    if let Some(folder) = value("XDG_RUNTIME_DIR").map(Path::new) {
-        sockets.extend([folder.join("docker.sock"), folder.join("podman/podman.sock")]);
-    }
-    sockets.push(PathBuf::from("/run/podman/podman.sock"));
+    let own = PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw()));
+    let runtime = value(environment, "XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or(own);
+    let mut sockets = vec![
+        PathBuf::from("/var/run/docker.sock"),
+        runtime.join("docker.sock"),
+        runtime.join("podman/podman.sock"),
+        PathBuf::from("/run/podman/podman.sock"),
+    ];
+    sockets.extend(value(environment, "HOME").map(|home| Path::new(home).join(".docker/run/docker.sock")));
     Ok(sockets)
 }
 

@@ -32,7 +32,7 @@ use bollard::query_parameters::{
 use self::carried::Carried;
 use self::control::Control;
 use self::engine::{Client, EngineError};
-pub use self::engine::{Engine, EngineKind, engines};
+pub use self::engine::{Engine, EngineKind, Found, engines, survey};
 use self::owner::Owner;
 use super::handle::Holder;
 use super::policy::Policy;
