@@ -12,7 +12,7 @@ pub enum ExitCode {
     Usage,
     /// 3: this machine lacks something that is needed, such as a sandbox; nothing was done.
     Environment,
-    /// 4: the budget of turns, tokens or time was used up first.
+    /// 4: a budget of turns, tokens or time, or a limit on memory, processes or disk, was used up first.
     BudgetExhausted,
     /// 5: a patch does not apply; nothing was changed.
     Conflict,
@@ -79,7 +79,7 @@ Exit codes:
   1    no verified patch, or a check did not pass
   2    the command line is wrong
   3    this machine lacks something that is needed; see `cwm doctor`
-  4    the budget of turns, tokens or time was used up
+  4    a budget (turns, tokens, time) or a limit (memory, processes, disk) was used up
   5    a patch does not apply; nothing was changed
   6    a defect of cwm itself
   130  interrupted
