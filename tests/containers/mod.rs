@@ -1,6 +1,7 @@
 //! The container back end, with a real engine and images made from this machine's files. `scripts/test-full` sets both up by
 //! `scripts/container-fixture` and names the engine's socket in `CWM_TEST_CONTAINERS`; without it these tests fail.
 
+mod command;
 mod lives;
 mod refusals;
 mod session;
