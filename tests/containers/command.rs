@@ -7,7 +7,9 @@ use crate::cli::context::TestContext;
 #[ignore = "needs a container engine: scripts/test-full"]
 fn a_command_runs_on_a_copy_in_the_image_and_its_diff_applies() {
     let address = format!("unix://{}", engine().display());
-    let context = TestContext::new().with("DOCKER_HOST", &address).with("IMAGE", FULL);
+    let context = TestContext::new()
+        .with("DOCKER_HOST", &address)
+        .with("IMAGE", FULL);
     let made = context.shell(
         "git init -q -b main repository && cd repository && git config user.name T && git config user.email t@example.com \
          && echo one > file && git add . && git commit -qm base",
@@ -20,7 +22,11 @@ fn a_command_runs_on_a_copy_in_the_image_and_its_diff_applies() {
     assert_eq!(ran.stdout, "status 7\n", "{ran:?}");
     assert!(ran.stderr.lines().any(|line| line == "1"), "{ran:?}");
     let applied = context.shell("cd repository && \"$CWM\" apply ../change.diff && cat file");
-    assert_eq!((applied.code, applied.stdout.as_str()), (0, "one\ntwo\n"), "{applied:?}");
+    assert_eq!(
+        (applied.code, applied.stdout.as_str()),
+        (0, "one\ntwo\n"),
+        "{applied:?}"
+    );
     let left = context.shell("ls home/.local/state/cwm/runs");
     assert_eq!(left.stdout, "", "{left:?}");
 }

@@ -116,20 +116,28 @@ pub(crate) fn ignore_signal(signal: i32) {
     }
 }
 
+/// What a supervisor must not die of, and its programs must not inherit.
+const SUPERVISOR_IGNORES: [i32; 7] = [
+    libc::SIGPIPE,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGTTOU,
+    libc::SIGTTIN,
+];
+
+/// Ignores what a supervisor must not die of.
+pub(crate) fn ignore_signals() {
+    SUPERVISOR_IGNORES.into_iter().for_each(ignore_signal);
+}
+
 /// Gives a signal its default effect, and unblocks all signals: for a child before it starts a program.
 pub(crate) fn default_signals() {
     // SAFETY: SIG_DFL is valid for these signals, and the set is initialised before use. All three calls
     // are async-signal-safe.
     unsafe {
-        for signal in [
-            libc::SIGPIPE,
-            libc::SIGINT,
-            libc::SIGQUIT,
-            libc::SIGTERM,
-            libc::SIGHUP,
-            libc::SIGTTOU,
-            libc::SIGTTIN,
-        ] {
+        for signal in SUPERVISOR_IGNORES {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut set = std::mem::zeroed::<libc::sigset_t>();

@@ -1,21 +1,12 @@
 //! The three ways control groups are mounted, laid out in a folder.
 
 use super::*;
-use crate::cli::Environment;
 use crate::cli::doctor::check::Status;
+use crate::cli::doctor::system::check_on;
 
 fn check_with(groups: &str, mounts: &str, files: &[(&str, &str)]) -> Check {
-    let folder = tempfile::tempdir().unwrap();
     let given = [("proc/self/cgroup", groups), ("proc/self/mountinfo", mounts)];
-    for (path, text) in given.iter().chain(files) {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    check(&System {
-        root: folder.path().to_owned(),
-        environment: &Environment::default(),
-    })
+    check_on(&[&given, files].concat(), check)
 }
 
 #[test]

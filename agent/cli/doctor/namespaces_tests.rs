@@ -1,27 +1,14 @@
 //! Each distribution's settings, laid out in a folder, and the verdict on them.
 
-use std::fs;
-
 use super::*;
-use crate::cli::Environment;
 use crate::cli::doctor::check::Status;
+use crate::cli::doctor::system::check_on;
 
 const ORDINARY: &str = "Seccomp:\t0\nCapEff:\t0000000000000000\n";
 
 fn check_with(files: &[(&str, &str)]) -> Check {
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in [("proc/self/ns/user", ""), ("proc/self/status", ORDINARY)]
-        .iter()
-        .chain(files)
-    {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    check(&System {
-        root: folder.path().to_owned(),
-        environment: &Environment::default(),
-    })
+    let given = [("proc/self/ns/user", ""), ("proc/self/status", ORDINARY)];
+    check_on(&[&given, files].concat(), check)
 }
 
 #[test]

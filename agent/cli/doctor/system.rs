@@ -119,6 +119,24 @@ pub(crate) fn output_of(program: &Path, arguments: &[&str], patience: Duration) 
     status.success().then(|| text.trim().to_owned())
 }
 
+/// What a check says of a machine of which only these files are there: for tests.
+#[cfg(test)]
+pub(crate) fn check_on(
+    files: &[(&str, &str)],
+    check: impl FnOnce(&System) -> crate::cli::doctor::check::Check,
+) -> crate::cli::doctor::check::Check {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    check(&System {
+        root: folder.path().to_owned(),
+        environment: &Environment::default(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,17 +88,7 @@ fn set_up(plan: &mut Plan) -> Result<(Processes, OwnedFd, Vec<String>), SetupErr
         // The limit of one user's processes would count those outside of the container too.
         plan.policy.limits.processes = u32::MAX;
     }
-    for signal in [
-        libc::SIGPIPE,
-        libc::SIGINT,
-        libc::SIGQUIT,
-        libc::SIGTERM,
-        libc::SIGHUP,
-        libc::SIGTTOU,
-        libc::SIGTTIN,
-    ] {
-        system::ignore_signal(signal);
-    }
+    system::ignore_signals();
     shell::make_session_folder(plan.isolation).at("create the session's folder")?;
     rustix::process::chdir(&plan.policy.working_directory)
         .at(format!("enter {}", plan.policy.working_directory.display()))?;
