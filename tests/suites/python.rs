@@ -36,6 +36,8 @@ fn the_suite_of_a_server_on_asyncio() {
     assert!(passed(&text) > 100, "{text}");
 }
 
+/// Without `test_error_capture`, which now and then hangs on a busy machine outside of any sandbox too (one of eight runs
+/// side by side did).
 #[test]
 fn the_suite_of_a_package_on_multiprocessing() {
     let (mut inside, environment) = python_workshop();
@@ -43,7 +45,7 @@ fn the_suite_of_a_package_on_multiprocessing() {
         &mut inside,
         "joblib",
         &format!(
-            "{}/bin/python -m pytest -q -p no:cacheprovider -k 'multiprocessing and not loky' \
+            "{}/bin/python -m pytest -q -p no:cacheprovider -k 'multiprocessing and not loky and not error_capture' \
              --pyargs joblib.test.test_parallel",
             environment.display()
         ),
