@@ -85,15 +85,34 @@ impl Walls {
 
 /// A copy, the sandbox around it, and a session in that.
 pub struct IsolatedCopy {
-    // Ended before the copy is removed; `None` only while that is done.
-    session: Option<Session>,
-    watch: Option<DiskWatch>,
-    attempt: Attempt,
+    // Dropped in this order: nothing looks at the copy or runs in it when it is removed.
+    _watch: DiskWatch,
+    session: Session,
+    copy: OwnedAttempt,
+    seen: Seen,
+    excludes: Vec<String>,
+}
+
+/// Where a copy is seen by what runs in it: its tree, its base's manifest, its base's objects.
+struct Seen {
     root: PathBuf,
     manifest: PathBuf,
     objects: PathBuf,
-    excludes: Vec<String>,
+}
+
+/// An attempt that goes when this is dropped, unless it is kept.
+struct OwnedAttempt {
+    attempt: Attempt,
     keep: bool,
+}
+
+impl Drop for OwnedAttempt {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What cannot be removed now is removed with the run.
+            let _ = self.attempt.clone().remove();
+        }
+    }
 }
 
 impl IsolatedCopy {
@@ -105,142 +124,44 @@ impl IsolatedCopy {
         start: &Path,
         options: SessionOptions,
     ) -> Result<IsolatedCopy, IsolatedError> {
-        match &walls.backend {
-            Backend::Namespaces => Self::in_namespaces(snapshot, name, walls, start, options),
-            Backend::Container {
-                options: container,
-                environment,
-            } => {
-                let attempt = snapshot.attempt(name, Copying::Plain)?;
-                let sandbox = Self::container(snapshot, &attempt, walls, start, container, environment)?;
-                Self::around(snapshot, attempt, sandbox, options, paths_inside(snapshot))
-            }
-            Backend::External => Self::external(snapshot, name, walls, start, options),
-        }
-    }
-
-    fn in_namespaces(
-        snapshot: &Snapshot,
-        name: &str,
-        walls: &Walls,
-        start: &Path,
-        options: SessionOptions,
-    ) -> Result<IsolatedCopy, IsolatedError> {
-        let attempt = snapshot.attempt(name, Copying::Overlay)?;
-        let (attempt, sandbox) = match Self::sandbox(snapshot, &attempt, walls, start) {
-            Ok(sandbox) => (attempt, sandbox),
-            // The file system below cannot carry a copy-on-write layer: the same with a whole copy.
-            Err(SandboxError::Unavailable { stage, .. })
-                if stage == format!("mount {}", snapshot.root.display()) =>
-            {
-                attempt.remove()?;
-                let attempt = snapshot.attempt(name, Copying::Plain)?;
-                let sandbox = Self::sandbox(snapshot, &attempt, walls, start)?;
-                (attempt, sandbox)
-            }
-            Err(error) => {
-                let _ = attempt.remove();
-                return Err(error.into());
-            }
+        let wall_in = |copying: Copying| {
+            let attempt = snapshot.attempt(name, copying)?;
+            let copy = OwnedAttempt { attempt, keep: false };
+            let (sandbox, seen) = start_sandbox(snapshot, &copy.attempt, walls, start)?;
+            Ok((copy, sandbox, seen))
         };
-        Self::around(snapshot, attempt, sandbox, options, paths_inside(snapshot))
-    }
-
-    fn sandbox(
-        snapshot: &Snapshot,
-        attempt: &Attempt,
-        walls: &Walls,
-        start: &Path,
-    ) -> Result<Sandbox, SandboxError> {
-        let mut policy = walls.policy.clone();
-        policy.mounts.extend(attempt.mounts());
-        // The user's word counts for more than what is hidden by habit.
-        policy
-            .hidden
-            .retain(|hidden| !walls.shown.iter().any(|shown| shown.starts_with(hidden)));
-        policy.readable.extend(walls.shown.iter().cloned());
-        policy.working_directory = snapshot.root.join(start);
-        Sandbox::start(&walls.program, policy)
-    }
-
-    /// The image is the system, so that nothing of the machine's is shown but the copy and what the user named.
-    fn container(
-        snapshot: &Snapshot,
-        attempt: &Attempt,
-        walls: &Walls,
-        start: &Path,
-        options: &ContainerOptions,
-        environment: &BTreeMap<OsString, OsString>,
-    ) -> Result<Sandbox, SandboxError> {
-        let mut policy = walls.policy.clone();
-        policy.hidden.clear();
-        policy.mounts = attempt.mounts();
-        let shown = walls.shown.iter().map(|path| Mount::ReadOnly {
-            source: path.clone(),
-            target: path.clone(),
-        });
-        policy.mounts.extend(shown);
-        policy.working_directory = snapshot.root.join(start);
-        Sandbox::start_in_container(&walls.program, policy, options, environment)
-    }
-
-    /// Without mounts the copy is seen where it lies, with a link to its git folder.
-    fn external(
-        snapshot: &Snapshot,
-        name: &str,
-        walls: &Walls,
-        start: &Path,
-        options: SessionOptions,
-    ) -> Result<IsolatedCopy, IsolatedError> {
-        let attempt = snapshot.attempt(name, Copying::Plain)?;
-        let root = attempt.link_git()?;
-        let mut policy = walls.policy.clone();
-        policy.working_directory = root.join(start);
-        let sandbox = Sandbox::start_external(&walls.program, policy, root.clone())?;
-        let paths = (
-            root,
-            attempt.path().join("manifest"),
-            snapshot.store().join("objects"),
-        );
-        Self::around(snapshot, attempt, sandbox, options, paths)
-    }
-
-    fn around(
-        snapshot: &Snapshot,
-        attempt: Attempt,
-        sandbox: Sandbox,
-        options: SessionOptions,
-        (root, manifest, objects): (PathBuf, PathBuf, PathBuf),
-    ) -> Result<IsolatedCopy, IsolatedError> {
-        let excludes = snapshot.excludes()?;
+        let copying = match walls.backend {
+            Backend::Namespaces => Copying::Overlay,
+            Backend::Container { .. } | Backend::External => Copying::Plain,
+        };
+        let walled_in = match wall_in(copying) {
+            // The file system below cannot carry a copy-on-write layer: the same with a whole copy.
+            Err(IsolatedError::Sandbox(SandboxError::Unavailable { stage, .. }))
+                if copying == Copying::Overlay && stage == format!("mount {}", snapshot.root.display()) =>
+            {
+                wall_in(Copying::Plain)
+            }
+            first => first,
+        };
+        let (copy, sandbox, seen) = walled_in?;
         let limit = sandbox.policy().limits.disk;
-        let watch = DiskWatch::start(attempt.clone(), limit, sandbox.interrupter());
-        let session = Some(Session::new(sandbox, options));
         Ok(IsolatedCopy {
-            session,
-            watch: Some(watch),
-            attempt,
-            root,
-            manifest,
-            objects,
-            excludes,
-            keep: false,
+            _watch: DiskWatch::start(copy.attempt.clone(), limit, sandbox.interrupter()),
+            session: Session::new(sandbox, options),
+            copy,
+            seen,
+            excludes: snapshot.excludes()?,
         })
     }
 
     /// The session.
-    ///
-    /// # Errors
-    /// Never while the copy lives.
-    pub fn session(&mut self) -> Result<&mut Session, SandboxError> {
-        self.session
-            .as_mut()
-            .ok_or_else(|| SandboxError::Lost("the copy is closed".to_owned()))
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
     }
 
     /// Where the copy is seen.
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.seen.root
     }
 
     /// What was changed, as one git diff against the base.
@@ -248,38 +169,69 @@ impl IsolatedCopy {
         // What the user has git ignore beyond the tree's own lists, an environment that lies in the tree for example.
         options.ignore_patterns.extend(self.excludes.iter().cloned());
         let request = DiffRequest {
-            root: self.root.clone(),
-            manifest: self.manifest.clone(),
-            objects: self.objects.clone(),
+            root: self.seen.root.clone(),
+            manifest: self.seen.manifest.clone(),
+            objects: self.seen.objects.clone(),
             options,
         };
-        self.session()?.diff(request)?.map_err(IsolatedError::Diff)
+        self.session.diff(request)?.map_err(IsolatedError::Diff)
     }
 
     /// Leaves the copy on disk when this value is dropped, for a run that is to be resumed.
     pub fn keep(&mut self) {
-        self.keep = true;
+        self.copy.keep = true;
     }
 }
 
-impl Drop for IsolatedCopy {
-    fn drop(&mut self) {
-        self.watch = None;
-        self.session = None;
-        if !self.keep {
-            // What cannot be removed now is removed with the run.
-            let _ = self.attempt.clone().remove();
+/// Starts the sandbox that the walls ask for around an attempt, and tells where its copy is seen inside.
+fn start_sandbox(
+    snapshot: &Snapshot,
+    attempt: &Attempt,
+    walls: &Walls,
+    start: &Path,
+) -> Result<(Sandbox, Seen), IsolatedError> {
+    let mut policy = walls.policy.clone();
+    let mounted = Seen {
+        root: snapshot.root.clone(),
+        manifest: MANIFEST_INSIDE.into(),
+        objects: Path::new(STORE_INSIDE).join("objects"),
+    };
+    policy.working_directory = mounted.root.join(start);
+    match &walls.backend {
+        Backend::Namespaces => {
+            policy.mounts.extend(attempt.mounts());
+            // The user's word counts for more than what is hidden by habit.
+            policy
+                .hidden
+                .retain(|hidden| !walls.shown.iter().any(|shown| shown.starts_with(hidden)));
+            policy.readable.extend(walls.shown.iter().cloned());
+            Ok((Sandbox::start(&walls.program, policy)?, mounted))
+        }
+        // The image is the system, so that nothing of the machine's is shown but the copy and what the user named.
+        Backend::Container { options, environment } => {
+            policy.hidden.clear();
+            policy.mounts = attempt.mounts();
+            policy
+                .mounts
+                .extend(walls.shown.iter().map(|path| Mount::ReadOnly {
+                    source: path.clone(),
+                    target: path.clone(),
+                }));
+            let sandbox = Sandbox::start_in_container(&walls.program, policy, options, environment)?;
+            Ok((sandbox, mounted))
+        }
+        // Without mounts the copy is seen where it lies, with a link to its git folder.
+        Backend::External => {
+            let seen = Seen {
+                root: attempt.link_git()?,
+                manifest: attempt.path().join("manifest"),
+                objects: snapshot.store().join("objects"),
+            };
+            policy.working_directory = seen.root.join(start);
+            let sandbox = Sandbox::start_external(&walls.program, policy, seen.root.clone())?;
+            Ok((sandbox, seen))
         }
     }
-}
-
-/// Where a copy that is mounted is seen: its tree, its base's manifest, its base's objects.
-fn paths_inside(snapshot: &Snapshot) -> (PathBuf, PathBuf, PathBuf) {
-    (
-        snapshot.root.clone(),
-        MANIFEST_INSIDE.into(),
-        Path::new(STORE_INSIDE).join("objects"),
-    )
 }
 
 /// Ends what runs when an attempt takes more disk than allowed. From outside, where the layers can be seen.

@@ -22,7 +22,7 @@ pub(crate) fn tool_call() -> anyhow::Result<()> {
     let fixture = Fixture::new(SMALL)?;
     let snapshot = fixture.snapshot("run")?;
     let mut copy = IsolatedCopy::open(&snapshot, "1", &walls(), Path::new(""), options())?;
-    let session = copy.session()?;
+    let session = copy.session();
     let mut bash = PipedBash::start("bash", &["--norc", "--noprofile"])?;
     for command in [":", "true", "echo x", "/bin/true", "seq 2000"] {
         let [ours, piped, once] = in_turn(

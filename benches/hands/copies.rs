@@ -237,7 +237,7 @@ fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
 }
 
 fn command(copy: &mut IsolatedCopy, command: &str) -> anyhow::Result<()> {
-    let result = copy.session()?.run(command)?;
+    let result = copy.session().run(command)?;
     anyhow::ensure!(result.ending == Ending::Exited(0), "{command}: {result:?}");
     Ok(())
 }

@@ -45,7 +45,7 @@ fn of_size(size: Size) -> anyhow::Result<()> {
     for (number, (what, script)) in scripts.iter().enumerate() {
         let mut copy =
             IsolatedCopy::open(&snapshot, &number.to_string(), &walls(), Path::new(""), options())?;
-        let result = copy.session()?.run(script)?;
+        let result = copy.session().run(script)?;
         ensure!(result.ending == Ending::Exited(0), "{script}: {result:?}");
         let tree = fixture.beside("worktrees")?.join(number.to_string());
         let path = tree.to_string_lossy().into_owned();

@@ -44,7 +44,7 @@ fn each_attempt_sees_and_changes_its_own_copy_only() {
         let mut copy =
             IsolatedCopy::open(&snapshot, &name, &walls, Path::new(""), SessionOptions::default()).unwrap();
         let mut say = |script: &str| {
-            let result = copy.session().unwrap().run(script).unwrap();
+            let result = copy.session().run(script).unwrap();
             assert_eq!(result.exit_code(), Some(0), "{script}: {result:?}");
             String::from_utf8(result.output.head).unwrap()
         };

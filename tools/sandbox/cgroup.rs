@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::policy::Limits;
+use super::system::start_time;
 
 /// Begins the name of every group made here; the maker's process number and start time follow.
 const PREFIX: &str = "cwm-";
@@ -184,13 +185,6 @@ fn remove_left_over(parent: &Path) {
             let _ = fs::remove_dir(entry.path());
         }
     }
-}
-
-/// When a process started, in the kernel's ticks: with its number this names it for good.
-pub(crate) fn start_time(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19).map(str::to_owned)
 }
 
 #[cfg(test)]

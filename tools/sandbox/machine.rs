@@ -210,21 +210,22 @@ impl MachineView {
     pub fn policy(&self, asked: &BTreeMap<OsString, OsString>) -> Policy {
         let mut environment = environment::for_inside(self.environment.clone(), asked);
         environment.insert("HOME".into(), self.home.clone().into());
-        // A link is shown as the folder it leads to, at the link's own path.
-        let (plain, linked): (Vec<_>, Vec<_>) =
-            self.toolchains.iter().partition(|path| !leads_elsewhere(path));
-        let linked = linked.into_iter().filter_map(|path| {
-            let lower = fs::canonicalize(path).ok()?;
-            Some(Mount::Overlay {
-                lower,
-                upper: None,
-                target: path.clone(),
-            })
-        });
+        let (mut mounts, mut toolchains) = (Vec::new(), Vec::new());
+        for path in &self.toolchains {
+            match fs::canonicalize(path) {
+                // A link is shown as the folder it leads to, at the link's own path.
+                Ok(lower) if lower != *path => mounts.push(Mount::Overlay {
+                    lower,
+                    upper: None,
+                    target: path.clone(),
+                }),
+                _ => toolchains.push(path.clone()),
+            }
+        }
         Policy {
-            mounts: linked.collect(),
+            mounts,
             readable: self.readable.clone(),
-            toolchains: plain.into_iter().cloned().collect(),
+            toolchains,
             hidden: self.hidden.clone(),
             home: self.home.clone(),
             working_directory: PathBuf::from("/tmp"),
@@ -233,10 +234,6 @@ impl MachineView {
             limits: Limits::default(),
         }
     }
-}
-
-fn leads_elsewhere(path: &Path) -> bool {
-    fs::canonicalize(path).is_ok_and(|real| real != path)
 }
 
 fn existing(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {

@@ -297,3 +297,25 @@ pub(crate) fn before_exec(
         command.pre_exec(prepare);
     }
 }
+
+/// What `/proc/<pid>/stat` says behind the process's name (state, parent, …). The name in parentheses may hold anything, so
+/// fields are counted from its end.
+pub(crate) fn process_fields(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+/// When a process started, in the kernel's ticks: with its number this names it for good.
+pub(crate) fn start_time(pid: u32) -> Option<String> {
+    process_fields(pid)?.into_iter().nth(19)
+}
+
+/// Leads this process's standard streams nowhere.
+pub(crate) fn detach_streams() -> io::Result<()> {
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
+}

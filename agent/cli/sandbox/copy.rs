@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cwm_tools::isolated::{Backend, IsolatedCopy, IsolatedError, Walls};
-use cwm_tools::patch::ScanOptions;
 use cwm_tools::sandbox::container::ContainerOptions;
 use cwm_tools::sandbox::machine::MachineView;
 use cwm_tools::sandbox::policy::{Network, Policy};
-use cwm_tools::sandbox::{DiffDone, Interrupt, SandboxError};
-use cwm_tools::session::{Session, SessionOptions};
+use cwm_tools::session::SessionOptions;
 use cwm_tools::workspace::runs::{Run, Runs};
 use cwm_tools::workspace::{SnapshotOptions, WorkspaceError};
 
@@ -22,7 +20,7 @@ use crate::cli::{Environment, ExitCode, Failure, Printer};
 /// A copy and the run's folder that holds it. Both go when this is dropped.
 pub(super) struct Copy {
     // In this order: the folder goes after what lies in it.
-    isolated: IsolatedCopy,
+    pub(super) isolated: IsolatedCopy,
     _run: OwnedRun,
 }
 
@@ -45,7 +43,7 @@ pub(super) fn make(
     printer: &mut Printer,
 ) -> anyhow::Result<Copy> {
     let walls = walls(arguments, environment)?;
-    let run = begin_run(environment, printer)?;
+    let (run, folder) = begin_run(environment, printer)?;
     printer.progress("copying the repository …");
     let options = SnapshotOptions {
         base: None,
@@ -53,9 +51,8 @@ pub(super) fn make(
         untracked: arguments.untracked,
         environment: true,
     };
-    let path = run.0.as_ref().map(|run| run.path.clone()).unwrap_or_default();
     let snapshot = walls
-        .snapshot(&arguments.repo, &path, &options)
+        .snapshot(&arguments.repo, &folder, &options)
         .map_err(no_copy)?;
     report::snapshot(printer, &snapshot)?;
     printer.progress("starting the sandbox …");
@@ -70,28 +67,12 @@ pub(super) fn make(
     Ok(Copy { isolated, _run: run })
 }
 
-impl Copy {
-    /// The session in the copy.
-    pub(super) fn session(&mut self) -> anyhow::Result<&mut Session> {
-        Ok(self.isolated.session()?)
-    }
-
-    /// Something to interrupt its command with.
-    pub(super) fn interrupter(&mut self) -> Result<Interrupt, SandboxError> {
-        Ok(self.isolated.session()?.interrupter())
-    }
-
-    /// What was changed.
-    pub(super) fn diff(&mut self, options: ScanOptions) -> Result<DiffDone, IsolatedError> {
-        self.isolated.diff(options)
-    }
-}
-
 fn no_copy(error: WorkspaceError) -> Failure {
     Failure::new(ExitCode::Environment, error.to_string())
 }
 
-fn begin_run(environment: &Environment, printer: &mut Printer) -> anyhow::Result<OwnedRun> {
+/// A new run and its folder.
+fn begin_run(environment: &Environment, printer: &mut Printer) -> anyhow::Result<(OwnedRun, PathBuf)> {
     let state = environment.state_folder().ok_or_else(|| {
         Failure::new(
             ExitCode::Environment,
@@ -103,7 +84,9 @@ fn begin_run(environment: &Environment, printer: &mut Printer) -> anyhow::Result
     for removed in runs.clean_up().map_err(no_copy)? {
         printer.detail(format_args!("removed what run {} had left", removed.id));
     }
-    Ok(OwnedRun(Some(runs.begin().map_err(no_copy)?)))
+    let run = runs.begin().map_err(no_copy)?;
+    let folder = run.path.clone();
+    Ok((OwnedRun(Some(run)), folder))
 }
 
 fn walls(arguments: &SandboxArguments, environment: &Environment) -> anyhow::Result<Walls> {

@@ -136,7 +136,9 @@ pub(crate) fn run(
     // First of all, so that an interruption while the copy is made ends in order too.
     let mut signals = Signals::catch()?;
     let mut copy = copy::make(arguments, environment, printer)?;
-    signals.interrupt_with(copy.interrupter()?);
+    let session = copy.isolated.session();
+    let interrupter = session.interrupter();
+    signals.interrupt_with(interrupter.clone());
     if signals.caught() {
         return Ok(ExitCode::Interrupted);
     }
@@ -150,23 +152,23 @@ pub(crate) fn run(
     let mut input = std::io::stdin();
     let input = (!input.is_terminal()).then_some(&mut input as &mut (dyn Read + Send));
     let mut printed = Ok(());
-    let interrupter = copy.interrupter()?;
-    let outcome = copy
-        .session()?
-        .run_program(spec, timeout, input, &mut |stream: Stream, bytes: &[u8]| {
-            if printed.is_ok() {
-                printed = report::output(printer, stream, bytes, arguments.diff);
-                if printed.is_err() {
-                    // Nobody reads any more: the command would run for nothing.
-                    interrupter.interrupt();
-                }
+    let outcome = session.run_program(spec, timeout, input, &mut |stream: Stream, bytes: &[u8]| {
+        if printed.is_ok() {
+            printed = report::output(printer, stream, bytes, arguments.diff);
+            if printed.is_err() {
+                // Nobody reads any more: the command would run for nothing.
+                interrupter.interrupt();
             }
-        });
+        }
+    });
     printed?;
     let ending = outcome.map_err(report::failed_while_running)?.ending;
     report::ended(printer, &ending, started.elapsed())?;
     if arguments.diff {
-        let diff = copy.diff(ScanOptions::default()).map_err(report::no_diff)?;
+        let diff = copy
+            .isolated
+            .diff(ScanOptions::default())
+            .map_err(report::no_diff)?;
         report::diff(printer, &diff, arguments.output.as_deref())?;
     }
     Ok(if signals.caught() {

@@ -28,10 +28,7 @@ pub(crate) fn control_socket() -> Option<io::Result<UnixStream>> {
 fn connect(path: &Path) -> io::Result<UnixStream> {
     system::close_from(3)?;
     let socket = UnixStream::connect(path)?;
-    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(&null)?;
+    system::detach_streams()?;
     Ok(socket)
 }
 

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 
+use crate::sandbox::system::start_time;
+
 const PROCESS: &str = "cwm.pid";
 const START: &str = "cwm.start";
 const BOOT: &str = "cwm.boot";
@@ -23,7 +25,7 @@ impl Owner {
         let process = std::process::id();
         Owner {
             process,
-            start: start_of(process).unwrap_or_default(),
+            start: start_time(process).unwrap_or_default(),
             boot: boot(),
             namespace: namespace(),
         }
@@ -74,21 +76,8 @@ impl Owner {
         if self.boot != boot() {
             return true;
         }
-        self.namespace == namespace() && start_of(self.process).as_ref() != Some(&self.start)
+        self.namespace == namespace() && start_time(self.process).as_ref() != Some(&self.start)
     }
-}
-
-/// When a process started, in the kernel's ticks since boot.
-fn start_of(process: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name in parentheses may hold anything, so fields are counted from its end.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?;
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(18).map(str::to_owned)
 }
 
 fn boot() -> String {

@@ -62,11 +62,8 @@ fn restrict_files(policy: &Policy) -> io::Result<RulesetStatus> {
             .scope(Scope::AbstractUnixSocket)
             .map_err(io::Error::other)?;
     }
-    let mut created = ruleset.create().map_err(io::Error::other)?;
-    let readable = [PathBuf::from("/")];
-    for path in readable {
-        created = add(created, &path, AccessFs::from_read(abi))?;
-    }
+    let created = ruleset.create().map_err(io::Error::other)?;
+    let mut created = add(created, Path::new("/"), AccessFs::from_read(abi))?;
     for path in writable(policy) {
         created = add(created, &path, all)?;
     }

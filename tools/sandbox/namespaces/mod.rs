@@ -78,11 +78,9 @@ pub(crate) fn build_view(plan: &Plan) -> Result<(), SetupError> {
 }
 
 /// The process outside of the PID namespace has nothing to do but end when the one inside does. Its copy of
-/// the control socket is closed, so that the host sees the supervisor's end at once.
+/// the control socket is closed (standard input was let go when the socket was taken from it), so that the host sees the
+/// supervisor's end at once.
 fn wait_and_exit(child: i32) -> ! {
-    if let Ok(null) = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) {
-        let _ = rustix::stdio::dup2_stdin(&null);
-    }
     let _ = system::close_from(3);
     loop {
         match system::wait_for(child) {
@@ -98,8 +96,6 @@ fn wait_and_exit(child: i32) -> ! {
 pub(crate) fn take_control_socket() -> io::Result<UnixStream> {
     system::close_from(3)?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 10)?;
-    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
+    system::detach_streams()?;
     Ok(UnixStream::from(socket))
 }

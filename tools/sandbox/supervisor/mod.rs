@@ -116,7 +116,7 @@ struct Supervisor {
 
 impl Supervisor {
     fn new(socket: UnixStream, plan: Plan, processes: Processes, signals: OwnedFd) -> io::Result<Supervisor> {
-        let watch = Watch::new(plan.isolation, &plan.policy.limits, &processes);
+        let watch = Watch::new(&plan.policy.limits);
         Ok(Supervisor {
             connection: Connection::new(socket)?,
             plan,
@@ -330,7 +330,7 @@ impl Supervisor {
     fn check_limits(&mut self) {
         let Some(job) = &self.job else {
             if self.shell.is_some()
-                && let Some(reason) = self.watch.exceeded()
+                && let Some(reason) = self.watch.exceeded(&self.processes)
             {
                 self.shell = None;
                 self.lost = Some(Ending::Killed(reason));
@@ -348,7 +348,7 @@ impl Supervisor {
         if Instant::now() >= job.deadline {
             let reason = job.expiry;
             self.kill(reason);
-        } else if let Some(reason) = self.watch.exceeded() {
+        } else if let Some(reason) = self.watch.exceeded(&self.processes) {
             self.kill(reason);
         }
     }

@@ -72,6 +72,15 @@ impl Processes {
         }
     }
 
+    /// The processes' numbers.
+    pub(super) fn list(&self) -> Vec<i32> {
+        if self.namespace {
+            numbers().into_iter().filter(|&pid| pid != own_number()).collect()
+        } else {
+            descendants()
+        }
+    }
+
     /// Whether no process is left. Zombies count as gone once reaped.
     pub(super) fn all_gone(&self) -> bool {
         if self.namespace {
@@ -82,49 +91,31 @@ impl Processes {
     }
 }
 
-/// Process numbers of all in this PID namespace but this process.
-pub(super) fn all() -> Vec<i32> {
-    let own = getpid().as_raw_nonzero().get();
+/// Process numbers of all in this PID namespace.
+fn numbers() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
     let numbers = entries
         .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    numbers.filter(|&pid| pid != own).collect()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.collect()
 }
 
 /// Process numbers of all below this process, zombies left out.
-pub(super) fn descendants() -> Vec<i32> {
+fn descendants() -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    for entry in entries.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        // The name in parentheses may hold anything, so fields are counted from its end.
-        let Some((_, rest)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        let mut fields = rest.split_whitespace();
-        let (state, parent) = (fields.next(), fields.next().and_then(|field| field.parse().ok()));
-        if let (Some(state), Some(parent)) = (state, parent)
+    for pid in numbers() {
+        let fields = system::process_fields(pid.unsigned_abs()).unwrap_or_default();
+        if let [state, parent, ..] = fields.as_slice()
             && state != "Z"
+            && let Ok(parent) = parent.parse()
         {
             children.entry(parent).or_default().push(pid);
         }
     }
     let mut found = Vec::new();
-    let mut next = vec![getpid().as_raw_nonzero().get()];
+    let mut next = vec![own_number()];
     while let Some(parent) = next.pop() {
         for child in children.remove(&parent).unwrap_or_default() {
             found.push(child);
@@ -132,4 +123,8 @@ pub(super) fn descendants() -> Vec<i32> {
         }
     }
     found
+}
+
+fn own_number() -> i32 {
+    getpid().as_raw_nonzero().get()
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::super::policy::Limits;
-use super::super::protocol::{Isolation, KillReason};
-use super::processes::{self, Processes};
+use super::super::protocol::KillReason;
+use super::processes::Processes;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -17,38 +17,29 @@ const SHARE: u32 = 20;
 
 pub(super) struct Watch {
     limits: Limits,
-    counted_by_kernel: bool,
-    namespace: bool,
     next: Instant,
     /// Looks in a row that found the limit all but reached.
     crowded: u32,
 }
 
 impl Watch {
-    pub(super) fn new(isolation: Isolation, limits: &Limits, processes: &Processes) -> Watch {
-        let namespace = isolation == Isolation::Namespaces;
+    pub(super) fn new(limits: &Limits) -> Watch {
         Watch {
             limits: limits.clone(),
-            counted_by_kernel: processes.counted_by_kernel,
-            namespace,
             next: Instant::now(),
             crowded: 0,
         }
     }
 
     /// The limit that is passed now, if one is.
-    pub(super) fn exceeded(&mut self) -> Option<KillReason> {
+    pub(super) fn exceeded(&mut self, all: &Processes) -> Option<KillReason> {
         let now = Instant::now();
         if now < self.next {
             return None;
         }
-        let processes = if self.namespace {
-            processes::all()
-        } else {
-            processes::descendants()
-        };
+        let processes = all.list();
         let memory = memory(&processes, self.limits.memory);
-        let count = self.count(&processes);
+        let count = self.count(&processes, all.counted_by_kernel);
         self.next = Instant::now() + INTERVAL.max(now.elapsed() * SHARE);
         // Where the kernel refuses more than the limit, a crowd that stays just below it is a fork bomb that waits.
         let crowded = u64::from(count) * 20 >= u64::from(self.limits.processes) * 19;
@@ -60,9 +51,9 @@ impl Watch {
     }
 
     /// Threads of all processes; counted one by one only when there may be many.
-    fn count(&self, processes: &[i32]) -> u32 {
+    fn count(&self, processes: &[i32], counted_by_kernel: bool) -> u32 {
         let few = u32::try_from(processes.len()).unwrap_or(u32::MAX);
-        if self.counted_by_kernel && few < self.limits.processes / 2 {
+        if counted_by_kernel && few < self.limits.processes / 2 {
             return few;
         }
         processes.iter().map(|&pid| threads(pid)).sum()
