@@ -1,4 +1,9 @@
-//! The arithmetic of model inference, for processors and for NVIDIA GPUs.
+//! The arithmetic of model inference, on plain slices.
 //!
-//! Empty for now: no kernel has been written, and nothing in the program depends on this crate.
-//! What enters will be plain slices and packed weights; what leaves, plain slices. Only `cwm-runtime` may call it.
+//! What enters are weights in the types that files store, activations and pages of a KV cache; what leaves are slices of f32.
+//! Nothing here knows of models, files or tokens. Only `cwm-runtime` may call it.
+
+pub mod cpu;
+mod element;
+
+pub use element::ElementType;

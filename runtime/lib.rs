@@ -1,4 +1,12 @@
 //! From weights on disk to tokens; knows nothing of repositories or tools.
 //!
-//! Empty for now: no format, model or back end has been written, and nothing in the program depends on this crate.
-//! Only the agent may call it, and it may call only `cwm-kernels`.
+//! Rooms, each calling only those before it: `model` (a model as data), `formats` (files in), `text` (words to tokens and back),
+//! `cache` (KV pages without tensors), `backend` (running a step), `engine` (many sequences at once), `source` (what the agent sees).
+//! Only the agent may call this crate, and it may call only `cwm-kernels`.
+
+pub mod backend;
+pub mod cache;
+pub mod engine;
+pub mod formats;
+pub mod model;
+pub mod source;

@@ -1,0 +1,8 @@
+//! The KV cache without its tensors: which page of which pool holds which positions of which sequence.
+//!
+//! What enters are token ids and lengths; what leaves are page tables and the page copies that a back end must make. Full and
+//! sliding layers have a page pool each. No page's contents are seen here.
+
+mod page;
+
+pub use page::{KvElement, PageCopy, PageId, PageLayout, PoolKind, WindowTable};

@@ -1,0 +1,8 @@
+//! Many sequences at once on one back end: continuous batching, chunked prefill, forked samples, cancellation.
+//!
+//! What enters are requests of token ids; what leaves are events, a token at a time. Words are no matter of the engine's, but for
+//! stop strings, for which it is given a decoder.
+
+mod request;
+
+pub use request::{Event, FinishReason, Request, SamplingParameters, TokenLogprob, TokenLogprobs, Usage};

@@ -1,0 +1,9 @@
+//! What the agent sees of a model: one trait, behind it the embedded engine, a server or a script.
+//!
+//! What enters are conversations or raw prompts; what leaves is text as it comes, and a whole completion at the end.
+
+mod model;
+
+pub use model::{
+    ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason,
+};

@@ -1,0 +1,173 @@
+//! The trait and what goes through it.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{SamplingParameters, TokenLogprobs, Usage};
+use crate::model::TokenId;
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// `system`, `user`, `assistant` or `tool: NAME`.
+    pub role: String,
+    /// What it says.
+    pub content: String,
+}
+
+/// What is to be continued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    /// A conversation, put into the model's own chat format; `assistant_prefix` is what the answer already begins with.
+    Chat {
+        /// The messages so far.
+        messages: Vec<ChatMessage>,
+        /// What the answer begins with, e.g. `<think>` and a newline.
+        assistant_prefix: String,
+    },
+    /// A text, encoded as it is, with the begin of text before it; special tokens in it are plain text.
+    Text(String),
+    /// Token ids, as they are. Servers that take no ids refuse them.
+    Tokens(Vec<TokenId>),
+}
+
+/// What is asked of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// What is continued.
+    pub prompt: Prompt,
+    /// How many samples.
+    pub samples: usize,
+    /// How tokens are chosen.
+    pub sampling: SamplingParameters,
+    /// The most tokens a sample may have; `None` leaves it to the context.
+    pub max_tokens: Option<usize>,
+    /// Texts that end a sample, beside the model's own stop tokens.
+    pub stop: Vec<String>,
+    /// How many rivals of each token are reported; `None` reports no probabilities.
+    pub logprobs: Option<usize>,
+}
+
+/// A piece of a sample, as it comes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// Which sample.
+    pub sample: usize,
+    /// Whole characters; may be empty.
+    pub text: String,
+    /// The token, where the source knows it.
+    pub token: Option<TokenId>,
+    /// How likely it was, when that was asked for and is known.
+    pub logprobs: Option<TokenLogprobs>,
+}
+
+/// Why a sample ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The model ended it, or one of the stop texts came.
+    Stop,
+    /// It reached `max_tokens` or the end of the context.
+    Length,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A whole sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// Its text, without the assistant prefix.
+    pub text: String,
+    /// Its tokens, where the source knows them; the stop token is not among them.
+    pub tokens: Vec<TokenId>,
+    /// Why it ended.
+    pub reason: StopReason,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// What is known of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Its name.
+    pub name: String,
+    /// The most tokens that prompt and answer may have together, where that is known.
+    pub context: Option<usize>,
+}
+
+/// Why a model gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The prompt does not fit.
+    #[error(
+        "the prompt has {prompt} tokens, but {name} has a context of {context}; shorten it, or choose a model with a longer context"
+    )]
+    PromptTooLong {
+        /// The model.
+        name: String,
+        /// The prompt's length.
+        prompt: usize,
+        /// The most there may be.
+        context: usize,
+    },
+    /// The request itself is wrong.
+    #[error("{0}")]
+    Request(String),
+    /// The server refused or failed, also after retries.
+    #[error("{url} answered {status}: {message}")]
+    Server {
+        /// Where.
+        url: String,
+        /// The status.
+        status: u16,
+        /// What it said, shortened.
+        message: String,
+    },
+    /// The server cannot be reached, or the connection broke.
+    #[error("{url} cannot be reached: {message}; check the address, and that the server runs")]
+    Connection {
+        /// Where.
+        url: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// Nothing came for too long.
+    #[error("{url} sent nothing for {} seconds; the server may be overloaded, or --timeout too short", after.as_secs())]
+    Timeout {
+        /// Where.
+        url: String,
+        /// How long.
+        after: Duration,
+    },
+    /// What the server sent is not what its protocol says.
+    #[error("{url} sent an answer that cannot be read: {message}")]
+    Protocol {
+        /// Where.
+        url: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The embedded engine failed.
+    #[error("the model stopped: {0}")]
+    Engine(String),
+}
+
+/// A model that answers. Shared by threads; requests may overlap.
+pub trait Model: Send + Sync {
+    /// What is known of it.
+    fn info(&self) -> Result<ModelInfo, ModelError>;
+
+    /// How many tokens a text has, where the source can tell.
+    fn count_tokens(&self, text: &str) -> Option<usize>;
+
+    /// Answers a request. `sink` gets every piece as it comes; when it breaks, the request is cancelled and the completions so far
+    /// are returned. The completions are in the order of the samples.
+    fn generate(
+        &self,
+        request: &GenerateRequest,
+        sink: &mut dyn FnMut(Piece) -> ControlFlow<()>,
+    ) -> Result<Vec<Completion>, ModelError>;
+}
