@@ -1,4 +1,6 @@
-//! The types in which tensors are stored.
+//! The types in which tensors and cached keys and values are stored.
+
+use serde::{Deserialize, Serialize};
 
 /// The type of a stored tensor's elements. Types with a block length above 1 are GGUF's block formats: a row is a whole number of
 /// blocks, each with scales of its own (the layouts are those of the `ggml` library).
@@ -105,5 +107,30 @@ impl ElementType {
             return None;
         }
         (elements / self.block_elements()).checked_mul(self.block_bytes())
+    }
+}
+
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KvElement {
+    /// 32-bit floats, for comparisons.
+    F32,
+    /// 16-bit IEEE floats.
+    F16,
+    /// The upper half of 32-bit floats.
+    BF16,
+    /// 8-bit integers, with a 16-bit scale for each 32 elements of a head (or for the whole head, when it is shorter).
+    Q8,
+}
+
+impl KvElement {
+    /// The bytes of one head's key or value at one position.
+    pub fn head_bytes(self, head_dim: usize) -> usize {
+        match self {
+            KvElement::F32 => head_dim * 4,
+            KvElement::F16 | KvElement::BF16 => head_dim * 2,
+            KvElement::Q8 => head_dim + head_dim.div_ceil(32) * 2,
+        }
     }
 }

@@ -6,4 +6,4 @@
 pub mod cpu;
 mod element;
 
-pub use element::ElementType;
+pub use element::{ElementType, KvElement};

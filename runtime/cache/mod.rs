@@ -5,4 +5,5 @@
 
 mod page;
 
-pub use page::{KvElement, PageCopy, PageId, PageLayout, PoolKind, WindowTable};
+pub use cwm_kernels::KvElement;
+pub use page::{PageCopy, PageId, PageLayout, PoolKind, WindowTable};

@@ -1,5 +1,6 @@
 //! Pages: their names, their pools and their sizes.
 
+use cwm_kernels::KvElement;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Attention, ModelSpec};
@@ -44,31 +45,6 @@ impl WindowTable {
     pub fn page_of(&self, position: usize, page_tokens: usize) -> Option<PageId> {
         let index = (position / page_tokens).checked_sub(self.first)?;
         self.pages.get(index).copied()
-    }
-}
-
-/// How keys and values are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KvElement {
-    /// 32-bit floats, for comparisons.
-    F32,
-    /// 16-bit IEEE floats.
-    F16,
-    /// The upper half of 32-bit floats.
-    BF16,
-    /// 8-bit integers, with a 16-bit scale for each 32 elements of a head (or for the whole head, when it is shorter).
-    Q8,
-}
-
-impl KvElement {
-    /// The bytes of one head's key or value at one position.
-    pub fn head_bytes(self, head_dim: usize) -> usize {
-        match self {
-            KvElement::F32 => head_dim * 4,
-            KvElement::F16 | KvElement::BF16 => head_dim * 2,
-            KvElement::Q8 => head_dim + head_dim.div_ceil(32) * 2,
-        }
     }
 }
 
