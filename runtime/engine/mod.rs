@@ -8,9 +8,11 @@ mod parameters;
 mod penalties;
 mod request;
 mod sampling;
+mod stop;
 
 pub use draw::DrawKey;
 pub use parameters::ParameterError;
 pub use penalties::TokenHistory;
 pub use request::{Event, FinishReason, Request, SamplingParameters, TokenLogprob, TokenLogprobs, Usage};
 pub use sampling::{Sampler, SamplingError, token_logprobs};
+pub use stop::{Scanned, StopStrings};
