@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::{Backend, BackendError, LogitsRow, SequenceStep, StepOutput, StepPlan, TokenSource};
-use crate::cache::{CacheRefusal, KvCache, PageCopy};
+use crate::cache::{CacheRefusal, KvCache, PageCopy, SequenceCache};
 use crate::engine::output::SampleText;
 use crate::engine::sampling::Sampler;
 use crate::engine::sequence::{Progress, Sequence, Submission};
+use crate::engine::service::Shared;
 use crate::engine::shared::shared_prefixes;
 use crate::engine::{EngineOptions, FinishReason, Statistics};
+use crate::model::TokenId;
 use crate::text::Tokenizer;
 
 /// All requests that have not ended, and what they run on.
@@ -27,6 +29,7 @@ pub(super) struct Scheduler {
     full: bool,
     sampler: Sampler,
     statistics: Statistics,
+    shared: Arc<Shared>,
     next_sequence: u64,
     next_step: u64,
 }
@@ -53,6 +56,7 @@ impl Scheduler {
         cache: KvCache,
         tokenizer: Option<Arc<Tokenizer>>,
         options: EngineOptions,
+        shared: Arc<Shared>,
     ) -> Scheduler {
         Scheduler {
             backend,
@@ -63,6 +67,7 @@ impl Scheduler {
             full: false,
             sampler: Sampler::default(),
             statistics: Statistics::default(),
+            shared,
             next_sequence: 0,
             next_step: 0,
         }
@@ -79,10 +84,6 @@ impl Scheduler {
     /// Whether nothing is to be done.
     pub(super) fn is_idle(&self) -> bool {
         self.sequences.is_empty()
-    }
-
-    pub(super) fn statistics(&self) -> Statistics {
-        self.statistics
     }
 
     /// Ends all requests.
@@ -104,12 +105,21 @@ impl Scheduler {
             self.run(&planned);
         }
         self.forget_ended();
+        self.release();
+        self.statistics.other_time += start
+            .elapsed()
+            .saturating_sub(self.statistics.backend_time.saturating_sub(in_backend));
+        self.publish();
+    }
+
+    fn release(&mut self) {
         for (pool, pages) in self.cache.take_released() {
             self.backend.release_pages(pool, &pages);
         }
-        self.statistics.other_time += start
-            .elapsed()
-            .saturating_sub(self.statistics.backend_time - in_backend);
+    }
+
+    fn publish(&self) {
+        self.shared.count(self.statistics);
     }
 
     fn next_id(&mut self) -> u64 {
@@ -152,17 +162,18 @@ impl Scheduler {
     }
 
     /// Whether an older sequence is just computing a prefix of this one that it will keep: then it is better to wait for that than to
-    /// compute it twice.
+    /// compute it twice, unless more is left of the older one than the prefix is long.
     fn waits_for_prefix(&self, index: usize) -> bool {
         let page = self.cache.layout().page_tokens;
-        let waiting = &self.sequences[index];
-        self.sequences[..index].iter().any(|older| {
+        let tokens = &self.sequences[index].tokens;
+        let mut older = self.sequences[..index].iter();
+        older.any(|older| {
             let prompt = &older.request().prompt;
-            older.request().keep_prefix
-                && older.cache.is_some()
-                && older.computed() < prompt.len()
-                && waiting.tokens.len() > prompt.len() - prompt.len().min(page)
-                && common_prefix(prompt, &waiting.tokens) >= older.computed() + page
+            let left = prompt.len().saturating_sub(older.computed());
+            let computes_prompt = older.cache.is_some() && older.sampled() == 0 && left > 0;
+            computes_prompt
+                && older.request().keep_prefix
+                && common_prefix(prompt, tokens) >= left.max(page)
         })
     }
 
@@ -238,23 +249,21 @@ impl Scheduler {
     }
 
     /// Pages for the next tokens of a sequence, if need be at the cost of younger ones.
-    fn find_room(&mut self, index: usize, cache: &mut crate::cache::SequenceCache, tokens: usize) -> Room {
+    fn find_room(&mut self, index: usize, cache: &mut SequenceCache, tokens: usize) -> Room {
         let mut tokens = tokens;
         loop {
             let refusal = match self.cache.reserve(cache, tokens) {
                 Ok(copies) => return Room::Found(tokens, copies),
                 Err(refusal) => refusal,
             };
-            let mut others = self.sequences.iter_mut().enumerate().rev();
-            match others.find_map(|(other, sequence)| Some((other, sequence.cache.take()?))) {
-                Some((other, victim)) if other > index => {
-                    self.give_up_place(victim);
+            match self.sequences.iter().rposition(|other| other.cache.is_some()) {
+                Some(youngest) if youngest > index => {
+                    if let Some(victim) = self.sequences[youngest].cache.take() {
+                        self.give_up_place(victim);
+                    }
                     self.full = true;
                 }
-                Some((other, older)) => {
-                    self.sequences[other].cache = Some(older);
-                    return Room::Lacking;
-                }
+                Some(_) => return Room::Lacking,
                 None if tokens > 1 => tokens /= 2,
                 None => return Room::Never(refusal),
             }
@@ -262,7 +271,7 @@ impl Scheduler {
     }
 
     /// Its pages go to the prefix tree, from where they are taken as they are needed.
-    fn give_up_place(&mut self, cache: crate::cache::SequenceCache) {
+    fn give_up_place(&mut self, cache: SequenceCache) {
         self.statistics.preemptions += 1;
         self.cache.finish(cache, true);
     }
@@ -273,22 +282,114 @@ impl Scheduler {
         self.statistics.backend_time += start.elapsed();
         self.statistics.steps += 1;
         self.next_step += 1;
+        for (index, tokens) in &planned.members {
+            let decodes = *tokens == 1 && self.sequences[*index].sampled() > 0;
+            let counter = if decodes {
+                &mut self.statistics.decode_tokens
+            } else {
+                &mut self.statistics.prefill_tokens
+            };
+            *counter += *tokens as u64;
+        }
+        // Callers may ask as soon as they see their last event.
+        self.publish();
         match result {
             Ok(output) => self.accept(planned, &output),
             Err(error) => self.fail(planned, &error),
         }
     }
 
-    /// Nobody knows what the pages of a failed step hold, so its sequences end.
+    /// Nobody knows what the pages of a failed step hold, so its sequences end, and their pages are not kept.
     fn fail(&mut self, planned: &Planned, error: &BackendError) {
         for (index, _) in &planned.members {
             let sequence = &mut self.sequences[*index];
             sequence.end(FinishReason::Failed(error.to_string()));
-            sequence.tokens.clear();
             if let Some(cache) = sequence.cache.take() {
                 self.cache.finish(cache, false);
             }
         }
         self.full = false;
     }
+
+    fn accept(&mut self, planned: &Planned, output: &StepOutput) {
+        let mut forks = Vec::new();
+        for (member, (index, tokens)) in planned.members.iter().enumerate() {
+            let sequence = &mut self.sequences[*index];
+            if let Some(cache) = &mut sequence.cache {
+                let first = cache.len();
+                let computed = sequence.tokens.iter().skip(first).take(*tokens);
+                let computed: Vec<TokenId> = computed.copied().collect();
+                self.cache.append(cache, &computed);
+            }
+            let wanted = planned.plan.logits.iter().position(|row| row.sequence == member);
+            if let Some(row) = wanted {
+                match output.row(row) {
+                    Some(logits) => forks.push((*index, self.sample(*index, logits))),
+                    None => self.end(*index, FinishReason::Failed("the back end returned no logits".to_owned())),
+                }
+            }
+        }
+        for (index, forks) in forks.into_iter().rev() {
+            self.sequences.splice(index + 1..index + 1, forks);
+        }
+    }
+
+    /// Continues a sequence by a token, and returns the samples that were forked from it at its prompt's end.
+    fn sample(&mut self, index: usize, logits: &[f32]) -> Vec<Sequence> {
+        let mut forks = Vec::new();
+        let sequence = &self.sequences[index];
+        if sequence.sampled() == 0
+            && let Some(cache) = &sequence.cache
+        {
+            if sequence.request().keep_prefix {
+                self.cache.checkpoint(cache);
+            }
+            forks = self.fork(index, logits);
+        }
+        let sequence = &mut self.sequences[index];
+        sequence.to_fork = 0;
+        let progress = sequence.advance(&mut self.sampler, logits, self.options.context);
+        if progress == Progress::Finished {
+            self.let_go(index);
+        }
+        forks
+    }
+
+    fn fork(&mut self, index: usize, logits: &[f32]) -> Vec<Sequence> {
+        let mut forks = Vec::new();
+        for number in 1..=self.sequences[index].to_fork {
+            let id = self.next_id();
+            let first = &self.sequences[index];
+            let request = first.request();
+            let text = SampleText::new(self.tokenizer.as_ref(), &request.prompt, &request.stop_strings);
+            let mut fork = first.fork(id, number, text);
+            let progress = fork.advance(&mut self.sampler, logits, self.options.context);
+            if progress == Progress::Running {
+                fork.cache = first.cache.as_ref().map(|cache| self.cache.fork(cache));
+                forks.push(fork);
+            }
+        }
+        forks
+    }
+
+    fn end(&mut self, index: usize, reason: FinishReason) {
+        self.sequences[index].end(reason);
+        self.let_go(index);
+    }
+
+    /// Leaves the pages of a sequence that has ended to the prefix tree.
+    fn let_go(&mut self, index: usize) {
+        if let Some(cache) = self.sequences[index].cache.take() {
+            self.cache.finish(cache, true);
+        }
+        self.full = false;
+    }
+
+    fn forget_ended(&mut self) {
+        self.sequences.retain(|sequence| !sequence.has_ended());
+    }
+}
+
+fn common_prefix(left: &[TokenId], right: &[TokenId]) -> usize {
+    left.iter().zip(right).take_while(|(a, b)| a == b).count()
 }

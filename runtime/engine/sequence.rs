@@ -48,6 +48,7 @@ pub(super) struct Sequence {
     pub(super) cached_tokens: Option<usize>,
     history: TokenHistory,
     text: SampleText,
+    ended: bool,
 }
 
 /// Whether a sample goes on.
@@ -72,6 +73,7 @@ impl Sequence {
             cached_tokens: None,
             history: TokenHistory::new(&request.sampling, &request.prompt),
             text,
+            ended: false,
             submission: Arc::new(submission),
         }
     }
@@ -88,6 +90,7 @@ impl Sequence {
             cached_tokens: self.cached_tokens,
             history: self.history.clone(),
             text,
+            ended: false,
         }
     }
 
@@ -108,6 +111,11 @@ impl Sequence {
     /// How many tokens were sampled.
     pub(super) fn sampled(&self) -> usize {
         self.tokens.len() - self.request().prompt.len()
+    }
+
+    /// Whether its end was reported.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     fn usage(&self) -> Usage {
@@ -167,6 +175,7 @@ impl Sequence {
 
     /// Reports the end of the sample, and of those that were to be forked from it.
     pub(super) fn end(&mut self, reason: FinishReason) {
+        self.ended = true;
         let held = self.text.finish();
         let reason = held.stopped.map_or(reason, FinishReason::StopString);
         let usage = self.usage();
