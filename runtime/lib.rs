@@ -10,3 +10,4 @@ pub mod engine;
 pub mod formats;
 pub mod model;
 pub mod source;
+pub mod text;
