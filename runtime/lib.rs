@@ -9,4 +9,6 @@ pub mod cache;
 pub mod engine;
 pub mod formats;
 pub mod model;
+#[cfg(feature = "candle")]
+pub mod oracle;
 pub mod source;

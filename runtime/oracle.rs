@@ -67,14 +67,25 @@ impl Oracle {
     pub fn load(checkpoint: &Checkpoint) -> Result<Oracle, OracleError> {
         let device = Device::Cpu;
         let spec = &checkpoint.spec;
-        let gguf = checkpoint.files.iter().any(|path| path.extension().is_some_and(|end| end == "gguf"));
-        let implementation = if gguf { load_gguf(checkpoint, &device)? } else { load_safetensors(checkpoint, &device)? };
+        let gguf = checkpoint
+            .files
+            .iter()
+            .any(|path| path.extension().is_some_and(|end| end == "gguf"));
+        let implementation = if gguf {
+            load_gguf(checkpoint, &device)?
+        } else {
+            load_safetensors(checkpoint, &device)?
+        };
         Ok(Oracle {
             implementation,
             device,
             vocabulary: spec.vocabulary,
             position: 0,
-            most: spec.window().unwrap_or(usize::MAX).min(spec.context).min(POSITIONS),
+            most: spec
+                .window()
+                .unwrap_or(usize::MAX)
+                .min(spec.context)
+                .min(POSITIONS),
         })
     }
 
@@ -147,16 +158,19 @@ fn load_gguf(checkpoint: &Checkpoint, device: &Device) -> Result<Implementation,
             reason: "it reads a GGUF file in one piece only".to_owned(),
         });
     };
-    let read = |source| OracleError::Read { path: path.display().to_string(), source };
+    let read = |source| OracleError::Read {
+        path: path.display().to_string(),
+        source,
+    };
     let mut file = BufReader::new(File::open(path).map_err(read)?);
     let content = gguf_file::Content::read(&mut file)?;
     Ok(match checkpoint.spec.architecture {
-        Architecture::Qwen2 => {
-            Implementation::QuantisedQwen2(Box::new(quantized_qwen2::ModelWeights::from_gguf(content, &mut file, device)?))
-        }
-        Architecture::Llama | Architecture::Cwm => {
-            Implementation::QuantisedLlama(Box::new(quantized_llama::ModelWeights::from_gguf(content, &mut file, device)?))
-        }
+        Architecture::Qwen2 => Implementation::QuantisedQwen2(Box::new(
+            quantized_qwen2::ModelWeights::from_gguf(content, &mut file, device)?,
+        )),
+        Architecture::Llama | Architecture::Cwm => Implementation::QuantisedLlama(Box::new(
+            quantized_llama::ModelWeights::from_gguf(content, &mut file, device)?,
+        )),
     })
 }
 
@@ -166,7 +180,10 @@ fn load_safetensors(checkpoint: &Checkpoint, device: &Device) -> Result<Implemen
     if spec.heads * spec.head_dim != spec.hidden {
         return Err(OracleError::Unsupported {
             implementation: if spec.qkv_bias { "qwen2" } else { "llama" },
-            reason: format!("its heads have {} / {} elements, not {}", spec.hidden, spec.heads, spec.head_dim),
+            reason: format!(
+                "its heads have {} / {} elements, not {}",
+                spec.hidden, spec.heads, spec.head_dim
+            ),
         });
     }
     if spec.architecture == Architecture::Qwen2 {
@@ -175,12 +192,18 @@ fn load_safetensors(checkpoint: &Checkpoint, device: &Device) -> Result<Implemen
     }
     let config = llama_config(spec)?;
     let cache = llama::Cache::new(true, DType::F32, &config, device)?;
-    Ok(Implementation::Llama(Box::new(llama::Llama::load(weights, &config)?), cache))
+    Ok(Implementation::Llama(
+        Box::new(llama::Llama::load(weights, &config)?),
+        cache,
+    ))
 }
 
 fn read_tensors(files: &[impl AsRef<Path>], device: &Device) -> Result<HashMap<String, Tensor>, OracleError> {
     let mut tensors = HashMap::new();
-    let shards = files.iter().map(AsRef::as_ref).filter(|path| path.extension().is_some_and(|end| end == "safetensors"));
+    let shards = files
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|path| path.extension().is_some_and(|end| end == "safetensors"));
     for path in shards {
         for (name, tensor) in candle_core::safetensors::load(path, device)? {
             tensors.insert(name, tensor.to_dtype(DType::F32)?);
@@ -191,22 +214,28 @@ fn read_tensors(files: &[impl AsRef<Path>], device: &Device) -> Result<HashMap<S
 
 fn llama_config(spec: &ModelSpec) -> Result<llama::Config, OracleError> {
     let unsupported = |reason: &str| {
-        Err(OracleError::Unsupported { implementation: "llama", reason: reason.to_owned() })
+        Err(OracleError::Unsupported {
+            implementation: "llama",
+            reason: reason.to_owned(),
+        })
     };
     if spec.qkv_bias {
         return unsupported("it has no biases");
     }
     let rope_scaling = match &spec.rope.scaling {
         RopeScaling::None => None,
-        RopeScaling::Llama3 { factor, low_frequency_factor, high_frequency_factor, original_context } => {
-            Some(llama::Llama3RopeConfig {
-                factor: *factor,
-                low_freq_factor: *low_frequency_factor,
-                high_freq_factor: *high_frequency_factor,
-                original_max_position_embeddings: *original_context,
-                rope_type: llama::Llama3RopeType::Llama3,
-            })
-        }
+        RopeScaling::Llama3 {
+            factor,
+            low_frequency_factor,
+            high_frequency_factor,
+            original_context,
+        } => Some(llama::Llama3RopeConfig {
+            factor: *factor,
+            low_freq_factor: *low_frequency_factor,
+            high_freq_factor: *high_frequency_factor,
+            original_max_position_embeddings: *original_context,
+            rope_type: llama::Llama3RopeType::Llama3,
+        }),
         RopeScaling::Linear { .. } | RopeScaling::Factors(_) => {
             return unsupported("it knows no other scaling of rotary frequencies than llama3");
         }
