@@ -10,3 +10,6 @@ pub mod engine;
 pub mod formats;
 pub mod model;
 pub mod source;
+
+#[cfg(test)]
+mod test_server;
