@@ -12,3 +12,6 @@ pub mod model;
 #[cfg(feature = "candle")]
 pub mod oracle;
 pub mod source;
+
+#[cfg(test)]
+mod test_server;
