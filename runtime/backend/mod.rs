@@ -7,6 +7,11 @@ mod plan;
 mod reference;
 mod weights;
 
+#[cfg(test)]
+mod logits_tests;
+#[cfg(test)]
+mod test_support;
+
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};

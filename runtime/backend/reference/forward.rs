@@ -99,7 +99,7 @@ impl ReferenceBackend {
         query: &[f32],
         positions: std::ops::RangeInclusive<usize>,
     ) -> Result<Vec<f32>, BackendError> {
-        let form = self.form(place.pool);
+        let form = self.form();
         let scale = self.spec.attention_scale();
         let mut scores = Vec::new();
         let mut values = Vec::new();
@@ -131,7 +131,7 @@ impl ReferenceBackend {
         keys: &[f32],
         values: &[f32],
     ) -> Result<(), BackendError> {
-        let form = self.form(place.pool);
+        let form = self.form();
         let id = self.page_id(place.pool, step, position)?;
         let page = self.page_to_write(place.pool, id);
         let heads = keys

@@ -80,7 +80,7 @@ impl ReferenceBackend {
         })
     }
 
-    fn form(&self, pool: PoolKind) -> PageForm {
+    fn form(&self) -> PageForm {
         PageForm {
             page_tokens: self.layout.page_tokens,
             kv_heads: self.layout.kv_heads,

@@ -100,10 +100,15 @@ impl PageForm {
         if self.element != KvElement::Q8 {
             return 1.0;
         }
-        let largest = elements
-            .iter()
-            .fold(0.0_f32, |largest, value| largest.max(value.abs()));
-        let scale = f16::from_f32(largest / 127.0);
+        // A value that is no number makes the whole group none, so that a broken model does not look sane.
+        let largest = elements.iter().fold(0.0_f32, |largest, value| {
+            if value.is_nan() || value.abs() > largest {
+                value.abs()
+            } else {
+                largest
+            }
+        });
+        let scale = saturating_f16(largest / 127.0);
         put(page, self.scale_at(start, index), scale.to_le_bytes());
         scale.to_f32()
     }
@@ -111,15 +116,27 @@ impl PageForm {
     fn write_element(&self, page: &mut [u8], start: usize, index: usize, value: f32, scale: f32) {
         match self.element {
             KvElement::F32 => put(page, start + index * 4, value.to_le_bytes()),
-            KvElement::F16 => put(page, start + index * 2, f16::from_f32(value).to_le_bytes()),
-            KvElement::BF16 => put(page, start + index * 2, bf16::from_f32(value).to_le_bytes()),
+            KvElement::F16 => put(page, start + index * 2, saturating_f16(value).to_le_bytes()),
+            KvElement::BF16 => put(page, start + index * 2, saturating_bf16(value).to_le_bytes()),
             KvElement::Q8 => {
-                let steps = if scale > 0.0 { value / scale } else { 0.0 };
+                let steps = if scale == 0.0 { 0.0 } else { value / scale };
                 let quantised = steps.round_ties_even().clamp(-127.0, 127.0) as i8;
                 put(page, start + index, quantised.to_le_bytes());
             }
         }
     }
+}
+
+/// The nearest 16-bit float; what is too large becomes the largest.
+fn saturating_f16(value: f32) -> f16 {
+    let largest = f16::MAX.to_f32();
+    f16::from_f32(value.clamp(-largest, largest))
+}
+
+/// The nearest upper half of a float; what is too large becomes the largest.
+fn saturating_bf16(value: f32) -> bf16 {
+    let largest = bf16::MAX.to_f32();
+    bf16::from_f32(value.clamp(-largest, largest))
 }
 
 fn bytes_at<const N: usize>(page: &[u8], start: usize) -> [u8; N] {
