@@ -4,10 +4,19 @@
 //! another back end.
 
 mod plan;
+mod reference;
+mod weights;
+
+#[cfg(test)]
+mod logits_tests;
+#[cfg(test)]
+mod test_support;
 
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
+pub use reference::ReferenceBackend;
+pub use weights::LoadError;
 
 /// What a step yields: the logits of the rows that its plan asks for, in the plan's order.
 #[derive(Debug, Clone, Default, PartialEq)]
