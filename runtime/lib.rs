@@ -12,6 +12,7 @@ pub mod model;
 #[cfg(feature = "candle")]
 pub mod oracle;
 pub mod source;
+pub mod speed;
 
 #[cfg(test)]
 mod test_server;
