@@ -13,6 +13,7 @@ pub mod model;
 pub mod oracle;
 pub mod source;
 pub mod speed;
+pub mod text;
 
 #[cfg(test)]
 mod test_server;
