@@ -9,5 +9,11 @@ pub mod cache;
 pub mod engine;
 pub mod formats;
 pub mod model;
+#[cfg(feature = "candle")]
+pub mod oracle;
 pub mod source;
+pub mod speed;
 pub mod text;
+
+#[cfg(test)]
+mod test_server;

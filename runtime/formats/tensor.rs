@@ -33,13 +33,13 @@ impl MappedFile {
         if metadata.len() == 0 {
             return Err(FormatError::damaged(path, "it is empty"));
         }
-        // SAFETY: the map is private to this process and only ever read, as bytes, for which any value is valid. A writer elsewhere
-        // could change bytes under us: then weights are wrong, but no invariant of ours depends on their values after the checks,
-        // since every range is checked against the map's length, which does not change.
         #[allow(
             unsafe_code,
             reason = "mapping a file is the one thing here that safe Rust has no way to do"
         )]
+        // SAFETY: the map is private to this process and only ever read, as bytes, for which any value is valid. A writer elsewhere
+        // could change bytes under us: then weights are wrong, but no invariant of ours depends on their values after the checks,
+        // since every range is checked against the map's length, which does not change.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| FormatError::read(path, error))?;
         Ok(MappedFile {
             path: path.to_owned(),

@@ -3,7 +3,11 @@
 //! What enters are conversations or raw prompts; what leaves is text as it comes, and a whole completion at the end.
 
 mod model;
+mod script;
+mod server;
 
 pub use model::{
     ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason,
 };
+pub use script::{ScriptAnswer, ScriptModel, count as count_script_tokens};
+pub use server::{ApiKey, ServerModel, ServerOptions};

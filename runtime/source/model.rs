@@ -64,6 +64,23 @@ pub struct Piece {
     pub logprobs: Option<TokenLogprobs>,
 }
 
+impl Piece {
+    /// A piece that says nothing: it only asks whether to go on.
+    pub fn heartbeat() -> Piece {
+        Piece {
+            sample: 0,
+            text: String::new(),
+            token: None,
+            logprobs: None,
+        }
+    }
+
+    /// Whether it says nothing.
+    pub fn is_heartbeat(&self) -> bool {
+        self.text.is_empty() && self.token.is_none()
+    }
+}
+
 /// Why a sample ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,6 +167,56 @@ pub enum ModelError {
         /// What is wrong with it.
         message: String,
     },
+    /// The server wants a key, or another one.
+    #[error(
+        "{url} refused the key ({status}): {message}; set CWM_API_KEY or OPENAI_API_KEY to a key that it accepts"
+    )]
+    Key {
+        /// Where.
+        url: String,
+        /// The status.
+        status: u16,
+        /// What it said, shortened.
+        message: String,
+    },
+    /// The server does not have the model.
+    #[error("{url} has no model `{name}`; it has: {known}")]
+    UnknownModel {
+        /// Where.
+        url: String,
+        /// The model that was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The server's context is shorter than asked.
+    #[error(
+        "{url} {}{}: start the server with a longer context (vLLM --max-model-len, SGLang --context-length, llama.cpp --ctx-size), or ask for less; it said: {message}",
+        allowed.map_or("has too short a context".to_owned(), |tokens| format!("has a context of {tokens} tokens")),
+        asked.map_or(String::new(), |tokens| format!(", but was asked for {tokens}"))
+    )]
+    ServerContext {
+        /// Where.
+        url: String,
+        /// The tokens that the server takes, where it says so.
+        allowed: Option<usize>,
+        /// The tokens that were asked for, where it says so.
+        asked: Option<usize>,
+        /// What it said, shortened.
+        message: String,
+    },
+    /// The answer broke off after part of it was delivered.
+    #[error(
+        "the answer of {url} broke off after {characters} characters ({why}); what came so far is not whole, and it is not asked for again"
+    )]
+    EndedEarly {
+        /// Where.
+        url: String,
+        /// How much had come.
+        characters: usize,
+        /// What happened.
+        why: String,
+    },
     /// The embedded engine failed.
     #[error("the model stopped: {0}")]
     Engine(String),
@@ -163,8 +230,9 @@ pub trait Model: Send + Sync {
     /// How many tokens a text has, where the source can tell.
     fn count_tokens(&self, text: &str) -> Option<usize>;
 
-    /// Answers a request. `sink` gets every piece as it comes; when it breaks, the request is cancelled and the completions so far
-    /// are returned. The completions are in the order of the samples.
+    /// Answers a request. `sink` gets every piece as it comes, and now and then an empty one without a token while nothing comes, so that
+    /// it can break at any time; when it breaks, the request is cancelled and the completions so far are returned. The completions are
+    /// in the order of the samples.
     fn generate(
         &self,
         request: &GenerateRequest,

@@ -66,6 +66,11 @@ impl Config {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether it is there, null or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     pub(super) fn wrong(&self, key: &str, wanted: &str) -> FormatError {
         FormatError::damaged(&self.path, format!("{} is not {wanted}", shown(key)))
     }
@@ -108,6 +113,14 @@ impl Config {
             .filter(|number| number.is_finite())
             .map(Some)
             .ok_or_else(|| self.wrong(key, "a number"))
+    }
+
+    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(*truth)),
+            Some(_) => Err(self.wrong(key, "true or false")),
+        }
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<&str>, FormatError> {
