@@ -90,13 +90,13 @@ fn request(kind: u32, prompt: usize, max_tokens: usize) -> Request {
 
 /// What came of one sample.
 #[derive(Debug, Clone, PartialEq)]
-struct Sample {
-    tokens: Vec<TokenId>,
+pub(super) struct Sample {
+    pub(super) tokens: Vec<TokenId>,
     reason: Option<FinishReason>,
     usage: Usage,
 }
 
-fn collect(generation: Generation) -> Vec<Sample> {
+pub(super) fn collect(generation: Generation) -> Vec<Sample> {
     let mut samples: BTreeMap<usize, Sample> = BTreeMap::new();
     for event in generation {
         let (Event::Token { sample, .. } | Event::Finished { sample, .. }) = event;

@@ -30,4 +30,6 @@ pub use stop::{Scanned, StopStrings};
 #[cfg(test)]
 mod engine_tests;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod test_backend;
