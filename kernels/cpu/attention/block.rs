@@ -6,13 +6,10 @@ use std::ops::Range;
 use super::super::lanes::{Kernel, Lanes, dispatch};
 use super::super::pages::{HeadPart, KvPages};
 use super::AttentionCall;
-use super::source::{BFloat16, Float16, Float32, Int8, Part, Source, Widened, WidenedInt8};
+use super::source::{BFloat16, Float16, Float32, Int8, Part, Widened};
 use super::state::{State, StateLayout};
 use super::tile::{self, MOST, Page, Query};
 use crate::KvElement;
-
-/// From so many queries on, a page is made floats once before all of them read it.
-const WIDEN_FROM: usize = 2 * MOST + 1;
 
 /// Rows of one sequence with one KV head.
 #[derive(Clone, Copy)]
@@ -228,15 +225,13 @@ struct PageWork<'a> {
 
 impl PageWork<'_> {
     fn run(self, isa: super::Isa) {
-        let widen = self.queries.len() >= WIDEN_FROM;
-        let element = self.pages.element;
         let end = self.queries.iter().map(|query| query.end).max().unwrap_or(0);
         let mut part = None;
         let prepare = Prepare {
             pages: self.pages,
             head: self.head,
             widened: self.widened,
-            widen_to: widen.then_some(end),
+            end,
             part: &mut part,
         };
         dispatch(isa, prepare);
@@ -247,16 +242,7 @@ impl PageWork<'_> {
             scale: self.scale,
             scores: self.scores.as_mut_ptr(),
         };
-        let queries = self.queries;
-        match (element, widen) {
-            (KvElement::F32, _) | (KvElement::F16 | KvElement::BF16, true) => {
-                dispatch(isa, Attend(page, queries, Float32));
-            }
-            (KvElement::F16, false) => dispatch(isa, Attend(page, queries, Float16)),
-            (KvElement::BF16, false) => dispatch(isa, Attend(page, queries, BFloat16)),
-            (KvElement::Q8, false) => dispatch(isa, Attend(page, queries, Int8)),
-            (KvElement::Q8, true) => dispatch(isa, Attend(page, queries, WidenedInt8)),
-        }
+        dispatch(isa, Attend(page, self.queries));
     }
 }
 
@@ -264,8 +250,8 @@ struct Prepare<'a> {
     pages: &'a KvPages,
     head: HeadPart<'a>,
     widened: &'a mut Widened,
-    /// The slot before which elements are to be made floats.
-    widen_to: Option<usize>,
+    /// Slots from here on are not needed.
+    end: usize,
     part: &'a mut Option<Part>,
 }
 
@@ -276,26 +262,26 @@ impl Kernel for Prepare<'_> {
         let (pages, head) = (self.pages, self.head);
         // SAFETY: the source is that of the element; the processor is the caller's promise.
         let part = unsafe {
-            match (pages.element, self.widen_to) {
-                (KvElement::F16, Some(end)) => self.widened.widened::<V, Float16>(pages, head, end),
-                (KvElement::BF16, Some(end)) => self.widened.widened::<V, BFloat16>(pages, head, end),
-                (KvElement::Q8, Some(end)) => self.widened.widened::<V, Int8>(pages, head, end),
-                (KvElement::F32, _) | (_, None) => self.widened.in_place::<V>(pages, head),
+            match pages.element {
+                KvElement::F32 => self.widened.in_place::<V>(pages, head),
+                KvElement::F16 => self.widened.widened::<V, Float16>(pages, head, self.end),
+                KvElement::BF16 => self.widened.widened::<V, BFloat16>(pages, head, self.end),
+                KvElement::Q8 => self.widened.widened::<V, Int8>(pages, head, self.end),
             }
         };
         *self.part = Some(part);
     }
 }
 
-struct Attend<'a, S>(Page<'a>, &'a [Query], S);
+struct Attend<'a>(Page<'a>, &'a [Query]);
 
 #[allow(unsafe_code, reason = "vector instructions")]
-impl<S: Source> Kernel for Attend<'_, S> {
+impl Kernel for Attend<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        // SAFETY: `PageWork::run` chose the source by the part's elements and has made pointers of slices with the right lengths,
-        // which it still borrows; each query has a state of its own. The processor is the caller's promise.
-        unsafe { tile::attend::<V, S>(self.0, self.1) }
+        // SAFETY: `PageWork::run` made the part floats and has made pointers of slices with the right lengths, which it still
+        // borrows; each query has a state of its own. The processor is the caller's promise.
+        unsafe { tile::attend::<V, Float32>(self.0, self.1) }
     }
 }
 

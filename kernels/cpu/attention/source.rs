@@ -27,9 +27,6 @@ pub(super) struct Part {
 /// The processor has the instructions of `V`, the part holds this type of elements, and indices lie within it.
 #[allow(unsafe_code, reason = "reads through pointers")]
 pub(super) trait Source {
-    /// Whether keys have scales: a score is then the sum over groups of the products' sum times the scale.
-    const SCALED: bool;
-
     /// The key element `dim` of sixteen positions, from slot `slot` on.
     unsafe fn key<V: Lanes>(part: &Part, dim: usize, slot: usize) -> V;
     /// Sixteen elements of a value, from `dim` on.
@@ -72,8 +69,6 @@ macro_rules! plain_source {
 
         #[allow(unsafe_code, reason = "reads through pointers")]
         impl Source for $name {
-            const SCALED: bool = false;
-
             #[inline(always)]
             unsafe fn key<V: Lanes>(part: &Part, dim: usize, slot: usize) -> V {
                 // SAFETY: the element and the sixteen slots are within the part, says the caller.
@@ -122,8 +117,6 @@ pub(super) struct Int8;
 
 #[allow(unsafe_code, reason = "reads through pointers")]
 impl Source for Int8 {
-    const SCALED: bool = true;
-
     #[inline(always)]
     unsafe fn key<V: Lanes>(part: &Part, dim: usize, slot: usize) -> V {
         // SAFETY: the element and the sixteen slots are within the part, says the caller.
@@ -154,32 +147,6 @@ impl Source for Int8 {
             let from = part.values.cast::<i8>().add(slot * part.head_dim + dim);
             V::load_i8(staged(from, count).as_ptr()).mul(V::splat(scale))
         }
-    }
-}
-
-/// Floats made of 8-bit integers: keys without their scales, values with them.
-pub(super) struct WidenedInt8;
-
-#[allow(unsafe_code, reason = "reads through pointers")]
-impl Source for WidenedInt8 {
-    const SCALED: bool = true;
-
-    #[inline(always)]
-    unsafe fn key<V: Lanes>(part: &Part, dim: usize, slot: usize) -> V {
-        // SAFETY: the same promise.
-        unsafe { Float32::key(part, dim, slot) }
-    }
-
-    #[inline(always)]
-    unsafe fn value<V: Lanes>(part: &Part, slot: usize, dim: usize) -> V {
-        // SAFETY: the same promise.
-        unsafe { Float32::value(part, slot, dim) }
-    }
-
-    #[inline(always)]
-    unsafe fn last_of_value<V: Lanes>(part: &Part, slot: usize, dim: usize, count: usize) -> V {
-        // SAFETY: the same promise.
-        unsafe { Float32::last_of_value(part, slot, dim, count) }
     }
 }
 

@@ -38,19 +38,29 @@ pub(super) struct Page<'a> {
 #[allow(unsafe_code, reason = "vector instructions")]
 pub(super) unsafe fn attend<V: Lanes, S: Source>(page: Page<'_>, queries: &[Query]) {
     let tiles = queries.len().div_ceil(V::TILE.min(MOST)).max(1);
-    for tile in queries.chunks(queries.len().div_ceil(tiles).max(1)) {
+    let size = match queries.len().div_ceil(tiles) {
+        0 => 1,
+        // Not compiled, to keep the code small.
+        5 => 3,
+        7 => 4,
+        size => size,
+    };
+    let mut rest = queries;
+    while let Some(length) = [8, 6, 4, 3, 2, 1]
+        .into_iter()
+        .find(|length| *length <= rest.len().min(size))
+    {
+        let (tile, behind) = rest.split_at(length);
+        rest = behind;
         // SAFETY: the same promise; each slice has the length that its array is said to have.
         unsafe {
-            match tile.len() {
-                1 => attend_tile::<V, S, 1>(page, &*tile.as_ptr().cast()),
-                2 => attend_tile::<V, S, 2>(page, &*tile.as_ptr().cast()),
-                3 if V::TILE >= 3 => attend_tile::<V, S, 3>(page, &*tile.as_ptr().cast()),
-                4 if V::TILE >= 4 => attend_tile::<V, S, 4>(page, &*tile.as_ptr().cast()),
-                5 if V::TILE >= 5 => attend_tile::<V, S, 5>(page, &*tile.as_ptr().cast()),
-                6 if V::TILE >= 6 => attend_tile::<V, S, 6>(page, &*tile.as_ptr().cast()),
-                7 if V::TILE >= 7 => attend_tile::<V, S, 7>(page, &*tile.as_ptr().cast()),
+            match length {
                 8 if V::TILE >= 8 => attend_tile::<V, S, 8>(page, &*tile.as_ptr().cast()),
-                _ => {}
+                6 if V::TILE >= 6 => attend_tile::<V, S, 6>(page, &*tile.as_ptr().cast()),
+                4 if V::TILE >= 4 => attend_tile::<V, S, 4>(page, &*tile.as_ptr().cast()),
+                3 if V::TILE >= 3 => attend_tile::<V, S, 3>(page, &*tile.as_ptr().cast()),
+                2 if V::TILE >= 2 => attend_tile::<V, S, 2>(page, &*tile.as_ptr().cast()),
+                _ => attend_tile::<V, S, 1>(page, &*tile.as_ptr().cast()),
             }
         }
     }
@@ -83,33 +93,26 @@ unsafe fn attend_tile<V: Lanes, S: Source, const P: usize>(page: Page<'_>, queri
             softmax::<V>(page, query, page.scores.add(index * page.part.page_tokens));
         }
         // What lies in a slot that a query does not see must not enter its sum even with the weight zero, for it may be no number.
-        if common_first < common_end {
-            for index in 0..P {
-                let query = queries[index];
-                one::<V, S>(page, &query, index, query.first, common_first);
-            }
-            values::<V, S, P>(page, queries, 0, common_first, common_end);
-            for index in 0..P {
-                let query = queries[index];
-                one::<V, S>(page, &query, index, common_end, query.end);
-            }
+        let (common_first, common_end) = if common_first < common_end {
+            (common_first, common_end)
         } else {
-            for index in 0..P {
-                let query = queries[index];
-                one::<V, S>(page, &query, index, query.first, query.end);
+            (latest, latest)
+        };
+        for after in [false, true] {
+            for (index, query) in queries.iter().enumerate() {
+                let (first, end) = if after {
+                    (query.first.max(common_end), query.end)
+                } else {
+                    (query.first, query.end.min(common_first))
+                };
+                if first < end {
+                    values::<V, S, 1>(page, std::array::from_ref(query), index, first, end);
+                }
+            }
+            if !after && common_first < common_end {
+                values::<V, S, P>(page, queries, 0, common_first, common_end);
             }
         }
-    }
-}
-
-/// # Safety
-/// As for [`attend`].
-#[inline(always)]
-#[allow(unsafe_code, reason = "vector instructions")]
-unsafe fn one<V: Lanes, S: Source>(page: Page<'_>, query: &Query, index: usize, first: usize, end: usize) {
-    if first < end {
-        // SAFETY: the same promise.
-        unsafe { values::<V, S, 1>(page, std::array::from_ref(query), index, first, end) }
     }
 }
 
@@ -128,7 +131,7 @@ unsafe fn scores<V: Lanes, S: Source, const P: usize, const N: usize>(
     // SAFETY: the same promise.
     unsafe {
         let mut totals = [[V::splat(0.0); N]; P];
-        if S::SCALED {
+        if part.groups > 0 {
             for group in 0..part.groups {
                 let dims = group * GROUP..part.head_dim.min((group + 1) * GROUP);
                 let sums = dots::<V, S, P, N>(part, queries, slot, dims);

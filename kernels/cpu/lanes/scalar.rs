@@ -20,7 +20,7 @@ impl Scalar16 {
     reason = "each function is one expression, safe under the promises that the trait states"
 )]
 impl Lanes for Scalar16 {
-    const TILE: usize = 2;
+    const TILE: usize = 1;
     const WIDE: bool = false;
 
     #[inline(always)]
