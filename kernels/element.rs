@@ -68,7 +68,7 @@ impl ElementType {
     }
 
     /// How many elements share a block; 1 for plain floats.
-    pub fn block_elements(self) -> usize {
+    pub const fn block_elements(self) -> usize {
         match self {
             ElementType::F32 | ElementType::F16 | ElementType::BF16 => 1,
             ElementType::Q4_0
@@ -81,7 +81,7 @@ impl ElementType {
     }
 
     /// How many bytes a block takes.
-    pub fn block_bytes(self) -> usize {
+    pub const fn block_bytes(self) -> usize {
         match self {
             ElementType::F32 => 4,
             ElementType::F16 | ElementType::BF16 => 2,

@@ -11,7 +11,11 @@ pub mod catalogue;
 pub mod engine;
 pub mod formats;
 pub mod model;
+#[cfg(feature = "candle")]
+pub mod oracle;
 pub mod source;
+pub mod speed;
+pub mod text;
 
 mod retry;
 #[cfg(test)]

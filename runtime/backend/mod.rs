@@ -3,11 +3,22 @@
 //! What enters is a [`StepPlan`], plain data; what leaves are the logits that it asks for. A plan can be logged and run again on
 //! another back end.
 
+mod drive;
 mod plan;
+mod reference;
+mod weights;
+
+#[cfg(test)]
+mod logits_tests;
+#[cfg(test)]
+mod test_support;
 
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
+pub use drive::{DriveError, Driver, Rows};
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
+pub use reference::ReferenceBackend;
+pub use weights::LoadError;
 
 /// What a step yields: the logits of the rows that its plan asks for, in the plan's order.
 #[derive(Debug, Clone, Default, PartialEq)]

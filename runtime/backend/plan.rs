@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{PageCopy, PageId, PageLayout, WindowTable};
+use crate::backend::BackendError;
+use crate::cache::{PageCopy, PageId, PageLayout, PoolKind, WindowTable};
 use crate::model::TokenId;
 
 /// A token that enters a step.
@@ -108,6 +109,21 @@ impl StepPlan {
         self.sequences.iter().map(|sequence| sequence.tokens.len()).sum()
     }
 
+    /// The tokens of each sequence, for back ends that do not sample.
+    pub(super) fn known_tokens(&self, backend: &'static str) -> Result<Vec<Vec<TokenId>>, BackendError> {
+        let known = |token: &TokenSource| match *token {
+            TokenSource::Known(token) => Ok(token),
+            TokenSource::SampledInRow(row) => Err(BackendError::Unsupported {
+                backend,
+                what: format!("take the token that was sampled in row {row} of the step before"),
+            }),
+        };
+        self.sequences
+            .iter()
+            .map(|step| step.tokens.iter().map(known).collect())
+            .collect()
+    }
+
     /// Checks everything that a back end would otherwise stumble over.
     pub fn check(&self, layout: &PageLayout, vocabulary: usize, context: usize) -> Result<(), PlanError> {
         self.sequences
@@ -129,8 +145,27 @@ impl StepPlan {
 }
 
 impl SequenceStep {
+    /// The page that holds a position's keys and values.
+    pub(super) fn page_of(
+        &self,
+        pool: PoolKind,
+        position: usize,
+        page_tokens: usize,
+    ) -> Result<PageId, PlanError> {
+        let (name, page) = match pool {
+            PoolKind::Full => ("full", self.full_pages.get(position / page_tokens).copied()),
+            PoolKind::Window => ("window", self.window_pages.page_of(position, page_tokens)),
+        };
+        page.ok_or(PlanError::PageTable {
+            pool: name,
+            sequence: self.sequence,
+            position,
+        })
+    }
+
     fn check(&self, layout: &PageLayout, vocabulary: usize, context: usize) -> Result<(), PlanError> {
-        let end = self.first_position + self.tokens.len();
+        // A plan may come from a file, so the sum may be anything.
+        let end = self.first_position.saturating_add(self.tokens.len());
         if end > context {
             return Err(PlanError::Context {
                 position: end - 1,

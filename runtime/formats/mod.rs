@@ -4,7 +4,23 @@
 //! whose every number and tensor has been checked against the others. Files are memory-mapped; no tensor is copied here.
 
 mod checkpoint;
+mod error;
+mod gguf;
+mod huggingface;
+mod layer_types;
+mod limits;
+mod open;
+mod stops;
 mod tensor;
+mod values;
 
 pub use checkpoint::{Checkpoint, GenerationDefaults, GgufVocabulary, TokenizerSource};
+pub use error::FormatError;
+pub use layer_types::LayerTypes;
+pub use open::OpenOptions;
 pub use tensor::{MappedFile, Tensor};
+
+#[cfg(test)]
+mod real_tests;
+#[cfg(test)]
+mod test_models;

@@ -1,12 +1,15 @@
 //! A tensor where it lies in its file.
 
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cwm_kernels::ElementType;
 use memmap2::Mmap;
+
+use super::error::FormatError;
 
 /// A file in memory.
 pub struct MappedFile {
@@ -15,9 +18,33 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Takes a file that has been mapped.
-    pub(crate) fn new(path: PathBuf, map: Mmap) -> MappedFile {
-        MappedFile { path, map }
+    /// Maps a file for reading. The file must not be cut short by another program while it is in use: reading behind its new end
+    /// would end this one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, is not a regular file, or is empty.
+    pub fn open(path: &Path) -> Result<MappedFile, FormatError> {
+        let file = File::open(path).map_err(|error| FormatError::read(path, error))?;
+        let metadata = file.metadata().map_err(|error| FormatError::read(path, error))?;
+        if !metadata.is_file() {
+            return Err(FormatError::not_a_model(path, "it is not a regular file"));
+        }
+        if metadata.len() == 0 {
+            return Err(FormatError::damaged(path, "it is empty"));
+        }
+        #[allow(
+            unsafe_code,
+            reason = "mapping a file is the one thing here that safe Rust has no way to do"
+        )]
+        // SAFETY: the map is private to this process and only ever read, as bytes, for which any value is valid. A writer elsewhere
+        // could change bytes under us: then weights are wrong, but no invariant of ours depends on their values after the checks,
+        // since every range is checked against the map's length, which does not change.
+        let map = unsafe { Mmap::map(&file) }.map_err(|error| FormatError::read(path, error))?;
+        Ok(MappedFile {
+            path: path.to_owned(),
+            map,
+        })
     }
 
     /// Where it is.

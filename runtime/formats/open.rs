@@ -1,0 +1,111 @@
+//! Finds out what a path holds and opens it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::Checkpoint;
+use super::error::FormatError;
+use super::gguf;
+use super::huggingface;
+use super::layer_types::LayerTypes;
+
+/// What a user may say about a model beyond its files.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Which layers slide, for files that do not say so; it goes before what the files say.
+    pub layer_types: Option<LayerTypes>,
+}
+
+/// Folders are listed up to this many entries.
+const MOST_ENTRIES: usize = 1 << 14;
+
+impl Checkpoint {
+    /// Opens a model: a GGUF file (any part of a split one), a folder as Hugging Face lays them out, or a folder with one GGUF
+    /// model. Nothing is copied but small things; tensors stay where they lie, mapped into memory.
+    ///
+    /// # Errors
+    ///
+    /// When files are missing, damaged, or of a model that cannot be run; the message names file, tensor and reason.
+    pub fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, FormatError> {
+        let metadata = std::fs::metadata(path).map_err(|error| FormatError::read(path, error))?;
+        if metadata.is_dir() {
+            return open_folder(path, options);
+        }
+        if !metadata.is_file() {
+            return Err(FormatError::not_a_model(
+                path,
+                "it is neither a file nor a folder",
+            ));
+        }
+        match first_bytes(path)? {
+            bytes if bytes == *gguf::MAGIC => gguf::open(path, options.layer_types.as_ref()),
+            _ if path
+                .extension()
+                .is_some_and(|extension| extension == "safetensors") =>
+            {
+                Err(FormatError::not_a_model(
+                    path,
+                    "it holds only tensors; give the folder with its config.json",
+                ))
+            }
+            _ => Err(FormatError::not_a_model(
+                path,
+                "it is not a GGUF file; a Hugging Face model is opened by its folder",
+            )),
+        }
+    }
+}
+
+fn first_bytes(path: &Path) -> Result<[u8; 4], FormatError> {
+    let read = |error| FormatError::read(path, error);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(read)?;
+    file.take(4).read_to_end(&mut bytes).map_err(read)?;
+    Ok(bytes.first_chunk().copied().unwrap_or_default())
+}
+
+fn open_folder(path: &Path, options: &OpenOptions) -> Result<Checkpoint, FormatError> {
+    let is_hugging_face = has_safetensors(path) || gguf_models(path)?.is_empty();
+    if is_hugging_face && path.join(huggingface::CONFIG).exists() {
+        return huggingface::open(path, options.layer_types.as_ref());
+    }
+    let models = gguf_models(path)?;
+    match models.as_slice() {
+        [model] => gguf::open(model, options.layer_types.as_ref()),
+        [] => Err(FormatError::not_a_model(
+            path,
+            "the folder has neither a config.json with safetensors nor a GGUF file",
+        )),
+        [one, other, ..] => Err(FormatError::not_a_model(
+            path,
+            format!(
+                "the folder has {} GGUF models ({}, {} …); name one",
+                models.len(),
+                one.display(),
+                other.display()
+            ),
+        )),
+    }
+}
+
+fn has_safetensors(folder: &Path) -> bool {
+    ["model.safetensors", "model.safetensors.index.json"]
+        .into_iter()
+        .any(|name| folder.join(name).exists())
+}
+
+/// The GGUF files of a folder, the first one of each split model.
+fn gguf_models(path: &Path) -> Result<Vec<PathBuf>, FormatError> {
+    let read = |error| FormatError::read(path, error);
+    let mut models = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(read)?.take(MOST_ENTRIES) {
+        let file = entry.map_err(read)?.path();
+        let is_model = file.extension().is_some_and(|extension| extension == "gguf");
+        if is_model && !gguf::is_later_shard(&file) {
+            models.push(file);
+        }
+    }
+    models.sort();
+    Ok(models)
+}

@@ -1,0 +1,79 @@
+//! How fast a model runs here, beside what the machine could do and what llama.cpp does with the same file.
+//!
+//! What enters is a back end with a model; what leaves are times. Runs alternate with the peer's, so that both meet the same noise.
+
+mod peer;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, DriveError, Driver, Rows};
+use crate::model::TokenId;
+
+pub use peer::{Peer, PeerOptions};
+
+/// Why nothing could be timed.
+#[derive(Debug, thiserror::Error)]
+pub enum SpeedError {
+    /// Our own side failed.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// The peer failed.
+    #[error("llama.cpp in {} gave no figure: {message}", python.display())]
+    Peer {
+        /// Its Python.
+        python: PathBuf,
+        /// What went wrong.
+        message: String,
+    },
+}
+
+/// Rows of a prompt that run at once.
+const CHUNK: usize = 512;
+
+/// Our own side.
+pub struct Speed<'a> {
+    driver: Driver<'a>,
+    vocabulary: usize,
+}
+
+impl<'a> Speed<'a> {
+    /// Times a back end.
+    pub fn of(backend: &'a mut dyn Backend) -> Speed<'a> {
+        let vocabulary = backend.vocabulary();
+        Speed { driver: Driver::new(backend), vocabulary }
+    }
+
+    /// How long a prompt of so many tokens takes, to the logits of its last one.
+    pub fn prefill(&mut self, tokens: usize) -> Result<Duration, SpeedError> {
+        self.driver.clear();
+        let prompt: Vec<_> = (0..tokens).map(|position| self.token(0, position)).collect();
+        let begun = Instant::now();
+        self.driver.feed(&prompt, CHUNK, Rows::Last, |_| ())?;
+        Ok(begun.elapsed())
+    }
+
+    /// How long so many steps of a batch take, behind a context that its sequences share.
+    pub fn decode(&mut self, steps: usize, context: usize, batch: usize) -> Result<Duration, SpeedError> {
+        self.prefill(context)?;
+        self.driver.fork(batch);
+        let begun = Instant::now();
+        for step in 0..steps {
+            let tokens: Vec<_> = (0..batch).map(|sequence| self.token(sequence, context + step)).collect();
+            self.driver.decode(&tokens)?;
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// Any token will do, but all the same would be kinder to caches than text is.
+    fn token(&self, sequence: usize, position: usize) -> TokenId {
+        let spread = (position * 7919 + sequence * 104_729) % self.vocabulary.clamp(1, 20_000);
+        TokenId::try_from(spread).unwrap_or_default()
+    }
+}
+
+/// The middle one of some times.
+pub fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,20 @@
+//! Words to tokens and back.
+//!
+//! What enters are a model's vocabulary and chat template, texts and conversations; what leaves are token ids, and text in whole
+//! characters. Special tokens come from chat formats only: a text that contains their names is encoded as the characters that it is.
+
+mod byte_pairs;
+mod bytes;
+mod error;
+mod hugging_face;
+mod merge;
+mod sentence_piece;
+mod split;
+mod stream;
+mod tiktoken;
+mod tokenizer;
+mod vocabulary;
+
+pub use error::TextError;
+pub use stream::StreamDecoder;
+pub use tokenizer::Tokenizer;
