@@ -3,7 +3,7 @@
 use cwm_kernels::KvElement;
 
 use crate::backend::ReferenceBackend;
-use crate::backend::test_support::{Driver, FIXTURES, Fixture, Sequence, largest_difference};
+use crate::backend::test_support::{Harness, FIXTURES, Fixture, Sequence, largest_difference};
 use crate::cache::PageLayout;
 use crate::formats::Checkpoint;
 use crate::model::TokenId;
@@ -11,9 +11,9 @@ use crate::model::TokenId;
 /// How far f32 arithmetic may be from that of `transformers`.
 const TOLERANCE: f32 = 1e-4;
 
-fn reference(checkpoint: &Checkpoint, element: KvElement) -> Driver {
+fn reference(checkpoint: &Checkpoint, element: KvElement) -> Harness {
     let layout = PageLayout::of(&checkpoint.spec, 16, element);
-    Driver::new(ReferenceBackend::load(checkpoint, layout).unwrap())
+    Harness::new(ReferenceBackend::load(checkpoint, layout).unwrap())
 }
 
 #[test]
