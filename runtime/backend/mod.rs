@@ -11,6 +11,8 @@ mod weights;
 #[cfg(test)]
 mod logits_tests;
 #[cfg(test)]
+mod mutation_tests;
+#[cfg(test)]
 mod test_support;
 
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
@@ -69,6 +71,9 @@ pub enum BackendError {
         /// What was asked.
         what: String,
     },
+    /// A matrix whose bytes are not what its type and shape call for, which loading should have found.
+    #[error("the weights cannot be used: {0}; load the model again")]
+    Weights(#[from] cwm_kernels::blocks::BlockError),
     /// The memory for pages or activations could not be had.
     #[error(
         "{what} needs {bytes} bytes of memory, and the machine does not give them; ask for a shorter context or fewer samples"

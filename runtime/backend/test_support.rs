@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Backend, LogitsRow, SequenceStep, StepPlan, TokenSource};
-use crate::cache::{PageCopy, PageId, PoolKind, WindowTable};
-use crate::formats::Checkpoint;
+use cwm_kernels::KvElement;
+
+use crate::backend::{Backend, LogitsRow, ReferenceBackend, SequenceStep, StepPlan, TokenSource};
+use crate::cache::{PageCopy, PageId, PageLayout, PoolKind, WindowTable};
+use crate::formats::{Checkpoint, OpenOptions};
 use crate::model::TokenId;
 
 /// Positions by which a sequence can be rolled back.
@@ -31,7 +33,7 @@ pub(super) fn folder(name: &str) -> PathBuf {
 impl Fixture {
     pub(super) fn open(name: &str) -> Fixture {
         let folder = folder(name);
-        let checkpoint = open_checkpoint(&folder);
+        let checkpoint = Checkpoint::open(&folder, &OpenOptions::default()).unwrap();
         let ids = std::fs::read(folder.join("ids.json")).unwrap();
         let ids: Vec<TokenId> = serde_json::from_slice(&ids).unwrap();
         let bytes = std::fs::read(folder.join("logits.bin")).unwrap();
@@ -81,7 +83,7 @@ pub(super) struct Sequence {
 }
 
 /// A back end, and who holds which of its pages.
-pub(super) struct Driver {
+pub(super) struct Harness {
     pub(super) backend: Box<dyn Backend>,
     /// All plans that were run.
     pub(super) plans: Vec<StepPlan>,
@@ -91,9 +93,9 @@ pub(super) struct Driver {
     begun: u64,
 }
 
-impl Driver {
-    pub(super) fn new(backend: impl Backend + 'static) -> Driver {
-        Driver {
+impl Harness {
+    pub(super) fn new(backend: impl Backend + 'static) -> Harness {
+        Harness {
             backend: Box::new(backend),
             plans: Vec::new(),
             holders: HashMap::new(),
@@ -258,134 +260,8 @@ pub(super) fn pages_of(sequence: &Sequence) -> Vec<(PoolKind, PageId)> {
     full.chain(window).collect()
 }
 
-fn open_checkpoint(folder: &Path) -> Checkpoint {
-    temporary::open(folder)
-}
-
-mod temporary {
-    use super::*;
-    use crate::formats::{GenerationDefaults, MappedFile, Tensor, TokenizerSource};
-    use crate::model::*;
-    use cwm_kernels::ElementType;
-    use std::sync::Arc;
-
-    pub(super) fn open(folder: &Path) -> Checkpoint {
-        let config: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
-        let number = |name: &str| config[name].as_u64().unwrap() as usize;
-        let rope = if config["rope_parameters"].is_object() {
-            &config["rope_parameters"]
-        } else {
-            &config["rope_scaling"]
-        };
-        let theta = rope["rope_theta"]
-            .as_f64()
-            .or(config["rope_theta"].as_f64())
-            .unwrap() as f32;
-        let scaling = if rope["rope_type"] == "llama3" {
-            RopeScaling::Llama3 {
-                factor: rope["factor"].as_f64().unwrap() as f32,
-                low_frequency_factor: 1.0,
-                high_frequency_factor: 4.0,
-                original_context: 64,
-            }
-        } else {
-            RopeScaling::None
-        };
-        let architecture = match config["model_type"].as_str().unwrap() {
-            "cwm" => Architecture::Cwm,
-            "llama" => Architecture::Llama,
-            _ => Architecture::Qwen2,
-        };
-        let layers = number("num_hidden_layers");
-        let spec = ModelSpec {
-            architecture,
-            layers: (0..layers)
-                .map(|i| LayerSpec {
-                    attention: if config["layer_types"][i] == "sliding_attention" {
-                        Attention::Window(number("sliding_window"))
-                    } else {
-                        Attention::Full
-                    },
-                })
-                .collect(),
-            hidden: number("hidden_size"),
-            intermediate: number("intermediate_size"),
-            vocabulary: number("vocab_size"),
-            context: number("max_position_embeddings"),
-            heads: number("num_attention_heads"),
-            kv_heads: number("num_key_value_heads"),
-            head_dim: config["head_dim"]
-                .as_u64()
-                .map_or(number("hidden_size") / number("num_attention_heads"), |n| {
-                    n as usize
-                }),
-            norm_epsilon: config["rms_norm_eps"].as_f64().unwrap() as f32,
-            rope: Rope {
-                theta,
-                layout: RopeLayout::HalfSplit,
-                scaling,
-            },
-            qkv_bias: architecture == Architecture::Qwen2,
-            tied_head: config["tie_word_embeddings"].as_bool().unwrap(),
-        };
-        let mut named = HashMap::new();
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_none_or(|e| e != "safetensors") {
-                continue;
-            }
-            let bytes = std::fs::read(&path).unwrap();
-            let (header, meta) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-            #[allow(unsafe_code)]
-            // SAFETY: test.
-            let map = unsafe { memmap2::Mmap::map(&std::fs::File::open(&path).unwrap()).unwrap() };
-            let file = Arc::new(MappedFile::new(path.clone(), map));
-            for (name, info) in meta.tensors() {
-                let start = header + 8;
-                let range = start + info.data_offsets.0..start + info.data_offsets.1;
-                named.insert(
-                    name.clone(),
-                    Tensor::new(name, ElementType::BF16, info.shape.clone(), file.clone(), range).unwrap(),
-                );
-            }
-        }
-        let name = |role| match role {
-            TensorRole::Embedding => "model.embed_tokens.weight".to_owned(),
-            TensorRole::OutputNorm => "model.norm.weight".to_owned(),
-            TensorRole::Output => "lm_head.weight".to_owned(),
-            TensorRole::Layer(i, t) => format!(
-                "model.layers.{i}.{}",
-                match t {
-                    LayerTensor::AttentionNorm => "input_layernorm.weight",
-                    LayerTensor::Query => "self_attn.q_proj.weight",
-                    LayerTensor::QueryBias => "self_attn.q_proj.bias",
-                    LayerTensor::Key => "self_attn.k_proj.weight",
-                    LayerTensor::KeyBias => "self_attn.k_proj.bias",
-                    LayerTensor::Value => "self_attn.v_proj.weight",
-                    LayerTensor::ValueBias => "self_attn.v_proj.bias",
-                    LayerTensor::AttentionOutput => "self_attn.o_proj.weight",
-                    LayerTensor::FeedForwardNorm => "post_attention_layernorm.weight",
-                    LayerTensor::Gate => "mlp.gate_proj.weight",
-                    LayerTensor::Up => "mlp.up_proj.weight",
-                    LayerTensor::Down => "mlp.down_proj.weight",
-                }
-            ),
-        };
-        let tensors = spec
-            .roles()
-            .into_iter()
-            .map(|role| (role, named[&name(role)].clone()))
-            .collect();
-        Checkpoint {
-            path: folder.to_path_buf(),
-            name: "fixture".to_owned(),
-            spec,
-            tensors,
-            tokenizer: TokenizerSource::None,
-            chat_template: None,
-            generation: GenerationDefaults::default(),
-            files: Vec::new(),
-        }
-    }
+/// Every back end with that model.
+pub(super) fn harnesses(checkpoint: &Checkpoint, element: KvElement) -> Vec<Harness> {
+    let layout = PageLayout::of(&checkpoint.spec, 16, element);
+    vec![Harness::new(ReferenceBackend::load(checkpoint, layout).unwrap())]
 }

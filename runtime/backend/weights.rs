@@ -3,11 +3,10 @@
 //! What enters is a [`Checkpoint`]; what leaves has been checked once more against the model's description, so that the back ends
 //! need not ask again. Everything that is wrong is a [`LoadError`] that names the file and the tensor.
 
-use std::collections::TryReserveError;
 use std::path::PathBuf;
 
-use cwm_kernels::{ElementType, KvElement};
-use half::{bf16, f16};
+use cwm_kernels::KvElement;
+use cwm_kernels::blocks::{BlockError, dequantise};
 
 use crate::cache::PageLayout;
 use crate::formats::{Checkpoint, Tensor};
@@ -62,6 +61,12 @@ pub enum LoadError {
         layout: PageLayout,
         /// What does not fit.
         reason: &'static str,
+    },
+    /// The processor lacks the instructions that were asked for.
+    #[error("this processor has no {isa} instructions; leave the choice to the program")]
+    Processor {
+        /// The instructions.
+        isa: &'static str,
     },
     /// The memory for a tensor could not be had.
     #[error(
@@ -203,42 +208,14 @@ pub(super) fn to_f32(tensor: &Tensor) -> Result<Vec<f32>, LoadError> {
     let mut values = Vec::new();
     values
         .try_reserve_exact(elements)
-        .map_err(|error| out_of_memory(tensor, elements * size_of::<f32>(), &error))?;
+        .map_err(|_| out_of_memory(tensor, elements * size_of::<f32>()))?;
     values.resize(elements, 0.0);
-    dequantise(tensor, tensor.bytes(), &mut values)?;
+    dequantise(tensor.element, tensor.bytes(), &mut values).map_err(|error| block_error(tensor, &error))?;
     Ok(values)
 }
 
-/// Whole rows of a tensor as f32.
-pub(super) fn dequantise(tensor: &Tensor, bytes: &[u8], out: &mut [f32]) -> Result<(), LoadError> {
-    match tensor.element {
-        ElementType::F32 => {
-            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *value = f32::from_le_bytes(*bytes);
-            }
-        }
-        ElementType::F16 => {
-            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                *value = f16::from_le_bytes(*bytes).to_f32();
-            }
-        }
-        ElementType::BF16 => {
-            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                *value = bf16::from_le_bytes(*bytes).to_f32();
-            }
-        }
-        other => {
-            return Err(unusable(
-                tensor,
-                format!("this back end does not read {}", other.name()),
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// A tensor that is no good, and why.
-pub(super) fn unusable(tensor: &Tensor, reason: String) -> LoadError {
+fn unusable(tensor: &Tensor, reason: String) -> LoadError {
     LoadError::Values {
         file: tensor.file().path().to_path_buf(),
         tensor: tensor.name.clone(),
@@ -246,7 +223,15 @@ pub(super) fn unusable(tensor: &Tensor, reason: String) -> LoadError {
     }
 }
 
-fn out_of_memory(tensor: &Tensor, bytes: usize, _: &TryReserveError) -> LoadError {
+/// What the kernels say of a tensor's bytes.
+pub(super) fn block_error(tensor: &Tensor, error: &BlockError) -> LoadError {
+    match error {
+        BlockError::OutOfMemory { bytes } => out_of_memory(tensor, *bytes),
+        other => unusable(tensor, other.to_string()),
+    }
+}
+
+fn out_of_memory(tensor: &Tensor, bytes: usize) -> LoadError {
     LoadError::OutOfMemory {
         file: tensor.file().path().to_path_buf(),
         tensor: tensor.name.clone(),

@@ -133,19 +133,13 @@ impl ReferenceBackend {
     ) -> Result<(), BackendError> {
         let form = self.form();
         let id = self.page_id(place.pool, step, position)?;
-        let page = self.page_to_write(place.pool, id);
+        let slot = position % form.page_tokens;
+        let page = self.page_to_write(place.pool, id, slot)?;
         let heads = keys
             .chunks_exact(form.head_dim)
             .zip(values.chunks_exact(form.head_dim));
         for (kv_head, (key, value)) in heads.enumerate() {
-            form.write(
-                page,
-                place.layer,
-                kv_head,
-                position % form.page_tokens,
-                key,
-                value,
-            );
+            form.write(page, place.layer, kv_head, slot, key, value);
         }
         Ok(())
     }

@@ -96,9 +96,21 @@ impl ReferenceBackend {
             .ok_or(BackendError::MissingPage { pool, page })
     }
 
-    fn page_to_write(&mut self, pool: PoolKind, page: PageId) -> &mut [u8] {
-        let bytes = self.layout.page_bytes(pool);
-        self.pages.entry((pool, page)).or_insert_with(|| vec![0; bytes])
+    /// The page that is written at `slot`. A page's first slot is written first, and makes it.
+    fn page_to_write(
+        &mut self,
+        pool: PoolKind,
+        page: PageId,
+        slot: usize,
+    ) -> Result<&mut [u8], BackendError> {
+        if slot == 0 {
+            let bytes = self.layout.page_bytes(pool);
+            self.pages.entry((pool, page)).or_insert_with(|| vec![0; bytes]);
+        }
+        self.pages
+            .get_mut(&(pool, page))
+            .map(Vec::as_mut_slice)
+            .ok_or(BackendError::MissingPage { pool, page })
     }
 }
 
