@@ -7,3 +7,6 @@ mod compare;
 
 pub use candle::{Oracle, OracleError};
 pub use compare::{CompareError, Comparison, compare};
+
+#[cfg(test)]
+mod compare_tests;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The cached file of a model, fetched first when it is not there.
-pub(super) fn model(file: &str, name: &str) -> PathBuf {
+pub(crate) fn model(file: &str, name: &str) -> PathBuf {
     let cache = std::env::var_os("CWM_CACHE").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/cwm"),
         PathBuf::from,
@@ -23,6 +23,6 @@ pub(super) fn model(file: &str, name: &str) -> PathBuf {
     path
 }
 
-pub(super) fn smollm2() -> PathBuf {
+pub(crate) fn smollm2() -> PathBuf {
     model("smollm2-135m-instruct-q4_1.gguf", "smollm2")
 }
