@@ -221,3 +221,15 @@ fn waiting_for_an_event_can_time_out() {
     assert!(matches!(last, Some(Event::Finished { .. })));
     assert_eq!(generation.recv_timeout(Duration::ZERO), Ok(None));
 }
+
+#[test]
+fn an_engine_is_shared_by_threads() {
+    let bench = Setup::default().start();
+    std::thread::scope(|scope| {
+        for kind in 0..4 {
+            let bench = &bench;
+            scope.spawn(move || check_all(bench, &[request(kind, 30, 20)]));
+        }
+    });
+    assert!(bench.engine.statistics().decode_tokens >= 4 * 19);
+}

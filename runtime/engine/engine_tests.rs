@@ -353,6 +353,64 @@ fn short_prompts_get_their_share_of_the_chunk_beside_a_long_one() {
 }
 
 #[test]
+fn long_prompts_share_the_chunk_evenly() {
+    let bench = Setup::default().start_held(0);
+    let requests = [request(1, 300, 1), request(2, 300, 1), request(3, 300, 1)];
+    let mut generations = Vec::new();
+    for request in &requests {
+        generations.push(bench.engine.submit(request.clone()).unwrap());
+    }
+    bench.resume();
+    generations
+        .into_iter()
+        .for_each(|generation| drop(collect(generation)));
+    let record = bench.record.lock().unwrap();
+    let mut shared = 0;
+    for plan in record.plans.iter().filter(|plan| plan.sequences.len() == 3) {
+        let tokens: Vec<usize> = plan.sequences.iter().map(|step| step.tokens.len()).collect();
+        // None gets to its end, where it may need less.
+        if plan.logits.is_empty() {
+            assert_eq!(tokens.iter().sum::<usize>(), 32);
+            assert!(
+                tokens.iter().all(|tokens| (10..=11).contains(tokens)),
+                "{tokens:?}"
+            );
+            shared += 1;
+        }
+    }
+    assert!(shared > 20, "{shared}");
+}
+
+#[test]
+fn the_oldest_never_loses_its_place() {
+    let setup = Setup {
+        pages: 14,
+        ..Setup::default()
+    };
+    let bench = setup.start_held(0);
+    let oldest = bench.engine.submit(request(1, 20, 150)).unwrap();
+    let younger = bench.engine.submit(request(2, 20, 150)).unwrap();
+    bench.resume();
+    assert_eq!(collect(oldest)[0].tokens, naive(&request(1, 20, 150), 0, 1000));
+    assert_eq!(collect(younger)[0].tokens, naive(&request(2, 20, 150), 0, 1000));
+    assert!(bench.engine.statistics().preemptions > 0);
+    let record = bench.record.lock().unwrap();
+    let with_oldest: Vec<&_> = record
+        .plans
+        .iter()
+        .take_while(|plan| plan.sequences[0].sequence == 0)
+        .collect();
+    // Nothing of it is computed twice, and it is in every step until it ends.
+    let computed = with_oldest.iter().map(|plan| plan.sequences[0].tokens.len());
+    assert_eq!(computed.sum::<usize>(), 20 + 149);
+    assert!(
+        record.plans[with_oldest.len()..]
+            .iter()
+            .all(|plan| plan.sequences[0].sequence != 0)
+    );
+}
+
+#[test]
 fn samples_end_for_the_right_reason() {
     let setup = Setup {
         options: EngineOptions {
