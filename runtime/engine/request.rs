@@ -9,7 +9,8 @@ pub struct SamplingParameters {
     pub temperature: f32,
     /// Only so many of the most likely tokens are considered; 0 considers all.
     pub top_k: usize,
-    /// Only the most likely tokens that together have this probability are considered; 1 considers all.
+    /// Only the fewest of the most likely tokens that together have at least this share of the probability that `top_k` leaves are
+    /// considered; 1 considers all.
     pub top_p: f32,
     /// Only tokens with at least this share of the most likely one's probability are considered; 0 considers all.
     pub min_p: f32,
