@@ -3,6 +3,7 @@
 //! What enters is a [`StepPlan`], plain data; what leaves are the logits that it asks for. A plan can be logged and run again on
 //! another back end.
 
+mod cpu;
 mod drive;
 mod plan;
 mod reference;
@@ -13,10 +14,13 @@ mod logits_tests;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 mod test_support;
 
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
+pub use cpu::{CpuBackend, CpuOptions};
 pub use drive::{DriveError, Driver, Rows};
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
 pub use reference::ReferenceBackend;

@@ -1,14 +1,14 @@
 //! Real models against what llama.cpp computed for the same text (`scripts/make-peer-fixtures`), under teacher forcing: the same best
 //! token wherever llama.cpp's two best are more than 1 apart, and a perplexity within 0.5 %.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cwm_kernels::KvElement;
 use serde::Deserialize;
 
 use crate::backend::{CpuBackend, CpuOptions, Driver, Rows};
 use crate::cache::PageLayout;
-use crate::formats::test_models::model;
+use crate::formats::test_models::{model, smollm2};
 use crate::formats::{Checkpoint, OpenOptions};
 use crate::model::TokenId;
 
@@ -70,10 +70,6 @@ fn agrees_with_llama_cpp(path: &Path, name: &str, tokens: usize, element: KvElem
     assert!((ours / theirs - 1.0).abs() < 0.005, "perplexity {ours} against {theirs}");
 }
 
-fn smollm2() -> PathBuf {
-    model("smollm2", "smollm2-135m-instruct-q4_1.gguf")
-}
-
 #[test]
 fn smollm2_agrees_with_llama_cpp() {
     agrees_with_llama_cpp(&smollm2(), "smollm2-135m", 1024, KvElement::F16);
@@ -90,13 +86,13 @@ fn smollm2_agrees_with_llama_cpp_on_the_whole_text() {
 #[test]
 #[ignore = "fetches 490 MB; part of the full tier"]
 fn qwen_0_5b_agrees_with_llama_cpp() {
-    let path = model("qwen-0.5b", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
+    let path = model("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "qwen-0.5b");
     agrees_with_llama_cpp(&path, "qwen2.5-coder-0.5b", 2858, KvElement::F16);
 }
 
 #[test]
 #[ignore = "fetches 1.1 GB; part of the full tier"]
 fn qwen_1_5b_agrees_with_llama_cpp() {
-    let path = model("qwen-1.5b", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf");
+    let path = model("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen-1.5b");
     agrees_with_llama_cpp(&path, "qwen2.5-coder-1.5b", 2858, KvElement::F16);
 }
