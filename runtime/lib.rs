@@ -1,11 +1,13 @@
 //! From weights on disk to tokens; knows nothing of repositories or tools.
 //!
 //! Rooms, each calling only those before it: `model` (a model as data), `formats` (files in), `text` (words to tokens and back),
-//! `cache` (KV pages without tensors), `backend` (running a step), `engine` (many sequences at once), `source` (what the agent sees).
+//! `cache` (KV pages without tensors), `backend` (running a step), `engine` (many sequences at once), `source` (what the agent sees);
+//! and, beside them, `catalogue` (which models can be had, and how they come).
 //! Only the agent may call this crate, and it may call only `cwm-kernels`.
 
 pub mod backend;
 pub mod cache;
+pub mod catalogue;
 pub mod engine;
 pub mod formats;
 pub mod model;
@@ -15,5 +17,6 @@ pub mod source;
 pub mod speed;
 pub mod text;
 
+mod retry;
 #[cfg(test)]
 mod test_server;

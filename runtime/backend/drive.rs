@@ -35,15 +35,25 @@ pub struct Driver<'a> {
 impl<'a> Driver<'a> {
     /// One empty sequence on a back end, with no limit on memory but the machine's.
     pub fn new(backend: &'a mut dyn Backend) -> Driver<'a> {
-        let settings = CacheSettings { budget_bytes: usize::MAX, rollback_slack: 0 };
+        let settings = CacheSettings {
+            budget_bytes: usize::MAX,
+            rollback_slack: 0,
+        };
         let mut cache = KvCache::new(backend.layout().clone(), settings);
         let first = cache.begin(&[]);
-        Driver { backend, cache, sequences: vec![first], steps: 0 }
+        Driver {
+            backend,
+            cache,
+            sequences: vec![first],
+            steps: 0,
+        }
     }
 
     /// Makes it `count` sequences that share all positions so far.
     pub fn fork(&mut self, count: usize) {
-        let Some(first) = self.sequences.first() else { return };
+        let Some(first) = self.sequences.first() else {
+            return;
+        };
         let forks: Vec<_> = (1..count).map(|_| self.cache.fork(first)).collect();
         self.sequences.truncate(1);
         self.sequences.extend(forks);
@@ -77,7 +87,10 @@ impl<'a> Driver<'a> {
             };
             let logits = wanted.map(|token| LogitsRow { sequence: 0, token }).collect();
             let output = self.step(&[part], logits)?;
-            output.logits.chunks_exact(output.vocabulary.max(1)).for_each(&mut each);
+            output
+                .logits
+                .chunks_exact(output.vocabulary.max(1))
+                .for_each(&mut each);
         }
         Ok(())
     }
@@ -85,12 +98,18 @@ impl<'a> Driver<'a> {
     /// Continues each sequence with one token, and returns the logits of all.
     pub fn decode(&mut self, tokens: &[TokenId]) -> Result<StepOutput, DriveError> {
         let parts: Vec<&[TokenId]> = tokens.chunks(1).collect();
-        let logits = (0..parts.len()).map(|sequence| LogitsRow { sequence, token: 0 }).collect();
+        let logits = (0..parts.len())
+            .map(|sequence| LogitsRow { sequence, token: 0 })
+            .collect();
         self.step(&parts, logits)
     }
 
     fn step(&mut self, parts: &[&[TokenId]], logits: Vec<LogitsRow>) -> Result<StepOutput, DriveError> {
-        let mut plan = StepPlan { number: self.steps, logits, ..StepPlan::default() };
+        let mut plan = StepPlan {
+            number: self.steps,
+            logits,
+            ..StepPlan::default()
+        };
         self.steps += 1;
         for (sequence, part) in self.sequences.iter_mut().zip(parts) {
             plan.copies.extend(self.cache.reserve(sequence, part.len())?);

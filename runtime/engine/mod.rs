@@ -26,3 +26,10 @@ pub use request::{Event, FinishReason, Request, SamplingParameters, TokenLogprob
 pub use sampling::{Sampler, SamplingError, token_logprobs};
 pub use service::Engine;
 pub use stop::{Scanned, StopStrings};
+
+#[cfg(test)]
+mod engine_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod test_backend;

@@ -64,7 +64,9 @@ pub enum EngineError {
         context: usize,
     },
     /// A token that the model does not know.
-    #[error("token {token} of the prompt is not in the model's vocabulary of {vocabulary} tokens; was it encoded for another model?")]
+    #[error(
+        "token {token} of the prompt is not in the model's vocabulary of {vocabulary} tokens; was it encoded for another model?"
+    )]
     UnknownToken {
         /// The token.
         token: TokenId,

@@ -16,7 +16,11 @@ pub(super) struct SampleText {
 
 impl SampleText {
     /// The text of what follows `prompt`; always empty without a tokenizer.
-    pub(super) fn new(tokenizer: Option<&Arc<Tokenizer>>, prompt: &[TokenId], stops: &[String]) -> SampleText {
+    pub(super) fn new(
+        tokenizer: Option<&Arc<Tokenizer>>,
+        prompt: &[TokenId],
+        stops: &[String],
+    ) -> SampleText {
         SampleText {
             decoder: tokenizer.map(|tokenizer| StreamDecoder::after(Arc::clone(tokenizer), prompt)),
             stops: StopStrings::new(stops),

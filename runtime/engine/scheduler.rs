@@ -138,7 +138,11 @@ impl Scheduler {
 
     /// Gives waiting sequences a place, oldest first, while there are places.
     fn admit(&mut self) {
-        let mut active = self.sequences.iter().filter(|sequence| sequence.cache.is_some()).count();
+        let mut active = self
+            .sequences
+            .iter()
+            .filter(|sequence| sequence.cache.is_some())
+            .count();
         if active == 0 {
             self.full = false;
         }
@@ -171,9 +175,7 @@ impl Scheduler {
             let prompt = &older.request().prompt;
             let left = prompt.len().saturating_sub(older.computed());
             let computes_prompt = older.cache.is_some() && older.sampled() == 0 && left > 0;
-            computes_prompt
-                && older.request().keep_prefix
-                && common_prefix(prompt, tokens) >= left.max(page)
+            computes_prompt && older.request().keep_prefix && common_prefix(prompt, tokens) >= left.max(page)
         })
     }
 
@@ -325,7 +327,10 @@ impl Scheduler {
             if let Some(row) = wanted {
                 match output.row(row) {
                     Some(logits) => forks.push((*index, self.sample(*index, logits))),
-                    None => self.end(*index, FinishReason::Failed("the back end returned no logits".to_owned())),
+                    None => self.end(
+                        *index,
+                        FinishReason::Failed("the back end returned no logits".to_owned()),
+                    ),
                 }
             }
         }

@@ -6,8 +6,8 @@ use std::sync::mpsc::Sender;
 
 use crate::cache::SequenceCache;
 use crate::engine::output::SampleText;
-use crate::engine::{Event, FinishReason, Request, SamplingError, TokenHistory, Usage, token_logprobs};
 use crate::engine::sampling::Sampler;
+use crate::engine::{Event, FinishReason, Request, SamplingError, TokenHistory, Usage, token_logprobs};
 use crate::model::TokenId;
 
 /// A request that was taken, shared by its samples.
@@ -151,7 +151,10 @@ impl Sequence {
         } else {
             self.text.push(token)
         };
-        let logprobs = self.request().logprobs.map(|top| token_logprobs(logits, token, top));
+        let logprobs = self
+            .request()
+            .logprobs
+            .map(|top| token_logprobs(logits, token, top));
         self.submission.send(Event::Token {
             sample: self.sample,
             token,

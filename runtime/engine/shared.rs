@@ -9,7 +9,8 @@ pub(super) fn shared_prefixes(steps: &[SequenceStep], page_tokens: usize) -> Vec
     let mut order: Vec<usize> = (0..steps.len())
         .filter(|index| steps[*index].first_position >= page_tokens)
         .collect();
-    order.sort_by(|a, b| finished_pages(&steps[*a], page_tokens).cmp(finished_pages(&steps[*b], page_tokens)));
+    order
+        .sort_by(|a, b| finished_pages(&steps[*a], page_tokens).cmp(finished_pages(&steps[*b], page_tokens)));
     let mut groups = Vec::new();
     while let Some((first, last, pages)) = best_run(&order, steps, page_tokens) {
         let mut members: Vec<usize> = order.drain(first..=last).collect();
@@ -81,8 +82,10 @@ mod tests {
         ];
         let groups = shared_prefixes(&steps, 16);
         let expected = [(vec![0, 2, 4], 4), (vec![3, 5], 2)];
-        let found: Vec<(Vec<usize>, usize)> =
-            groups.into_iter().map(|group| (group.members, group.full_pages)).collect();
+        let found: Vec<(Vec<usize>, usize)> = groups
+            .into_iter()
+            .map(|group| (group.members, group.full_pages))
+            .collect();
         assert_eq!(found, expected);
     }
 
@@ -92,6 +95,9 @@ mod tests {
         let steps = [step(31, &[1, 2]), step(32, &[1, 2, 3]), step(5, &[1])];
         let groups = shared_prefixes(&steps, 16);
         assert_eq!(groups.len(), 1);
-        assert_eq!((groups[0].members.as_slice(), groups[0].full_pages), ([0, 1].as_slice(), 1));
+        assert_eq!(
+            (groups[0].members.as_slice(), groups[0].full_pages),
+            ([0, 1].as_slice(), 1)
+        );
     }
 }

@@ -41,7 +41,10 @@ impl<'a> Speed<'a> {
     /// Times a back end.
     pub fn of(backend: &'a mut dyn Backend) -> Speed<'a> {
         let vocabulary = backend.vocabulary();
-        Speed { driver: Driver::new(backend), vocabulary }
+        Speed {
+            driver: Driver::new(backend),
+            vocabulary,
+        }
     }
 
     /// How long a prompt of so many tokens takes, to the logits of its last one.
@@ -59,7 +62,9 @@ impl<'a> Speed<'a> {
         self.driver.fork(batch);
         let begun = Instant::now();
         for step in 0..steps {
-            let tokens: Vec<_> = (0..batch).map(|sequence| self.token(sequence, context + step)).collect();
+            let tokens: Vec<_> = (0..batch)
+                .map(|sequence| self.token(sequence, context + step))
+                .collect();
             self.driver.decode(&tokens)?;
         }
         Ok(begun.elapsed())

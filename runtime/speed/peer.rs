@@ -39,7 +39,10 @@ pub struct Peer {
 impl Peer {
     /// Starts it and loads a GGUF file.
     pub fn start(model: &Path, options: &PeerOptions) -> Result<Peer, SpeedError> {
-        let failed = |message: String| SpeedError::Peer { python: options.python.clone(), message };
+        let failed = |message: String| SpeedError::Peer {
+            python: options.python.clone(),
+            message,
+        };
         let mut child = Command::new(&options.python)
             .args(["-c", SCRIPT])
             .arg(model)
@@ -76,7 +79,10 @@ impl Peer {
     }
 
     fn ask(&mut self, request: &Value) -> Result<Duration, SpeedError> {
-        let failed = |message| SpeedError::Peer { python: PathBuf::from("llama.cpp"), message };
+        let failed = |message| SpeedError::Peer {
+            python: PathBuf::from("llama.cpp"),
+            message,
+        };
         writeln!(self.requests, "{request}")
             .and_then(|()| self.requests.flush())
             .map_err(|error| failed(format!("it takes no more requests: {error}")))?;
@@ -86,9 +92,14 @@ impl Peer {
 
     fn answer(&mut self) -> Result<Value, String> {
         let mut line = String::new();
-        let length = self.answers.read_line(&mut line).map_err(|error| error.to_string())?;
+        let length = self
+            .answers
+            .read_line(&mut line)
+            .map_err(|error| error.to_string())?;
         if length == 0 {
-            return Err("it ended without an answer; does that Python have the package llama-cpp-python?".to_owned());
+            return Err(
+                "it ended without an answer; does that Python have the package llama-cpp-python?".to_owned(),
+            );
         }
         let answer: Value =
             serde_json::from_str(&line).map_err(|error| format!("its answer cannot be read: {error}"))?;

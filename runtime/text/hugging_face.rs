@@ -47,8 +47,6 @@ struct Outline {
     added_tokens: Vec<AddedOutline>,
     model: ModelOutline,
     #[serde(default)]
-    normalizer: Value,
-    #[serde(default)]
     pre_tokenizer: Value,
     #[serde(default)]
     decoder: Value,

@@ -18,3 +18,8 @@ mod vocabulary;
 pub use error::TextError;
 pub use stream::StreamDecoder;
 pub use tokenizer::Tokenizer;
+
+#[cfg(test)]
+mod test_files;
+#[cfg(test)]
+mod tokenizer_tests;

@@ -100,7 +100,7 @@ impl ApiKey {
             .transpose()
     }
 
-    pub(super) fn header(&self) -> String {
+    pub(crate) fn header(&self) -> String {
         format!("Bearer {}", self.0)
     }
 

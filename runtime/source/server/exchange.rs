@@ -9,8 +9,8 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::{Body, Timeout};
 
-use super::retry::retry_after;
 use super::sse::{MOST_BYTES, SseError, SseParser};
+use crate::retry::retry_after;
 use crate::source::ModelError;
 
 /// What an attempt sends to whoever waits.

@@ -10,7 +10,6 @@ mod body;
 mod chunk;
 mod exchange;
 mod failure;
-mod retry;
 mod sse;
 
 use std::ops::ControlFlow;
@@ -25,6 +24,7 @@ use self::body::Left;
 use self::chunk::{Chunk, ModelEntry, ModelList};
 use self::exchange::{Arrival, Exchange, Outgoing};
 use super::{Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece};
+use crate::retry;
 
 pub use address::ApiKey;
 

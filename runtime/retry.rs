@@ -1,21 +1,21 @@
-//! When a request is made again, and after how long.
+//! When a request over the network is made again, and after how long.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest wait between two attempts; a server that asks for more is believed, and not waited for.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// The longest wait that is not the server's wish.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Whether a status may be another one soon.
-pub(super) fn is_passing(status: u16) -> bool {
+pub(crate) fn is_passing(status: u16) -> bool {
     matches!(status, 429 | 500 | 502 | 503 | 504)
 }
 
 /// How long to wait before attempt `attempt` (1 is the first repetition): twice as long each time, and by up to half
 /// less at random, so that many clients do not come back at the same moment. `random` is in 0..1.
-pub(super) fn back_off(first: Duration, attempt: u32, random: f64) -> Duration {
+pub(crate) fn back_off(first: Duration, attempt: u32, random: f64) -> Duration {
     let doubled = first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
     doubled
         .min(LONGEST_BACK_OFF)
@@ -23,13 +23,13 @@ pub(super) fn back_off(first: Duration, attempt: u32, random: f64) -> Duration {
 }
 
 /// A number in 0..1 that differs from call to call and process to process.
-pub(super) fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64
 }
 
 /// What the header `Retry-After` asks for: seconds, or a date.
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();

@@ -1,0 +1,605 @@
+//! The engine on a back end that notices every wrong page: what comes out is what computing each sample alone, from nothing and
+//! token by token, gives.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::test_backend::{HistoryBackend, PAGE_TOKENS, Record, VOCABULARY, cache, layout, naive};
+use super::*;
+use crate::cache::CacheRefusal;
+use crate::model::TokenId;
+
+struct Bench {
+    engine: Engine,
+    record: Arc<Mutex<Record>>,
+}
+
+#[derive(Debug, Clone)]
+struct Setup {
+    window: Option<usize>,
+    /// The budget, in pages.
+    pages: usize,
+    options: EngineOptions,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            window: None,
+            pages: 1000,
+            options: EngineOptions {
+                context: 1000,
+                prefill_chunk: 32,
+                max_batch: 8,
+            },
+        }
+    }
+}
+
+impl Setup {
+    fn start(&self) -> Bench {
+        self.start_with(Record::default())
+    }
+
+    /// The step of that number waits for `resume`.
+    fn start_held(&self, step: u64) -> Bench {
+        self.start_with(Record {
+            hold: Some(step),
+            ..Record::default()
+        })
+    }
+
+    fn start_with(&self, record: Record) -> Bench {
+        let layout = layout(self.window);
+        let record = Arc::new(Mutex::new(record));
+        let backend = HistoryBackend::new(layout.clone(), Arc::clone(&record));
+        let engine = Engine::start(
+            Box::new(backend),
+            cache(&layout, self.pages),
+            None,
+            self.options.clone(),
+        );
+        Bench { engine, record }
+    }
+}
+
+impl Bench {
+    fn resume(&self) {
+        self.record.lock().unwrap().hold = None;
+    }
+}
+
+/// A request that prefixes of others are found in or not, by `kind`.
+fn request(kind: u32, prompt: usize, max_tokens: usize) -> Request {
+    Request {
+        prompt: (0..prompt as u32)
+            .map(|position| (position * 7 + kind) % VOCABULARY as u32)
+            .collect(),
+        samples: 1,
+        sampling: SamplingParameters {
+            seed: u64::from(kind),
+            ..SamplingParameters::default()
+        },
+        max_tokens,
+        ..Request::default()
+    }
+}
+
+/// What came of one sample.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sample {
+    pub(super) tokens: Vec<TokenId>,
+    reason: Option<FinishReason>,
+    usage: Usage,
+}
+
+pub(super) fn collect(generation: Generation) -> Vec<Sample> {
+    let mut samples: BTreeMap<usize, Sample> = BTreeMap::new();
+    for event in generation {
+        let (Event::Token { sample, .. } | Event::Finished { sample, .. }) = event;
+        let entry = samples.entry(sample).or_insert_with(|| Sample {
+            tokens: Vec::new(),
+            reason: None,
+            usage: Usage::default(),
+        });
+        assert_eq!(entry.reason, None, "an event after the end");
+        match event {
+            Event::Token { token, .. } => entry.tokens.push(token),
+            Event::Finished { reason, usage, .. } => {
+                entry.reason = Some(reason);
+                entry.usage = usage;
+            }
+        }
+    }
+    samples.into_values().collect()
+}
+
+/// Runs all requests at once and compares each sample with its own computation.
+fn check_all(bench: &Bench, requests: &[Request]) -> Vec<Vec<Sample>> {
+    let context = bench.engine.options().context;
+    let generations: Vec<Generation> = requests
+        .iter()
+        .map(|request| bench.engine.submit(request.clone()).unwrap())
+        .collect();
+    let results: Vec<Vec<Sample>> = generations.into_iter().map(collect).collect();
+    for (request, samples) in requests.iter().zip(&results) {
+        assert_eq!(samples.len(), request.samples);
+        for (number, sample) in samples.iter().enumerate() {
+            let expected = naive(request, number, context);
+            assert_eq!(
+                sample.tokens, expected,
+                "sample {number} of {request:?} ended with {:?}",
+                sample.reason
+            );
+            assert_eq!(sample.usage.completion_tokens, expected.len());
+            assert_eq!(sample.usage.prompt_tokens, request.prompt.len());
+        }
+    }
+    results
+}
+
+fn mixed_requests() -> Vec<Request> {
+    let mut requests: Vec<Request> = [(1, 90, 40), (2, 3, 60), (1, 120, 10), (3, 1, 33), (4, 47, 50)]
+        .into_iter()
+        .map(|(kind, prompt, max_tokens)| request(kind, prompt, max_tokens))
+        .collect();
+    requests[0].samples = 3;
+    requests[1].sampling.temperature = 0.0;
+    requests[1].samples = 2;
+    requests[2].keep_prefix = true;
+    requests[3].sampling.top_p = 0.7;
+    requests[3].sampling.repetition_penalty = 1.3;
+    requests[4].sampling.frequency_penalty = 0.5;
+    requests[4].stop_ids = (0..8).collect();
+    requests
+}
+
+#[test]
+fn many_requests_at_once_yield_what_each_yields_alone() {
+    for window in [None, Some(20)] {
+        for (prefill_chunk, max_batch) in [(1, 3), (7, 8), (33, 2), (500, 16)] {
+            let setup = Setup {
+                window,
+                options: EngineOptions {
+                    context: 1000,
+                    prefill_chunk,
+                    max_batch,
+                },
+                ..Setup::default()
+            };
+            let bench = setup.start();
+            check_all(&bench, &mixed_requests());
+            let record = bench.record.lock().unwrap();
+            for plan in &record.plans {
+                assert!(plan.sequences.len() <= max_batch);
+                let prompts = plan.sequences.iter().map(|step| step.tokens.len());
+                assert!(prompts.filter(|tokens| *tokens > 1).sum::<usize>() <= prefill_chunk);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_budget_too_small_for_all_changes_no_token() {
+    for (window, pages) in [(None, 12), (Some(20), 17)] {
+        let setup = Setup {
+            window,
+            pages,
+            ..Setup::default()
+        };
+        let bench = setup.start();
+        check_all(&bench, &mixed_requests());
+        let statistics = bench.engine.statistics();
+        assert!(statistics.preemptions > 0, "{statistics:?}");
+        assert!(bench.record.lock().unwrap().pages <= pages);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn any_mix_of_requests_yields_what_each_yields_alone(
+        window in prop_oneof![Just(None), (1_usize..50).prop_map(Some)],
+        pages in 16_usize..60,
+        prefill_chunk in 1_usize..80,
+        max_batch in 1_usize..6,
+        shapes in prop::collection::vec((0_u32..3, 1_usize..100, 1_usize..60, 1_usize..4, any::<bool>()), 1..6),
+    ) {
+        let setup = Setup { window, pages, options: EngineOptions { context: 150, prefill_chunk, max_batch } };
+        let bench = setup.start();
+        let requests: Vec<Request> = shapes
+            .into_iter()
+            .map(|(kind, prompt, max_tokens, samples, keep_prefix)| Request {
+                samples,
+                keep_prefix,
+                ..request(kind, prompt, max_tokens)
+            })
+            .filter(|request| bench.engine.submit(request.clone()).is_ok())
+            .collect();
+        check_all(&bench, &requests);
+    }
+}
+
+#[test]
+fn a_sample_does_not_depend_on_what_else_runs() {
+    let request = Request {
+        samples: 2,
+        ..request(5, 50, 30)
+    };
+    let alone = collect(Setup::default().start().engine.submit(request.clone()).unwrap());
+    let bench = Setup::default().start();
+    let others: Vec<Generation> = mixed_requests()
+        .into_iter()
+        .map(|other| bench.engine.submit(other).unwrap())
+        .collect();
+    let together = collect(bench.engine.submit(request).unwrap());
+    others.into_iter().for_each(|other| drop(collect(other)));
+    assert_eq!(alone, together);
+    assert_ne!(alone[0].tokens, alone[1].tokens);
+}
+
+#[test]
+fn a_second_turn_finds_the_first_in_the_cache() {
+    for window in [None, Some(20)] {
+        let setup = Setup {
+            window,
+            ..Setup::default()
+        };
+        let bench = setup.start();
+        let first = request(1, 70, 30);
+        let answer = check_all(&bench, std::slice::from_ref(&first))
+            .remove(0)
+            .remove(0);
+        let mut second = request(1, 0, 20);
+        second.prompt = [first.prompt, answer.tokens, vec![1, 2, 3, 4]].concat();
+        let samples = check_all(&bench, std::slice::from_ref(&second)).remove(0);
+        // All but the last token of the answer, which was never computed, in whole pages or not.
+        let cached = samples[0].usage.cached_tokens;
+        assert!((96..=99).contains(&cached), "{cached} of 99");
+        assert_eq!(bench.engine.statistics().cached_tokens, cached as u64);
+    }
+}
+
+#[test]
+fn requests_that_share_a_kept_prefix_compute_it_once() {
+    let bench = Setup::default().start();
+    let requests: Vec<Request> = (0..4)
+        .map(|number| Request {
+            keep_prefix: true,
+            sampling: SamplingParameters {
+                seed: number,
+                ..SamplingParameters::default()
+            },
+            ..request(1, 200, 10)
+        })
+        .collect();
+    check_all(&bench, &requests);
+    let statistics = bench.engine.statistics();
+    // The three others compute the end only.
+    assert!(
+        statistics.prefill_tokens <= 200 + 3 * PAGE_TOKENS as u64,
+        "{statistics:?}"
+    );
+}
+
+#[test]
+fn samples_of_one_prompt_share_its_pages_and_one_prefill() {
+    let bench = Setup::default().start();
+    let request = Request {
+        samples: 4,
+        ..request(2, 100, 20)
+    };
+    check_all(&bench, std::slice::from_ref(&request));
+    let statistics = bench.engine.statistics();
+    assert_eq!(statistics.prefill_tokens, 100);
+    assert_eq!(statistics.decode_tokens, 4 * 19);
+    let record = bench.record.lock().unwrap();
+    let decode = record
+        .plans
+        .iter()
+        .find(|plan| plan.sequences.len() == 4)
+        .unwrap();
+    assert_eq!(decode.shared_prefixes.len(), 1);
+    assert_eq!(decode.shared_prefixes[0].members, [0, 1, 2, 3]);
+    assert_eq!(decode.shared_prefixes[0].full_pages, 100 / PAGE_TOKENS);
+    // Only the last prompt token and each decoded one want logits.
+    let rows: usize = record.plans.iter().map(|plan| plan.logits.len()).sum();
+    assert_eq!(rows, 1 + 4 * 19);
+}
+
+#[test]
+fn a_long_prompt_does_not_stall_running_sequences() {
+    let bench = Setup::default().start_held(1);
+    let mut running = bench.engine.submit(request(1, 5, 400)).unwrap();
+    assert!(matches!(running.next(), Some(Event::Token { .. })));
+    let long = bench.engine.submit(request(2, 600, 1)).unwrap();
+    bench.resume();
+    collect(long);
+    running.cancel();
+    collect(running);
+    let record = bench.record.lock().unwrap();
+    let chunks: Vec<&_> = record
+        .plans
+        .iter()
+        .filter(|plan| plan.sequences.iter().any(|step| step.sequence == 1))
+        .collect();
+    assert!(chunks.len() >= 600 / 32);
+    for plan in chunks {
+        let running = plan.sequences.iter().find(|step| step.sequence == 0);
+        assert!(running.is_some_and(|step| step.tokens.len() == 1));
+        assert!(plan.rows() <= 33);
+    }
+}
+
+#[test]
+fn short_prompts_get_their_share_of_the_chunk_beside_a_long_one() {
+    let bench = Setup::default().start_held(0);
+    let long = bench.engine.submit(request(1, 900, 1)).unwrap();
+    let short = bench.engine.submit(request(2, 40, 1)).unwrap();
+    bench.resume();
+    collect(short);
+    collect(long);
+    let record = bench.record.lock().unwrap();
+    let last_of = |sequence| {
+        let ran =
+            |plan: &&crate::backend::StepPlan| plan.sequences.iter().any(|step| step.sequence == sequence);
+        record.plans.iter().rev().find(ran).unwrap().number
+    };
+    assert!(last_of(1) < last_of(0));
+}
+
+#[test]
+fn cancelling_frees_pages_during_prefill_and_decode() {
+    let setup = Setup {
+        pages: 40,
+        ..Setup::default()
+    };
+    let bench = setup.start_held(9);
+    let mut decoding = bench.engine.submit(request(1, 100, 400)).unwrap();
+    assert!(matches!(decoding.next(), Some(Event::Token { .. })));
+    // By the ninth step it has got to decoding, and this one is in the midst of its prompt.
+    let prefilling = bench.engine.submit(request(2, 400, 3)).unwrap();
+    while bench.record.lock().unwrap().plans.len() < 9 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    prefilling.cancel();
+    decoding.cancel();
+    bench.resume();
+    for cancelled in [prefilling, decoding] {
+        let ended = collect(cancelled).remove(0);
+        assert_eq!(ended.reason, Some(FinishReason::Cancelled));
+    }
+    // All 40 pages are for the next: nothing is held any more.
+    check_all(&bench, &[request(3, 620, 10)]);
+    assert_eq!(bench.engine.statistics().preemptions, 0);
+}
+
+#[test]
+fn dropping_a_generation_cancels_all_its_samples() {
+    let bench = Setup::default().start_held(1);
+    let mut dropped = bench
+        .engine
+        .submit(Request {
+            samples: 3,
+            ..request(1, 20, 900)
+        })
+        .unwrap();
+    dropped.next();
+    drop(dropped);
+    bench.resume();
+    check_all(&bench, &[request(2, 10, 50)]);
+    let steps = bench.engine.statistics().steps;
+    assert!(steps < 500, "{steps} steps: the dropped request went on");
+}
+
+#[test]
+fn samples_that_wait_for_their_fork_are_cancelled_too() {
+    let bench = Setup::default().start_held(2);
+    let generation = bench
+        .engine
+        .submit(Request {
+            samples: 3,
+            ..request(1, 900, 5)
+        })
+        .unwrap();
+    generation.cancel();
+    bench.resume();
+    let samples = collect(generation);
+    let cancelled = samples
+        .iter()
+        .filter(|sample| sample.reason == Some(FinishReason::Cancelled));
+    assert_eq!(cancelled.count(), 3);
+}
+
+#[test]
+fn dropping_the_engine_ends_what_runs() {
+    let bench = Setup::default().start_held(3);
+    let mut generation = bench.engine.submit(request(1, 5, 990)).unwrap();
+    generation.next();
+    let record = Arc::clone(&bench.record);
+    let resumer = std::thread::spawn(move || {
+        // Long enough for the engine to be told to end before the step goes on.
+        std::thread::sleep(Duration::from_millis(200));
+        record.lock().unwrap().hold = None;
+    });
+    drop(bench.engine);
+    resumer.join().unwrap();
+    let sample = collect(generation).remove(0);
+    assert_eq!(sample.reason, Some(FinishReason::Cancelled));
+}
+
+#[test]
+fn samples_end_for_the_right_reason() {
+    let setup = Setup {
+        options: EngineOptions {
+            context: 50,
+            ..Setup::default().options
+        },
+        ..Setup::default()
+    };
+    let bench = setup.start();
+    let reason = |request: Request| check_all(&bench, &[request]).remove(0).remove(0).reason;
+    assert_eq!(reason(request(1, 20, 5)), Some(FinishReason::Length));
+    assert_eq!(reason(request(1, 20, 500)), Some(FinishReason::ContextFull));
+    let stop = naive(&request(1, 20, 5), 0, 50)[3];
+    let stopped = Request {
+        stop_ids: vec![stop],
+        ..request(1, 20, 5)
+    };
+    assert_eq!(reason(stopped), Some(FinishReason::StopId(stop)));
+}
+
+#[test]
+fn logprobs_are_those_of_the_raw_logits() {
+    let bench = Setup::default().start();
+    let mut request = request(1, 10, 3);
+    request.logprobs = Some(2);
+    request.sampling.temperature = 0.3;
+    let mut tokens = request.prompt.clone();
+    for event in bench.engine.submit(request).unwrap() {
+        if let Event::Token { token, logprobs, .. } = event {
+            let logits = super::test_backend::logits_after(&tokens);
+            assert_eq!(logprobs, Some(token_logprobs(&logits, token, 2)));
+            tokens.push(token);
+        }
+    }
+    assert_eq!(tokens.len(), 13);
+}
+
+#[test]
+fn requests_that_cannot_be_served_are_refused_with_the_reason() {
+    let setup = Setup {
+        pages: 20,
+        ..Setup::default()
+    };
+    let bench = setup.start();
+    let refusal = |change: fn(&mut Request)| {
+        let mut request = request(1, 10, 10);
+        change(&mut request);
+        bench.engine.submit(request).map(drop).unwrap_err()
+    };
+    assert_eq!(refusal(|r| r.prompt.clear()), EngineError::EmptyPrompt);
+    assert_eq!(refusal(|r| r.max_tokens = 0), EngineError::NoTokens);
+    assert!(matches!(
+        refusal(|r| r.samples = 0),
+        EngineError::Samples { samples: 0, .. }
+    ));
+    assert!(matches!(
+        refusal(|r| r.samples = usize::MAX),
+        EngineError::Samples { .. }
+    ));
+    let (prompt, context) = (1000, 1000);
+    assert_eq!(
+        refusal(|r| r.prompt = vec![0; 1000]),
+        EngineError::PromptTooLong { prompt, context }
+    );
+    assert!(matches!(
+        refusal(|r| r.prompt[3] = 300),
+        EngineError::UnknownToken { token: 300, .. }
+    ));
+    assert!(matches!(
+        refusal(|r| r.sampling.top_p = 0.0),
+        EngineError::Parameter(_)
+    ));
+    assert_eq!(
+        refusal(|r| r.stop_strings = vec!["x".to_owned()]),
+        EngineError::NoTokenizer
+    );
+    assert_eq!(
+        refusal(|r| r.stop_strings = vec![String::new()]),
+        EngineError::EmptyStopString
+    );
+    assert!(matches!(
+        refusal(|r| r.max_tokens = 400),
+        EngineError::Memory(CacheRefusal::RequestTooLarge { .. })
+    ));
+}
+
+#[test]
+fn a_failing_step_ends_its_requests_and_no_others() {
+    let record = Record {
+        fail: vec![2],
+        ..Record::default()
+    };
+    let bench = Setup::default().start_with(record);
+    let failed = collect(bench.engine.submit(request(1, 90, 20)).unwrap()).remove(0);
+    let Some(FinishReason::Failed(message)) = failed.reason else {
+        panic!("{failed:?}");
+    };
+    assert!(message.contains("cannot do that today"), "{message}");
+    check_all(&bench, &[request(1, 90, 20)]);
+}
+
+#[test]
+fn logits_that_are_no_numbers_end_a_sample_with_a_message() {
+    let record = Record {
+        spoil: Some(3),
+        ..Record::default()
+    };
+    let bench = Setup::default().start_with(record);
+    let failed = collect(bench.engine.submit(request(1, 10, 20)).unwrap()).remove(0);
+    let Some(FinishReason::Failed(message)) = failed.reason else {
+        panic!("{failed:?}");
+    };
+    assert!(message.contains("NaN as the logit of token 0"), "{message}");
+    check_all(&bench, &[request(2, 10, 20)]);
+}
+
+#[test]
+fn a_panic_in_the_back_end_hangs_nobody() {
+    let record = Record {
+        panic: Some(3),
+        ..Record::default()
+    };
+    let bench = Setup::default().start_with(record);
+    let generation = bench
+        .engine
+        .submit(Request {
+            samples: 2,
+            ..request(1, 20, 50)
+        })
+        .unwrap();
+    let samples = collect(generation);
+    assert_eq!(samples.len(), 2);
+    for sample in samples {
+        let Some(FinishReason::Failed(message)) = sample.reason else {
+            panic!("{:?}", sample.reason);
+        };
+        assert!(message.contains("as the test wants it"), "{message}");
+        assert!(!sample.tokens.is_empty());
+        assert_eq!(sample.usage.completion_tokens, sample.tokens.len());
+    }
+    // The thread may need a moment to close its end.
+    let refused = (0..1000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        bench.engine.submit(request(1, 5, 5)).map(drop).err()
+    });
+    assert!(matches!(refused, Some(EngineError::Stopped(_))), "{refused:?}");
+}
+
+#[test]
+fn a_cache_of_another_form_is_refused() {
+    let backend = HistoryBackend::new(layout(None), Arc::default());
+    let other = cache(&layout(Some(20)), 100);
+    let engine = Engine::start(Box::new(backend), other, None, EngineOptions::default());
+    let error = engine.submit(request(1, 5, 5)).map(drop).unwrap_err();
+    assert!(error.to_string().contains("laid out for another"), "{error}");
+}
+
+#[test]
+fn waiting_for_an_event_can_time_out() {
+    let bench = Setup::default().start_held(0);
+    let mut generation = bench.engine.submit(request(1, 900, 1)).unwrap();
+    assert_eq!(generation.recv_timeout(Duration::ZERO), Err(TimedOut));
+    bench.resume();
+    let mut last = None;
+    while let Ok(Some(event)) = generation.recv_timeout(Duration::from_secs(60)) {
+        last = Some(event);
+    }
+    assert!(matches!(last, Some(Event::Finished { .. })));
+    assert_eq!(generation.recv_timeout(Duration::ZERO), Ok(None));
+}
