@@ -5,6 +5,7 @@
 
 mod cpu;
 mod drive;
+mod log;
 mod plan;
 mod reference;
 mod weights;
@@ -22,6 +23,7 @@ use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
 pub use cpu::{CpuBackend, CpuOptions};
 pub use drive::{DriveError, Driver, Rows};
+pub use log::{LogError, LoggedBackend, fingerprint, replay};
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
 pub use reference::ReferenceBackend;
 pub use weights::LoadError;
@@ -78,6 +80,9 @@ pub enum BackendError {
     /// A matrix whose bytes are not what its type and shape call for, which loading should have found.
     #[error("the weights cannot be used: {0}; load the model again")]
     Weights(#[from] cwm_kernels::blocks::BlockError),
+    /// The step was not run because its log could not be written.
+    #[error(transparent)]
+    Log(Box<LogError>),
     /// The memory for pages or activations could not be had.
     #[error(
         "{what} needs {bytes} bytes of memory, and the machine does not give them; ask for a shorter context or fewer samples"
@@ -88,6 +93,12 @@ pub enum BackendError {
         /// How much.
         bytes: usize,
     },
+}
+
+impl From<LogError> for BackendError {
+    fn from(error: LogError) -> BackendError {
+        BackendError::Log(Box::new(error))
+    }
 }
 
 /// A loaded model on a device, with the memory for its cache.
