@@ -103,14 +103,9 @@ fn tokens_of_a_conversation_are_those_of_its_text() {
     let (tokenizer, format) = &*SMOLLM2;
     for expected in rendered("smollm2").iter().filter(|one| one.add_generation_prompt) {
         let ids = format.encode(tokenizer, &pairs(&expected.messages), "").unwrap();
-        let text = expected.text.replace('\u{1f}', "").replace('\u{1c}', "");
-        assert_eq!(
-            tokenizer
-                .decode_all(&ids)
-                .replace('\u{1f}', "")
-                .replace('\u{1c}', ""),
-            text
-        );
+        // SmolLM2 has no tokens for some control characters.
+        let kept = |text: &str| text.replace(['\u{1c}', '\u{1f}'], "");
+        assert_eq!(kept(&tokenizer.decode_all(&ids)), kept(&expected.text));
     }
 }
 
@@ -255,6 +250,8 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn contents_stay_text_and_come_back_whole(first in hostile(), second in hostile(), prefix in hostile()) {
         // The template that keeps contents apart the least: one right behind the other.

@@ -1,5 +1,6 @@
 //! Tokens are those of other programs, special tokens never come from text, and text comes back as it was.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
@@ -52,6 +53,44 @@ fn same_ids(tokenizer: &Tokenizer, name: &str) {
 #[test]
 fn gguf_bpe_gives_the_ids_of_llama_cpp() {
     same_ids(&SMOLLM2, "smollm2");
+}
+
+#[test]
+fn every_way_of_splitting_gives_the_ids_of_llama_cpp() {
+    let file: serde_json::Value = json("bytes.tokenizer.json");
+    let ids: HashMap<String, usize> = serde_json::from_value(file["model"]["vocab"].clone()).unwrap();
+    let merges: Vec<(String, String)> = serde_json::from_value(file["model"]["merges"].clone()).unwrap();
+    let mut tokens = vec![String::new(); ids.len()];
+    for (text, id) in ids {
+        tokens[id] = text;
+    }
+    let merges: Vec<String> = merges
+        .iter()
+        .map(|(left, right)| format!("{left} {right}"))
+        .collect();
+    for pre in [
+        "default",
+        "gpt-2",
+        "llama-bpe",
+        "qwen2",
+        "smollm",
+        "starcoder",
+        "refact",
+        "codeshell",
+        "deepseek-coder",
+    ] {
+        let vocabulary = GgufVocabulary {
+            model: "gpt2".to_owned(),
+            pre: Some(pre.to_owned()),
+            tokens: tokens.clone(),
+            merges: merges.clone(),
+            ..GgufVocabulary::default()
+        };
+        same_ids(
+            &tokenizer(&TokenizerSource::Gguf(vocabulary)),
+            &format!("pre-{pre}"),
+        );
+    }
 }
 
 #[test]
