@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use sha2::{Digest, Sha256};
+
+use crate::formats::error::FormatError;
 use crate::formats::tensor::Tensor;
+use crate::formats::values;
 use crate::model::{ModelSpec, TensorRole, TokenId};
 
 /// A model on disk: its description, its tensors, its words.
@@ -25,6 +29,47 @@ pub struct Checkpoint {
     pub generation: GenerationDefaults,
     /// All files that were read, for messages and hashes.
     pub files: Vec<PathBuf>,
+}
+
+impl Checkpoint {
+    /// Looks at every value of every tensor, which reads all of the files: opening looks at norms and biases whole, and at samples of
+    /// the rest.
+    ///
+    /// # Errors
+    ///
+    /// The first NaN or infinity, by tensor and place; in quantised tensors, the first block with such a scale.
+    pub fn check_values(&self) -> Result<(), FormatError> {
+        let present = self
+            .spec
+            .roles()
+            .into_iter()
+            .filter_map(|role| self.tensors.get(&role));
+        present.into_iter().try_for_each(values::check_all)
+    }
+
+    /// Which model this is, for caches that outlive a run: a hash over its description, the names, types and shapes of its tensors,
+    /// and the first and last kilobyte of each. It reads little, so it tells models apart, not forgeries.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        const ENDS: usize = 1024;
+        let mut hash = Sha256::new();
+        // Every number of the description is in its debugging form, floats to their last digit.
+        let mut add = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        add(format!("{:?}", self.spec).as_bytes());
+        for role in self.spec.roles() {
+            let Some(tensor) = self.tensors.get(&role) else {
+                continue;
+            };
+            let about = (&tensor.name, tensor.element.name(), &tensor.shape);
+            add(format!("{role:?} {about:?}").as_bytes());
+            let bytes = tensor.bytes();
+            add(bytes.get(..bytes.len().min(ENDS)).unwrap_or_default());
+            add(bytes.get(bytes.len().saturating_sub(ENDS)..).unwrap_or_default());
+        }
+        hash.finalize().into()
+    }
 }
 
 /// Where a vocabulary comes from.

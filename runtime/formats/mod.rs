@@ -10,7 +10,7 @@ mod huggingface;
 mod layer_types;
 mod limits;
 mod open;
-mod stops;
+mod special_tokens;
 mod tensor;
 mod values;
 
@@ -21,6 +21,4 @@ pub use open::OpenOptions;
 pub use tensor::{MappedFile, Tensor};
 
 #[cfg(test)]
-mod real_tests;
-#[cfg(test)]
-mod test_models;
+mod tests;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::Checkpoint;
 use super::error::FormatError;
 use super::gguf;
+use super::huggingface;
 use super::layer_types::LayerTypes;
 
 /// What a user may say about a model beyond its files.
@@ -65,6 +66,10 @@ fn first_bytes(path: &Path) -> Result<[u8; 4], FormatError> {
 }
 
 fn open_folder(path: &Path, options: &OpenOptions) -> Result<Checkpoint, FormatError> {
+    let is_hugging_face = has_safetensors(path) || gguf_models(path)?.is_empty();
+    if is_hugging_face && path.join(huggingface::CONFIG).exists() {
+        return huggingface::open(path, options.layer_types.as_ref());
+    }
     let models = gguf_models(path)?;
     match models.as_slice() {
         [model] => gguf::open(model, options.layer_types.as_ref()),
@@ -82,6 +87,12 @@ fn open_folder(path: &Path, options: &OpenOptions) -> Result<Checkpoint, FormatE
             ),
         )),
     }
+}
+
+fn has_safetensors(folder: &Path) -> bool {
+    ["model.safetensors", "model.safetensors.index.json"]
+        .into_iter()
+        .any(|name| folder.join(name).exists())
 }
 
 /// The GGUF files of a folder, the first one of each split model.

@@ -11,6 +11,15 @@ use memmap2::Mmap;
 
 use super::error::FormatError;
 
+/// Opens a file for reading, and nothing that is not one: to open a pipe would wait for a writer.
+pub(super) fn open_regular(path: &Path) -> Result<File, FormatError> {
+    let read = |error| FormatError::read(path, error);
+    if !std::fs::metadata(path).map_err(read)?.is_file() {
+        return Err(FormatError::not_a_model(path, "it is not a regular file"));
+    }
+    File::open(path).map_err(read)
+}
+
 /// A file in memory.
 pub struct MappedFile {
     path: PathBuf,
@@ -25,21 +34,18 @@ impl MappedFile {
     ///
     /// When it cannot be opened, is not a regular file, or is empty.
     pub fn open(path: &Path) -> Result<MappedFile, FormatError> {
-        let file = File::open(path).map_err(|error| FormatError::read(path, error))?;
+        let file = open_regular(path)?;
         let metadata = file.metadata().map_err(|error| FormatError::read(path, error))?;
-        if !metadata.is_file() {
-            return Err(FormatError::not_a_model(path, "it is not a regular file"));
-        }
         if metadata.len() == 0 {
             return Err(FormatError::damaged(path, "it is empty"));
         }
-        // SAFETY: the map is private to this process and only ever read, as bytes, for which any value is valid. A writer elsewhere
-        // could change bytes under us: then weights are wrong, but no invariant of ours depends on their values after the checks,
-        // since every range is checked against the map's length, which does not change.
         #[allow(
             unsafe_code,
             reason = "mapping a file is the one thing here that safe Rust has no way to do"
         )]
+        // SAFETY: the map is private to this process and only ever read, as bytes, for which any value is valid. A writer elsewhere
+        // could change bytes under us: then weights are wrong, but no invariant of ours depends on their values after the checks,
+        // since every range is checked against the map's length, which does not change.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| FormatError::read(path, error))?;
         Ok(MappedFile {
             path: path.to_owned(),

@@ -1,12 +1,12 @@
 //! JSON files of a folder, read with limits, and their values by type.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::formats::error::{FormatError, shown};
+use crate::formats::tensor::open_regular;
 
 /// The largest config.json; real ones have a few kilobytes.
 const LARGEST: u64 = 16 << 20;
@@ -20,11 +20,7 @@ pub(in crate::formats) struct Config {
 
 /// Reads a whole file of at most `largest` bytes.
 pub(super) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatError> {
-    let file = File::open(path).map_err(|error| FormatError::read(path, error))?;
-    let metadata = file.metadata().map_err(|error| FormatError::read(path, error))?;
-    if !metadata.is_file() {
-        return Err(FormatError::not_a_model(path, "it is not a regular file"));
-    }
+    let file = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(largest + 1)
         .read_to_end(&mut bytes)
@@ -64,6 +60,11 @@ impl Config {
     /// A value that is there and not null.
     pub(super) fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether it is there, null or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
     }
 
     pub(super) fn wrong(&self, key: &str, wanted: &str) -> FormatError {
@@ -108,6 +109,14 @@ impl Config {
             .filter(|number| number.is_finite())
             .map(Some)
             .ok_or_else(|| self.wrong(key, "a number"))
+    }
+
+    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(*truth)),
+            Some(_) => Err(self.wrong(key, "true or false")),
+        }
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<&str>, FormatError> {

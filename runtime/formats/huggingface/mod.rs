@@ -2,6 +2,67 @@
 
 mod config;
 mod rope;
+mod safetensors;
+mod spec;
+mod weights;
+mod words;
 
-pub(super) use config::Config;
-pub(super) use rope::rope_of;
+use std::path::Path;
+
+use self::words::Words;
+use super::checkpoint::Checkpoint;
+use super::error::FormatError;
+use super::layer_types::LayerTypes;
+use super::limits;
+
+pub(super) use self::config::Config;
+pub(super) use self::rope::rope_of;
+
+/// The file that makes a folder a model.
+pub(super) const CONFIG: &str = "config.json";
+
+/// Opens a folder with a config.json and safetensors.
+pub(super) fn open(folder: &Path, layer_types: Option<&LayerTypes>) -> Result<Checkpoint, FormatError> {
+    let path = folder.join(CONFIG);
+    let config = Config::read(&path)?;
+    let mut words = Words::new(folder);
+    let tokenizer = words.tokenizer()?;
+    let special = words.special(&tokenizer)?;
+    let names = special.iter().map(|token| token.content.as_str());
+    if layer_types.is_none()
+        && let Some(why) = spec::disguise(&config, names)?
+    {
+        return Err(FormatError::CwmWithoutLayerTypes { path, why });
+    }
+    let spec = spec::read(&config, layer_types)?;
+    limits::check_spec(&spec, &path)?;
+    let (named, weight_files) = weights::read(folder)?;
+    let tied = spec.tied_head;
+    let tensors = limits::assign(
+        &spec,
+        named,
+        spec::tensor_name,
+        |name| spec::is_redundant(name, tied),
+        folder,
+    )?;
+    let chat_template = words.chat_template()?;
+    let generation = words.generation(&config, &special, spec.vocabulary)?;
+    let name = folder
+        .canonicalize()
+        .ok()
+        .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
+    Ok(Checkpoint {
+        path: folder.to_owned(),
+        name: name.unwrap_or_default(),
+        spec,
+        tensors,
+        tokenizer,
+        chat_template,
+        generation,
+        files: [path]
+            .into_iter()
+            .chain(weight_files)
+            .chain(words.files)
+            .collect(),
+    })
+}
