@@ -438,3 +438,34 @@ fn a_run_of_spaces_beyond_reason_is_refused_and_a_long_one_is_not() {
         letters
     );
 }
+
+#[test]
+fn pieces_named_like_special_tokens_are_spelled_out() {
+    let unigram = hugging_face("unigram");
+    let end = unigram.special("</s>").unwrap();
+    let ids = unigram.encode("a </s> b").unwrap();
+    assert!(
+        !ids.contains(&end) && unigram.decode(&ids).contains("s>"),
+        "{ids:?}"
+    );
+}
+
+#[test]
+fn the_configuration_beside_tokenizer_json_has_the_last_word_on_the_begin_of_text() {
+    let with = |config: &str| {
+        let config = Some(config.as_bytes().to_vec());
+        Tokenizer::new(&TokenizerSource::HuggingFace {
+            tokenizer: fixture("bytes.tokenizer.json"),
+            config,
+        })
+    };
+    let tokenizer = with(r#"{"bos_token": {"content": "<|end_header_id|>"}, "eos_token": "<|eot_id|>", "add_bos_token": false}"#).unwrap();
+    assert_eq!(tokenizer.begin_of_text(), tokenizer.special("<|end_header_id|>"));
+    assert_eq!(tokenizer.end_of_text(), tokenizer.special("<|eot_id|>"));
+    assert!(tokenizer.end_of_text().is_some() && !tokenizer.adds_begin_of_text());
+    let error = with("[1").unwrap_err().to_string();
+    assert!(
+        error.starts_with("tokenizer_config.json cannot be read"),
+        "{error}"
+    );
+}
