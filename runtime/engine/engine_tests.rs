@@ -3,26 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::test_backend::{HistoryBackend, PAGE_TOKENS, Record, VOCABULARY, cache, layout, naive};
 use super::*;
-use crate::cache::CacheRefusal;
 use crate::model::TokenId;
 
-struct Bench {
-    engine: Engine,
-    record: Arc<Mutex<Record>>,
+pub(super) struct Bench {
+    pub(super) engine: Engine,
+    pub(super) record: Arc<Mutex<Record>>,
 }
 
 #[derive(Debug, Clone)]
-struct Setup {
-    window: Option<usize>,
+pub(super) struct Setup {
+    pub(super) window: Option<usize>,
     /// The budget, in pages.
-    pages: usize,
-    options: EngineOptions,
+    pub(super) pages: usize,
+    pub(super) options: EngineOptions,
 }
 
 impl Default for Setup {
@@ -40,19 +38,19 @@ impl Default for Setup {
 }
 
 impl Setup {
-    fn start(&self) -> Bench {
+    pub(super) fn start(&self) -> Bench {
         self.start_with(Record::default())
     }
 
     /// The step of that number waits for `resume`.
-    fn start_held(&self, step: u64) -> Bench {
+    pub(super) fn start_held(&self, step: u64) -> Bench {
         self.start_with(Record {
             hold: Some(step),
             ..Record::default()
         })
     }
 
-    fn start_with(&self, record: Record) -> Bench {
+    pub(super) fn start_with(&self, record: Record) -> Bench {
         let layout = layout(self.window);
         let record = Arc::new(Mutex::new(record));
         let backend = HistoryBackend::new(layout.clone(), Arc::clone(&record));
@@ -67,13 +65,13 @@ impl Setup {
 }
 
 impl Bench {
-    fn resume(&self) {
+    pub(super) fn resume(&self) {
         self.record.lock().unwrap().hold = None;
     }
 }
 
 /// A request that prefixes of others are found in or not, by `kind`.
-fn request(kind: u32, prompt: usize, max_tokens: usize) -> Request {
+pub(super) fn request(kind: u32, prompt: usize, max_tokens: usize) -> Request {
     Request {
         prompt: (0..prompt as u32)
             .map(|position| (position * 7 + kind) % VOCABULARY as u32)
@@ -92,8 +90,8 @@ fn request(kind: u32, prompt: usize, max_tokens: usize) -> Request {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample {
     pub(super) tokens: Vec<TokenId>,
-    reason: Option<FinishReason>,
-    usage: Usage,
+    pub(super) reason: Option<FinishReason>,
+    pub(super) usage: Usage,
 }
 
 pub(super) fn collect(generation: Generation) -> Vec<Sample> {
@@ -117,14 +115,19 @@ pub(super) fn collect(generation: Generation) -> Vec<Sample> {
     samples.into_values().collect()
 }
 
+/// Runs all requests at once.
+pub(super) fn run_all(engine: &Engine, requests: &[Request]) -> Vec<Vec<Sample>> {
+    let mut generations = Vec::new();
+    for request in requests {
+        generations.push(engine.submit(request.clone()).unwrap());
+    }
+    generations.into_iter().map(collect).collect()
+}
+
 /// Runs all requests at once and compares each sample with its own computation.
-fn check_all(bench: &Bench, requests: &[Request]) -> Vec<Vec<Sample>> {
+pub(super) fn check_all(bench: &Bench, requests: &[Request]) -> Vec<Vec<Sample>> {
     let context = bench.engine.options().context;
-    let generations: Vec<Generation> = requests
-        .iter()
-        .map(|request| bench.engine.submit(request.clone()).unwrap())
-        .collect();
-    let results: Vec<Vec<Sample>> = generations.into_iter().map(collect).collect();
+    let results = run_all(&bench.engine, requests);
     for (request, samples) in requests.iter().zip(&results) {
         assert_eq!(samples.len(), request.samples);
         for (number, sample) in samples.iter().enumerate() {
@@ -232,12 +235,9 @@ fn a_sample_does_not_depend_on_what_else_runs() {
     };
     let alone = collect(Setup::default().start().engine.submit(request.clone()).unwrap());
     let bench = Setup::default().start();
-    let others: Vec<Generation> = mixed_requests()
-        .into_iter()
-        .map(|other| bench.engine.submit(other).unwrap())
-        .collect();
-    let together = collect(bench.engine.submit(request).unwrap());
-    others.into_iter().for_each(|other| drop(collect(other)));
+    let mut requests = mixed_requests();
+    requests.push(request);
+    let together = run_all(&bench.engine, &requests).pop().unwrap();
     assert_eq!(alone, together);
     assert_ne!(alone[0].tokens, alone[1].tokens);
 }
@@ -353,86 +353,6 @@ fn short_prompts_get_their_share_of_the_chunk_beside_a_long_one() {
 }
 
 #[test]
-fn cancelling_frees_pages_during_prefill_and_decode() {
-    let setup = Setup {
-        pages: 40,
-        ..Setup::default()
-    };
-    let bench = setup.start_held(9);
-    let mut decoding = bench.engine.submit(request(1, 100, 400)).unwrap();
-    assert!(matches!(decoding.next(), Some(Event::Token { .. })));
-    // By the ninth step it has got to decoding, and this one is in the midst of its prompt.
-    let prefilling = bench.engine.submit(request(2, 400, 3)).unwrap();
-    while bench.record.lock().unwrap().plans.len() < 9 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    prefilling.cancel();
-    decoding.cancel();
-    bench.resume();
-    for cancelled in [prefilling, decoding] {
-        let ended = collect(cancelled).remove(0);
-        assert_eq!(ended.reason, Some(FinishReason::Cancelled));
-    }
-    // All 40 pages are for the next: nothing is held any more.
-    check_all(&bench, &[request(3, 620, 10)]);
-    assert_eq!(bench.engine.statistics().preemptions, 0);
-}
-
-#[test]
-fn dropping_a_generation_cancels_all_its_samples() {
-    let bench = Setup::default().start_held(1);
-    let mut dropped = bench
-        .engine
-        .submit(Request {
-            samples: 3,
-            ..request(1, 20, 900)
-        })
-        .unwrap();
-    dropped.next();
-    drop(dropped);
-    bench.resume();
-    check_all(&bench, &[request(2, 10, 50)]);
-    let steps = bench.engine.statistics().steps;
-    assert!(steps < 500, "{steps} steps: the dropped request went on");
-}
-
-#[test]
-fn samples_that_wait_for_their_fork_are_cancelled_too() {
-    let bench = Setup::default().start_held(2);
-    let generation = bench
-        .engine
-        .submit(Request {
-            samples: 3,
-            ..request(1, 900, 5)
-        })
-        .unwrap();
-    generation.cancel();
-    bench.resume();
-    let samples = collect(generation);
-    let cancelled = samples
-        .iter()
-        .filter(|sample| sample.reason == Some(FinishReason::Cancelled));
-    assert_eq!(cancelled.count(), 3);
-}
-
-#[test]
-fn dropping_the_engine_ends_what_runs() {
-    let bench = Setup::default().start_held(3);
-    let mut generation = bench.engine.submit(request(1, 5, 990)).unwrap();
-    generation.next();
-    let record = Arc::clone(&bench.record);
-    let resumer = std::thread::spawn(move || {
-        // Long enough for the engine to be told to end before the step goes on.
-        std::thread::sleep(Duration::from_millis(200));
-        record.lock().unwrap().hold = None;
-    });
-    drop(bench.engine);
-    resumer.join().unwrap();
-    let sample = collect(generation).remove(0);
-    assert_eq!(sample.reason, Some(FinishReason::Cancelled));
-}
-
-#[test]
 fn samples_end_for_the_right_reason() {
     let setup = Setup {
         options: EngineOptions {
@@ -468,138 +388,4 @@ fn logprobs_are_those_of_the_raw_logits() {
         }
     }
     assert_eq!(tokens.len(), 13);
-}
-
-#[test]
-fn requests_that_cannot_be_served_are_refused_with_the_reason() {
-    let setup = Setup {
-        pages: 20,
-        ..Setup::default()
-    };
-    let bench = setup.start();
-    let refusal = |change: fn(&mut Request)| {
-        let mut request = request(1, 10, 10);
-        change(&mut request);
-        bench.engine.submit(request).map(drop).unwrap_err()
-    };
-    assert_eq!(refusal(|r| r.prompt.clear()), EngineError::EmptyPrompt);
-    assert_eq!(refusal(|r| r.max_tokens = 0), EngineError::NoTokens);
-    assert!(matches!(
-        refusal(|r| r.samples = 0),
-        EngineError::Samples { samples: 0, .. }
-    ));
-    assert!(matches!(
-        refusal(|r| r.samples = usize::MAX),
-        EngineError::Samples { .. }
-    ));
-    let (prompt, context) = (1000, 1000);
-    assert_eq!(
-        refusal(|r| r.prompt = vec![0; 1000]),
-        EngineError::PromptTooLong { prompt, context }
-    );
-    assert!(matches!(
-        refusal(|r| r.prompt[3] = 300),
-        EngineError::UnknownToken { token: 300, .. }
-    ));
-    assert!(matches!(
-        refusal(|r| r.sampling.top_p = 0.0),
-        EngineError::Parameter(_)
-    ));
-    assert_eq!(
-        refusal(|r| r.stop_strings = vec!["x".to_owned()]),
-        EngineError::NoTokenizer
-    );
-    assert_eq!(
-        refusal(|r| r.stop_strings = vec![String::new()]),
-        EngineError::EmptyStopString
-    );
-    assert!(matches!(
-        refusal(|r| r.max_tokens = 400),
-        EngineError::Memory(CacheRefusal::RequestTooLarge { .. })
-    ));
-}
-
-#[test]
-fn a_failing_step_ends_its_requests_and_no_others() {
-    let record = Record {
-        fail: vec![2],
-        ..Record::default()
-    };
-    let bench = Setup::default().start_with(record);
-    let failed = collect(bench.engine.submit(request(1, 90, 20)).unwrap()).remove(0);
-    let Some(FinishReason::Failed(message)) = failed.reason else {
-        panic!("{failed:?}");
-    };
-    assert!(message.contains("cannot do that today"), "{message}");
-    check_all(&bench, &[request(1, 90, 20)]);
-}
-
-#[test]
-fn logits_that_are_no_numbers_end_a_sample_with_a_message() {
-    let record = Record {
-        spoil: Some(3),
-        ..Record::default()
-    };
-    let bench = Setup::default().start_with(record);
-    let failed = collect(bench.engine.submit(request(1, 10, 20)).unwrap()).remove(0);
-    let Some(FinishReason::Failed(message)) = failed.reason else {
-        panic!("{failed:?}");
-    };
-    assert!(message.contains("NaN as the logit of token 0"), "{message}");
-    check_all(&bench, &[request(2, 10, 20)]);
-}
-
-#[test]
-fn a_panic_in_the_back_end_hangs_nobody() {
-    let record = Record {
-        panic: Some(3),
-        ..Record::default()
-    };
-    let bench = Setup::default().start_with(record);
-    let generation = bench
-        .engine
-        .submit(Request {
-            samples: 2,
-            ..request(1, 20, 50)
-        })
-        .unwrap();
-    let samples = collect(generation);
-    assert_eq!(samples.len(), 2);
-    for sample in samples {
-        let Some(FinishReason::Failed(message)) = sample.reason else {
-            panic!("{:?}", sample.reason);
-        };
-        assert!(message.contains("as the test wants it"), "{message}");
-        assert!(!sample.tokens.is_empty());
-        assert_eq!(sample.usage.completion_tokens, sample.tokens.len());
-    }
-    // The thread may need a moment to close its end.
-    let refused = (0..1000).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(1));
-        bench.engine.submit(request(1, 5, 5)).map(drop).err()
-    });
-    assert!(matches!(refused, Some(EngineError::Stopped(_))), "{refused:?}");
-}
-
-#[test]
-fn a_cache_of_another_form_is_refused() {
-    let backend = HistoryBackend::new(layout(None), Arc::default());
-    let other = cache(&layout(Some(20)), 100);
-    let engine = Engine::start(Box::new(backend), other, None, EngineOptions::default());
-    let error = engine.submit(request(1, 5, 5)).map(drop).unwrap_err();
-    assert!(error.to_string().contains("laid out for another"), "{error}");
-}
-
-#[test]
-fn waiting_for_an_event_can_time_out() {
-    let bench = Setup::default().start_held(0);
-    let mut generation = bench.engine.submit(request(1, 900, 1)).unwrap();
-    assert_eq!(generation.recv_timeout(Duration::ZERO), Err(TimedOut));
-    bench.resume();
-    let mut last = None;
-    while let Ok(Some(event)) = generation.recv_timeout(Duration::from_secs(60)) {
-        last = Some(event);
-    }
-    assert!(matches!(last, Some(Event::Finished { .. })));
-    assert_eq!(generation.recv_timeout(Duration::ZERO), Ok(None));
 }

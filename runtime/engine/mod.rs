@@ -28,8 +28,12 @@ pub use service::Engine;
 pub use stop::{Scanned, StopStrings};
 
 #[cfg(test)]
+mod endings_tests;
+#[cfg(test)]
 mod engine_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod test_backend;
+#[cfg(test)]
+mod text_tests;

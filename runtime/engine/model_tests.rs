@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::engine_tests::{Sample, collect};
+use super::engine_tests::run_all;
 use super::sampling::Sampler;
 use super::*;
 use crate::backend::{Backend, LogitsRow, ReferenceBackend, SequenceStep, StepPlan, TokenSource};
@@ -123,14 +123,6 @@ fn requests(ids: &[TokenId]) -> Vec<Request> {
     ]
 }
 
-fn run(engine: &Engine, requests: &[Request]) -> Vec<Vec<Sample>> {
-    let generations: Vec<Generation> = requests
-        .iter()
-        .map(|request| engine.submit(request.clone()).unwrap())
-        .collect();
-    generations.into_iter().map(collect).collect()
-}
-
 #[test]
 fn batches_forks_and_odd_chunks_yield_the_tokens_of_computing_everything_anew() {
     for name in ["cwm17", "qwen2"] {
@@ -146,7 +138,7 @@ fn batches_forks_and_odd_chunks_yield_the_tokens_of_computing_everything_anew() 
             .collect();
         for (pages, chunk, preempts) in [(100, 7, false), (5, 50, true)] {
             let engine = tiny.engine(pages, chunk);
-            for (samples, expected) in run(&engine, &requests).iter().zip(&expected) {
+            for (samples, expected) in run_all(&engine, &requests).iter().zip(&expected) {
                 let found: Vec<&Vec<TokenId>> = samples.iter().map(|sample| &sample.tokens).collect();
                 assert_eq!(
                     found,

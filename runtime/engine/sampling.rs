@@ -12,6 +12,9 @@ use crate::model::TokenId;
 /// How many classes of distance from the best token there are; a class's number fits a byte.
 const CLASSES: usize = 256;
 
+/// How many tokens are looked at together in search of those of one class.
+const CHUNK: usize = 64;
+
 /// Tokens that are further than so many nats below the best share the last class. Together they weigh less than a draw can tell.
 const CLASSIFIED_NATS: f32 = 64.0;
 
@@ -320,12 +323,18 @@ impl Descending {
         }
         self.members.clear();
         let wanted = class as u8;
-        let tokens = self.classes.iter().zip(values).zip(0..);
-        self.members.extend(
-            tokens
-                .filter(|((class, _), _)| **class == wanted)
-                .map(|((_, value), token)| (*value, token)),
-        );
+        // Members are few: most chunks are passed over at a glance.
+        for (number, chunk) in self.classes.chunks(CHUNK).enumerate() {
+            if !chunk.iter().fold(false, |any, class| any | (*class == wanted)) {
+                continue;
+            }
+            for (place, class) in chunk.iter().enumerate() {
+                let token = number * CHUNK + place;
+                if *class == wanted {
+                    self.members.push((values[token], token as TokenId));
+                }
+            }
+        }
         self.members.sort_unstable_by(descending);
         self.ordered = Some(class);
     }

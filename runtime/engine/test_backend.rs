@@ -28,6 +28,8 @@ pub(super) struct Record {
     pub(super) panic: Option<u64>,
     /// The step with this number does not begin while it is set.
     pub(super) hold: Option<u64>,
+    /// After so many tokens these follow, whatever else there is.
+    pub(super) script: Option<(usize, Vec<TokenId>)>,
     /// The step with this number gives logits that are no numbers.
     pub(super) spoil: Option<u64>,
 }
@@ -123,7 +125,17 @@ impl HistoryBackend {
                 assert_eq!(found, *token, "the pools disagree at position {position}");
             }
         }
-        Ok(logits_after(&all))
+        let record = self.record.lock().unwrap();
+        let scripted = record
+            .script
+            .as_ref()
+            .and_then(|(start, tokens)| tokens.get(all.len() - start));
+        Ok(match scripted {
+            Some(next) => (0..VOCABULARY as TokenId)
+                .map(|token| f32::from(u8::from(token == *next)))
+                .collect(),
+            None => logits_after(&all),
+        })
     }
 }
 
