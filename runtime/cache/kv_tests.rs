@@ -226,6 +226,26 @@ fn the_least_recently_used_branch_gives_up_its_last_pages_first() {
 }
 
 #[test]
+fn a_hit_counts_as_a_use_of_the_checkpoint_behind_it() {
+    // Each branch takes four full pages and two window pages; there is room for two.
+    let mut cache = cache(layout(1, 1, 4), 14 * 1024, 4);
+    let (old, new) = (tokens(0, 16), tokens(100, 16));
+    for prompt in [&old, &new] {
+        let sequence = prefill(&mut cache, prompt);
+        cache.finish(sequence, true);
+    }
+    // Ends before the checkpoint itself, in its slack.
+    let mut old_again = old[..14].to_vec();
+    old_again.extend([50, 51]);
+    assert_eq!(hit(&mut cache, &old_again), 14);
+    let third = prefill(&mut cache, &tokens(200, 9));
+    assert_eq!(cache.statistics().evictions, 1);
+    cache.finish(third, false);
+    assert_eq!(hit(&mut cache, &new), 0);
+    assert_eq!(hit(&mut cache, &old_again), 14);
+}
+
+#[test]
 fn an_evicted_checkpoint_inside_a_branch_leaves_the_full_pages() {
     // Checkpoints at 20 and at 40 in one branch. A page of the full pool takes 1 KiB, one of the window pool 4 KiB.
     let mut cache = cache(layout(1, 4, 8), 30 * 1024, 0);
