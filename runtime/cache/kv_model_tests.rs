@@ -473,7 +473,7 @@ fn page_of(cache: &SequenceCache, kind: PoolKind, position: usize, page_tokens: 
 #[test]
 fn every_sequence_reads_its_own_history_whatever_happens() {
     let mut all = CacheStatistics::default();
-    for seed in 0..250 {
+    for seed in 0..160 {
         let statistics = World::new(seed).run(160);
         all.hits += statistics.hits;
         all.hit_tokens += statistics.hit_tokens;
@@ -481,6 +481,6 @@ fn every_sequence_reads_its_own_history_whatever_happens() {
         all.evictions += statistics.evictions;
     }
     // The runs would prove little if they seldom shared or evicted anything.
-    assert!(all.hits > 800 && all.hit_tokens > 10 * all.hits, "{all:?}");
-    assert!(all.evictions > 1500, "{all:?}");
+    assert!(all.hits > 500 && all.hit_tokens > 10 * all.hits, "{all:?}");
+    assert!(all.evictions > 1000, "{all:?}");
 }
