@@ -418,19 +418,21 @@ impl World {
                     _ => 0,
                 };
                 let contents = contents(kind, &live.tokens);
-                for (position, value) in contents.iter().enumerate().skip(oldest) {
-                    let number = position / self.page_tokens;
+                let pages = contents.chunks(self.page_tokens).enumerate();
+                for (number, expected) in pages.skip(oldest / self.page_tokens) {
+                    let position = number * self.page_tokens;
                     let page = unwritten
                         .get(&(kind, number))
                         .copied()
                         .or_else(|| page_of(&live.cache, kind, position, self.page_tokens));
                     let found = page
                         .and_then(|page| self.store.get(&(kind, page)))
-                        .and_then(|slots| slots.get(position % self.page_tokens));
+                        .and_then(|slots| slots.get(..expected.len()));
+                    let skip = oldest.saturating_sub(position);
                     assert_eq!(
-                        found,
-                        Some(value),
-                        "{}: position {position} of {len}, {kind:?}",
+                        found.map(|slots| &slots[skip..]),
+                        Some(&expected[skip..]),
+                        "{}: page {number} of {len} positions, {kind:?}",
                         self.name
                     );
                 }
