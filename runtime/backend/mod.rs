@@ -11,6 +11,8 @@ mod weights;
 #[cfg(test)]
 mod logits_tests;
 #[cfg(test)]
+mod mutation_tests;
+#[cfg(test)]
 mod test_support;
 
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};

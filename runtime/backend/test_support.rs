@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Backend, LogitsRow, SequenceStep, StepPlan, TokenSource};
-use crate::cache::{PageCopy, PageId, PoolKind, WindowTable};
+use cwm_kernels::KvElement;
+
+use crate::backend::{Backend, LogitsRow, ReferenceBackend, SequenceStep, StepPlan, TokenSource};
+use crate::cache::{PageCopy, PageId, PageLayout, PoolKind, WindowTable};
 use crate::formats::{Checkpoint, OpenOptions};
 use crate::model::TokenId;
 
@@ -256,4 +258,10 @@ pub(super) fn pages_of(sequence: &Sequence) -> Vec<(PoolKind, PageId)> {
     let full = sequence.full.iter().map(|page| (PoolKind::Full, *page));
     let window = sequence.window.pages.iter().map(|page| (PoolKind::Window, *page));
     full.chain(window).collect()
+}
+
+/// Every back end with that model.
+pub(super) fn harnesses(checkpoint: &Checkpoint, element: KvElement) -> Vec<Harness> {
+    let layout = PageLayout::of(&checkpoint.spec, 16, element);
+    vec![Harness::new(ReferenceBackend::load(checkpoint, layout).unwrap())]
 }

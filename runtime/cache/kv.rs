@@ -8,7 +8,7 @@ use super::errors::CacheRefusal;
 use super::need::Need;
 use super::page::{PageCopy, PageId, PageLayout, PoolKind, WindowTable};
 use super::pool::{Holder, Pools};
-use super::sequence::{Reach, SequenceCache};
+use super::sequence::{PendingCopy, Reach, SequenceCache};
 use super::tree::{NodeId, PrefixTree};
 
 /// How large the cache may be, and what it keeps.
@@ -37,8 +37,8 @@ pub struct CacheStatistics {
 /// The KV cache of a model, without its tensors: it says which page holds what, and back ends hold the pages.
 ///
 /// A step goes like this: [`KvCache::reserve`] for each sequence that runs, the copies that it returns in that order and before
-/// everything else, the step itself, then [`KvCache::append`]. Between `reserve` and `append` of a sequence it must not be forked
-/// or rolled back, unless `reserve` is called again.
+/// everything else, the step itself, then [`KvCache::append`]. A sequence may be forked, kept, rolled back or finished in between, and
+/// when the step fails; a rollback (also to its present length) takes back what was reserved.
 #[derive(Debug)]
 pub struct KvCache {
     layout: PageLayout,
@@ -150,7 +150,9 @@ impl KvCache {
     /// the next position nor a rollback within the slack needs are let go.
     pub fn append(&mut self, sequence: &mut SequenceCache, tokens: &[TokenId]) {
         sequence.tokens.extend_from_slice(tokens);
-        self.drop_sources(sequence);
+        for copy in sequence.pending.drain(..) {
+            self.pools.release(copy.pool, copy.source, Holder::Copy);
+        }
         let len = sequence.len();
         debug_assert!(
             self.layout.full_layers == 0 || sequence.full.len() >= self.reach.pages(len),
@@ -173,7 +175,7 @@ impl KvCache {
     /// A second sequence with the same tokens, which shares all pages until one of the two writes.
     pub fn fork(&mut self, sequence: &SequenceCache) -> SequenceCache {
         let (full, window) = self.written_pages(sequence);
-        self.admit(sequence.tokens.clone(), full.to_vec(), window)
+        self.admit(sequence.tokens.clone(), full, window)
     }
 
     /// Takes back all tokens from `len` on, and what was reserved. In a model with window layers that is possible only while the
@@ -196,7 +198,7 @@ impl KvCache {
                 earliest: first * self.reach.page_tokens + window - 1,
             });
         }
-        self.drop_sources(sequence);
+        self.take_back_reserved(sequence);
         sequence.tokens.truncate(len);
         let pages = self.reach.pages(len);
         for page in sequence.full.drain(pages.min(sequence.full.len())..) {
@@ -228,7 +230,7 @@ impl KvCache {
         if keep {
             self.insert(&sequence);
         }
-        self.drop_sources(&mut sequence);
+        self.take_back_reserved(&mut sequence);
         for page in sequence.full.drain(..) {
             self.pools.release(PoolKind::Full, page, Holder::Sequence);
         }
@@ -303,22 +305,33 @@ impl KvCache {
             tokens,
             full,
             window,
-            sources: Vec::new(),
+            pending: Vec::new(),
         }
     }
 
-    /// The pages with at least one written position.
-    fn written_pages<'a>(&self, sequence: &'a SequenceCache) -> (&'a [PageId], WindowTable) {
+    /// The pages with at least one written position; in place of a copy that is still to be made, what it is made from.
+    fn written_pages(&self, sequence: &SequenceCache) -> (Vec<PageId>, WindowTable) {
         let pages = self.reach.pages(sequence.len());
-        let full = &sequence.full[..pages.min(sequence.full.len())];
+        let mut full = sequence.full.clone();
+        full.truncate(pages);
         let mut window = sequence.window.clone();
         window.pages.truncate(pages.saturating_sub(window.first));
+        for copy in &sequence.pending {
+            let place = match copy.pool {
+                PoolKind::Full => full.get_mut(copy.number),
+                PoolKind::Window => window.pages.get_mut(copy.number - window.first),
+            };
+            if let Some(place) = place {
+                *place = copy.source;
+            }
+        }
         (full, window)
     }
 
     fn insert(&mut self, sequence: &SequenceCache) -> Option<NodeId> {
         let (full, window) = self.written_pages(sequence);
-        self.tree.insert(&mut self.pools, &sequence.tokens, full, &window)
+        self.tree
+            .insert(&mut self.pools, &sequence.tokens, &full, &window)
     }
 
     fn unpin(&mut self, sequence: u64) {
@@ -327,10 +340,16 @@ impl KvCache {
         }
     }
 
-    /// Lets go of the pages that the last step's copies have read.
-    fn drop_sources(&mut self, sequence: &mut SequenceCache) {
-        for (kind, page) in sequence.sources.drain(..) {
-            self.pools.release(kind, page, Holder::Copy);
+    /// Lets go of what was reserved: puts the sources of copies that may not have been made back into the tables.
+    fn take_back_reserved(&mut self, sequence: &mut SequenceCache) {
+        for copy in std::mem::take(&mut sequence.pending) {
+            let (first, _) = sequence.table(copy.pool);
+            if let Some(place) = sequence.table_mut(copy.pool).get_mut(copy.number - first) {
+                let copied = std::mem::replace(place, copy.source);
+                self.pools.retain(copy.pool, copy.source, Holder::Sequence);
+                self.pools.release(copy.pool, copied, Holder::Sequence);
+            }
+            self.pools.release(copy.pool, copy.source, Holder::Copy);
         }
     }
 
@@ -339,16 +358,16 @@ impl KvCache {
         &self,
         sequence: &SequenceCache,
         tokens: usize,
-        is_shared: impl Fn(&Pools, PoolKind, PageId) -> bool,
+        is_shared: impl Fn(&Pools, PoolKind, PageId, usize) -> bool,
     ) -> usize {
         let len = sequence.len();
         self.kinds()
             .map(|kind| {
                 let (first, pages) = sequence.table(kind);
                 let wanted = self.reach.pages(len.saturating_add(tokens));
-                let copied = self
-                    .page_to_share(first, pages, len)
-                    .is_some_and(|(_, page)| is_shared(&self.pools, kind, page));
+                let copied = self.page_to_share(first, pages, len).is_some_and(|(_, page)| {
+                    is_shared(&self.pools, kind, page, len % self.reach.page_tokens)
+                });
                 let fresh = wanted.saturating_sub(first + pages.len()) + usize::from(copied);
                 fresh.saturating_mul(self.layout.page_bytes(kind))
             })
@@ -374,13 +393,20 @@ impl KvCache {
         let len = sequence.len();
         let (first, pages) = sequence.table(pool);
         if let Some((index, source)) = self.page_to_share(first, pages, len)
-            && self.pools.is_shared(pool, source)
+            && self.pools.is_shared(pool, source, len % self.reach.page_tokens)
         {
             let destination = self.pools.allocate(pool);
-            self.pools.retain(pool, source, Holder::Copy);
+            self.pools
+                .hold_for_copy(pool, source, len % self.reach.page_tokens);
             self.pools.release(pool, source, Holder::Sequence);
-            sequence.sources.push((pool, source));
-            sequence.table_mut(pool)[index] = destination;
+            sequence.pending.push(PendingCopy {
+                pool,
+                number: first + index,
+                source,
+            });
+            if let Some(place) = sequence.table_mut(pool).get_mut(index) {
+                *place = destination;
+            }
             copies.push(PageCopy {
                 pool,
                 source,
@@ -394,3 +420,11 @@ impl KvCache {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "kv_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "kv_model_tests.rs"]
+mod model_tests;

@@ -13,7 +13,7 @@ pub(super) enum Holder {
     Sequence,
     /// A node of the prefix tree.
     Tree,
-    /// A copy that a back end has yet to make: the page is only read, so it does not count as shared.
+    /// A copy that a back end has yet to make, or that may be taken back.
     Copy,
 }
 
@@ -22,6 +22,8 @@ struct References {
     sequences: u32,
     tree: u32,
     copies: u32,
+    /// How many of its slots pending copies read.
+    copied_slots: usize,
 }
 
 impl References {
@@ -148,18 +150,31 @@ impl Pools {
             let count = references.of(holder);
             debug_assert!(*count > 0, "page {} is released once too often", page.0);
             *count = count.saturating_sub(1);
+            if references.copies == 0 {
+                references.copied_slots = 0;
+            }
         });
     }
 
-    /// Whether a sequence that holds the page may not write it, since someone else holds it too.
-    pub(super) fn is_shared(&self, kind: PoolKind, page: PageId) -> bool {
-        let references = self.pool(kind).references(page);
-        references.sequences + references.tree > 1
+    /// Keeps a page as the source of a copy of its first `slots` slots.
+    pub(super) fn hold_for_copy(&mut self, kind: PoolKind, page: PageId, slots: usize) {
+        self.pool_mut(kind).change(page, |references| {
+            references.copies += 1;
+            references.copied_slots = references.copied_slots.max(slots);
+        });
     }
 
-    /// Whether it would still be shared if the tree let go of it.
-    pub(super) fn is_shared_by_sequences(&self, kind: PoolKind, page: PageId) -> bool {
-        self.pool(kind).references(page).sequences > 1
+    /// Whether a sequence that holds the page may not write from `slot` on, since someone else holds the page too or a copy is yet
+    /// to be made of what would be overwritten. (Copies of earlier slots do no harm.)
+    pub(super) fn is_shared(&self, kind: PoolKind, page: PageId, slot: usize) -> bool {
+        let references = self.pool(kind).references(page);
+        references.tree > 0 || self.is_shared_by_sequences(kind, page, slot)
+    }
+
+    /// As [`Pools::is_shared`], if the tree let go of the page.
+    pub(super) fn is_shared_by_sequences(&self, kind: PoolKind, page: PageId, slot: usize) -> bool {
+        let references = self.pool(kind).references(page);
+        references.sequences > 1 || slot < references.copied_slots
     }
 
     /// Whether nothing but the tree holds it, so that it is free once the tree lets go.

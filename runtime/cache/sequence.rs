@@ -13,8 +13,18 @@ pub struct SequenceCache {
     pub(super) tokens: Vec<TokenId>,
     pub(super) full: Vec<PageId>,
     pub(super) window: WindowTable,
-    /// Pages that copies read which the next step makes.
-    pub(super) sources: Vec<(PoolKind, PageId)>,
+    /// Copies that the next step makes.
+    pub(super) pending: Vec<PendingCopy>,
+}
+
+/// A copy that a back end may not have made yet. Its source is held until it has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PendingCopy {
+    pub(super) pool: PoolKind,
+    /// The number of the page.
+    pub(super) number: usize,
+    /// What was in the table.
+    pub(super) source: PageId,
 }
 
 impl SequenceCache {

@@ -21,6 +21,4 @@ pub use open::OpenOptions;
 pub use tensor::{MappedFile, Tensor};
 
 #[cfg(test)]
-mod real_tests;
-#[cfg(test)]
-mod test_models;
+mod tests;

@@ -18,20 +18,29 @@ fn dot<S: Stored, const W: usize, const A: usize>(
     row: usize,
     out: &mut [[f32; TILE_ROWS]],
 ) {
-    let weight_rows: [&[u8]; W] = std::array::from_fn(|index| call.weight_row(lane + index));
-    let activation_rows: [&[f32]; A] = std::array::from_fn(|index| call.activation_row(row + index));
+    let mut weight_rows: [&[u8]; W] = [&[]; W];
+    let mut activation_rows: [&[f32]; A] = [&[]; A];
+    weight_rows
+        .iter_mut()
+        .enumerate()
+        .for_each(|(index, weights)| *weights = call.weight_row(lane + index));
+    activation_rows
+        .iter_mut()
+        .enumerate()
+        .for_each(|(index, values)| *values = call.activation_row(row + index));
     let mut sums = [[[_mm256_setzero_ps(); 2]; W]; A];
     let whole = call.columns / LANES;
     for piece in 0..whole {
         for half in 0..2 {
             let at = piece * LANES + 8 * half;
-            let weights: [__m256; W] = std::array::from_fn(|index| {
+            let mut weights = [_mm256_setzero_ps(); W];
+            for (weights, row) in weights.iter_mut().zip(weight_rows) {
                 #[allow(unsafe_code, reason = "a vector load")]
                 // SAFETY: this function has the instructions; the piece lies within the row.
                 unsafe {
-                    load::<S>(weight_rows[index].as_ptr().add(at * S::SIZE))
+                    *weights = load::<S>(row.as_ptr().add(at * S::SIZE))
                 }
-            });
+            }
             for (sums, activations) in sums.iter_mut().zip(activation_rows) {
                 #[allow(unsafe_code, reason = "a vector load")]
                 // SAFETY: the piece lies within the row.

@@ -43,7 +43,9 @@ fn tile_rows<E: Encoding, const ROWS: usize>(
             .chunks_exact(E::CODE_BYTES)
             .zip(activations.chunks_exact(stride));
         for (group, (codes, activations)) in groups.enumerate() {
-            let activations = &activations[first..first + ROWS];
+            let Some(activations) = activations[first..].first_chunk::<ROWS>() else {
+                continue;
+            };
             #[allow(unsafe_code, reason = "vector loads, and helpers that are inlined here")]
             // SAFETY: this function has the instructions; headers and codes are as long as `superblocks` cuts them.
             let (chunks, scales) = unsafe {
@@ -52,13 +54,19 @@ fn tile_rows<E: Encoding, const ROWS: usize>(
                     GroupScales::load::<E>(header.as_ptr(), group),
                 )
             };
-            for (acc, activation) in acc.iter_mut().zip(activations) {
-                #[allow(unsafe_code, reason = "helpers that are inlined here")]
-                // SAFETY: this function has the instructions.
-                unsafe {
-                    *acc = multiply::<E>(&chunks, &scales, activation, *acc);
-                }
+            // Spelt out, since the compiler leaves a loop of sixteen, and with it the sums, in memory.
+            macro_rules! each {
+                ($($row:literal)*) => {$(
+                    if $row < ROWS {
+                        #[allow(unsafe_code, reason = "helpers that are inlined here")]
+                        // SAFETY: this function has the instructions.
+                        unsafe {
+                            acc[$row] = multiply::<E>(&chunks, &scales, &activations[$row], acc[$row]);
+                        }
+                    }
+                )*};
             }
+            each!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
         }
     }
     for (out, acc) in out.iter_mut().zip(acc) {
@@ -139,30 +147,22 @@ unsafe fn multiply<E: Encoding>(
 ) -> __m512 {
     // SAFETY: the caller's promise; the words read are the group's 32 integers.
     unsafe {
-        let words = activation.values.as_ptr().cast::<i32>();
-        let sum = |from: usize, to: usize, negative_sum: i32| {
-            let mut sum = if E::OFFSET_SHIFT == 0 {
-                _mm512_setzero_si512()
-            } else {
-                // An immediate shift would need the amount as a literal.
-                _mm512_sll_epi32(
-                    _mm512_set1_epi32(negative_sum),
-                    _mm_cvtsi32_si128(E::OFFSET_SHIFT as i32),
-                )
-            };
-            for (index, &chunk) in chunks.iter().enumerate().take(to).skip(from) {
-                sum = _mm512_dpbusd_epi32(sum, chunk, _mm512_set1_epi32(words.add(index).read()));
-            }
-            _mm512_cvtepi32_ps(sum)
-        };
         let scale = _mm512_set1_ps(activation.scale);
         if E::SCALES == Scales::SuperHalves {
             let [low, high] = activation.negative_half_sums;
-            let acc = _mm512_fmadd_ps(sum(0, 4, low), _mm512_mul_ps(scales.scale, scale), acc);
-            return _mm512_fmadd_ps(sum(4, 8, high), _mm512_mul_ps(scales.second, scale), acc);
+            let acc = _mm512_fmadd_ps(
+                integer_sum::<E, 0, 4>(chunks, activation, low),
+                _mm512_mul_ps(scales.scale, scale),
+                acc,
+            );
+            return _mm512_fmadd_ps(
+                integer_sum::<E, 4, 8>(chunks, activation, high),
+                _mm512_mul_ps(scales.second, scale),
+                acc,
+            );
         }
         let acc = _mm512_fmadd_ps(
-            sum(0, 8, activation.negative_sum),
+            integer_sum::<E, 0, 8>(chunks, activation, activation.negative_sum),
             _mm512_mul_ps(scales.scale, scale),
             acc,
         );
@@ -172,6 +172,37 @@ unsafe fn multiply<E: Encoding>(
             Scales::Super => _mm512_fnmadd_ps(scales.minimum, activation_sum, acc),
             _ => acc,
         }
+    }
+}
+
+/// The exact sums over the chunks of columns from `FROM` to `TO`, as floats. Not a closure: those are not always inlined, and an
+/// instruction that is not inlined here is a call.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+#[allow(unsafe_code, reason = "vector instructions")]
+unsafe fn integer_sum<E: Encoding, const FROM: usize, const TO: usize>(
+    chunks: &[__m512i; 8],
+    activation: &ActivationGroup,
+    negative_sum: i32,
+) -> __m512 {
+    // SAFETY: the caller's promise; the words read are the group's 32 integers.
+    unsafe {
+        let words = activation.values.as_ptr().cast::<i32>();
+        let mut sum = if E::OFFSET_SHIFT == 0 {
+            _mm512_setzero_si512()
+        } else {
+            // An immediate shift would need the amount as a literal.
+            _mm512_sll_epi32(
+                _mm512_set1_epi32(negative_sum),
+                _mm_cvtsi32_si128(E::OFFSET_SHIFT as i32),
+            )
+        };
+        for (index, &chunk) in chunks.iter().enumerate().take(TO).skip(FROM) {
+            sum = _mm512_dpbusd_epi32(sum, chunk, _mm512_set1_epi32(words.add(index).read()));
+        }
+        _mm512_cvtepi32_ps(sum)
     }
 }
 

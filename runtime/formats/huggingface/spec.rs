@@ -153,7 +153,7 @@ fn attention(
     let window = config.count("sliding_window")?;
     let window = match architecture {
         Architecture::Qwen2 if config.bool("use_sliding_window")? != Some(true) => None,
-        Architecture::Qwen2 => window.or(Some(4096)),
+        Architecture::Qwen2 if !config.has("sliding_window") => Some(4096),
         // A window that is left out is the published one; null or 0 says that there is none.
         Architecture::Cwm if !config.has("sliding_window") => Some(8192),
         _ => window,

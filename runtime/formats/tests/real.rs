@@ -4,8 +4,8 @@ use std::path::Path;
 
 use cwm_kernels::ElementType;
 
-use super::test_models::{model, smollm2};
-use super::{Checkpoint, GgufVocabulary, OpenOptions, TokenizerSource};
+use super::models::{model, smollm2};
+use crate::formats::{Checkpoint, GgufVocabulary, OpenOptions, TokenizerSource};
 use crate::model::{Architecture, Attention, LayerTensor, RopeLayout, RopeScaling, TensorRole};
 
 fn open(path: &Path) -> Checkpoint {
@@ -56,6 +56,29 @@ fn smollm2_is_read_as_its_makers_wrote_it() {
     assert_eq!(checkpoint.generation.stop_ids, [0, 2]);
     assert_eq!(checkpoint.name, "Smollm2 135M 8k Lc100K Mix1 Ep2");
     assert!(checkpoint.chat_template.unwrap().contains("<|im_start|>"));
+}
+
+/// The listing of an independent reader.
+#[test]
+fn tensors_lie_where_the_python_package_finds_them() {
+    let checkpoint = open(&smollm2());
+    let mut found: Vec<String> = checkpoint
+        .tensors
+        .values()
+        .map(|tensor| {
+            let shape: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
+            let offset = tensor.bytes().as_ptr() as usize - tensor.file().bytes().as_ptr() as usize;
+            let (name, kind, bytes) = (&tensor.name, tensor.element.name(), tensor.bytes().len());
+            format!("{name} {kind} {} {offset} {bytes}", shape.join("x"))
+        })
+        .collect();
+    let lines = include_str!("smollm2_tensors.txt").lines();
+    let mut listed: Vec<&str> = lines.filter(|line| !line.starts_with('#')).collect();
+    found.sort();
+    listed.sort_unstable();
+    assert_eq!(listed.len(), 272);
+    assert_eq!(found, listed);
+    checkpoint.check_values().unwrap();
 }
 
 #[test]
