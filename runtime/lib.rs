@@ -19,4 +19,6 @@ pub mod text;
 
 mod retry;
 #[cfg(test)]
+mod test_models;
+#[cfg(test)]
 mod test_server;

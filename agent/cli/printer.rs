@@ -191,6 +191,11 @@ impl Printer {
         self.settings.format == Format::JsonLines
     }
 
+    /// From now on results are text, and no events come: for commands whose `--json` is one document.
+    pub fn leave_events(&mut self) {
+        self.settings.format = Format::Text;
+    }
+
     /// Whether results may hold colour codes.
     pub fn colors_results(&self) -> bool {
         self.settings.color_results

@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use cwm_kernels::KvElement;
@@ -83,6 +84,22 @@ fn measure_pool(pool: &ThreadPool) {
     });
     println!(
         "pool: an empty region takes {:.2} us",
+        seconds / f64::from(regions) * 1e6
+    );
+    let seconds = least_seconds(50, || {
+        for _ in 0..regions {
+            // Each index waits for all others, so every thread must come.
+            let arrived = AtomicUsize::new(0);
+            pool.run(count, &|_| {
+                arrived.fetch_add(1, Ordering::Relaxed);
+                while arrived.load(Ordering::Relaxed) < count {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+    });
+    println!(
+        "pool: a region that every thread enters takes {:.2} us",
         seconds / f64::from(regions) * 1e6
     );
 }

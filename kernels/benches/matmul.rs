@@ -107,7 +107,7 @@ impl Bench<'_> {
             .map_or(stored.len(), PackedMatrix::bytes);
         let activations = self.activations(1);
         let mut out = vec![0.0; self.outputs];
-        let seconds = best_of(0.5, || {
+        let seconds = time(self.pool, 0.5, || {
             for weights in &matrices {
                 let products = &mut [Product {
                     weights: *weights,
@@ -130,7 +130,7 @@ impl Bench<'_> {
         let mut out = vec![0.0; self.outputs * rows];
         let values = values(rows * self.columns);
         let mut activations = Activations::default();
-        let seconds = best_of(0.5, || {
+        let seconds = time(self.pool, 0.5, || {
             if self.element.is_quantised() {
                 activations.set_quantised(self.isa, self.pool, &values, self.columns);
             } else {
@@ -190,17 +190,27 @@ fn values(count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The shortest of the runs that fit into `seconds`, three at least: other programs only ever slow one down.
-fn best_of(seconds: f64, mut work: impl FnMut()) -> f64 {
+/// Seconds of one run: with several threads the shortest of those that fit into `seconds` (three at least), since other programs only
+/// ever slow one down; with one thread the mean of the time that it had a processor, which other programs hardly change.
+fn time(pool: &ThreadPool, seconds: f64, mut work: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;
-    let begin = Instant::now();
-    for attempt in 0.. {
+    let (begin, begin_processor) = (Instant::now(), processor_seconds());
+    let mut runs = 0;
+    while runs < 3 || begin.elapsed().as_secs_f64() < seconds {
         let start = Instant::now();
         work();
         best = best.min(start.elapsed().as_secs_f64());
-        if attempt >= 2 && begin.elapsed().as_secs_f64() > seconds {
-            break;
-        }
+        runs += 1;
     }
-    best
+    match (pool.threads(), begin_processor, processor_seconds()) {
+        (1, Some(begin), Some(end)) if end > begin => (end - begin) / f64::from(runs),
+        _ => best,
+    }
+}
+
+/// How long this thread has had a processor, where the system tells.
+fn processor_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds / 1e9)
 }

@@ -109,3 +109,44 @@ fn dropping_joins_sleeping_and_waking_threads() {
         }
     }
 }
+
+/// The processor time of this process's threads called `name`, in clock ticks.
+#[cfg(target_os = "linux")]
+fn ticks_of(name: &str) -> u64 {
+    let mut ticks = 0;
+    for entry in std::fs::read_dir("/proc/self/task").expect("threads") {
+        // A thread may end meanwhile.
+        let path = entry.expect("a thread").path().join("stat");
+        let Ok(stat) = std::fs::read_to_string(path) else {
+            continue;
+        };
+        let (head, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        if head.ends_with(&format!("({name}")) {
+            // Fields 14 and 15 of the line; the state, behind the name, is the third.
+            let times = fields.split_whitespace().skip(11).take(2);
+            ticks += times
+                .map(|time| time.parse::<u64>().expect("a number"))
+                .sum::<u64>();
+        }
+    }
+    ticks
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn idle_threads_sleep() {
+    // No other test has as many threads, so the last ones' names are this pool's alone.
+    let pool = ThreadPool::new(40);
+    each_once(&pool, 1000);
+    let busy = || {
+        (30..40)
+            .map(|index| ticks_of(&format!("kernels-{index}")))
+            .sum::<u64>()
+    };
+    std::thread::sleep(Duration::from_millis(100));
+    let before = busy();
+    std::thread::sleep(Duration::from_millis(500));
+    // Threads that spun would share all processors, at a hundred ticks a second each.
+    assert!(busy() - before <= 2);
+    drop(pool);
+}

@@ -3,7 +3,9 @@
 //! What enters is a [`StepPlan`], plain data; what leaves are the logits that it asks for. A plan can be logged and run again on
 //! another back end.
 
+mod cpu;
 mod drive;
+mod log;
 mod plan;
 mod reference;
 mod weights;
@@ -13,11 +15,15 @@ mod logits_tests;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 mod test_support;
 
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
+pub use cpu::{CpuBackend, CpuOptions};
 pub use drive::{DriveError, Driver, Rows};
+pub use log::{LogError, LoggedBackend, fingerprint, replay};
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
 pub use reference::ReferenceBackend;
 pub use weights::LoadError;
@@ -74,6 +80,9 @@ pub enum BackendError {
     /// A matrix whose bytes are not what its type and shape call for, which loading should have found.
     #[error("the weights cannot be used: {0}; load the model again")]
     Weights(#[from] cwm_kernels::blocks::BlockError),
+    /// The step was not run because its log could not be written.
+    #[error(transparent)]
+    Log(Box<LogError>),
     /// The memory for pages or activations could not be had.
     #[error(
         "{what} needs {bytes} bytes of memory, and the machine does not give them; ask for a shorter context or fewer samples"
@@ -84,6 +93,12 @@ pub enum BackendError {
         /// How much.
         bytes: usize,
     },
+}
+
+impl From<LogError> for BackendError {
+    fn from(error: LogError) -> BackendError {
+        BackendError::Log(Box::new(error))
+    }
 }
 
 /// A loaded model on a device, with the memory for its cache.

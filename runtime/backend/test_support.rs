@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use cwm_kernels::KvElement;
+use cwm_kernels::cpu::Isa;
 
-use crate::backend::{Backend, LogitsRow, ReferenceBackend, SequenceStep, StepPlan, TokenSource};
+use crate::backend::{
+    Backend, CpuBackend, CpuOptions, LogitsRow, ReferenceBackend, SequenceStep, StepPlan, TokenSource,
+};
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind, WindowTable};
 use crate::formats::{Checkpoint, OpenOptions};
 use crate::model::TokenId;
@@ -263,5 +266,11 @@ pub(super) fn pages_of(sequence: &Sequence) -> Vec<(PoolKind, PageId)> {
 /// Every back end with that model.
 pub(super) fn harnesses(checkpoint: &Checkpoint, element: KvElement) -> Vec<Harness> {
     let layout = PageLayout::of(&checkpoint.spec, 16, element);
-    vec![Harness::new(ReferenceBackend::load(checkpoint, layout).unwrap())]
+    let reference = ReferenceBackend::load(checkpoint, layout.clone()).unwrap();
+    let options = CpuOptions {
+        threads: 2,
+        isa: Isa::best(),
+    };
+    let cpu = CpuBackend::load(checkpoint, layout, options).unwrap();
+    vec![Harness::new(reference), Harness::new(cpu)]
 }

@@ -418,19 +418,21 @@ impl World {
                     _ => 0,
                 };
                 let contents = contents(kind, &live.tokens);
-                for (position, value) in contents.iter().enumerate().skip(oldest) {
-                    let number = position / self.page_tokens;
+                let pages = contents.chunks(self.page_tokens).enumerate();
+                for (number, expected) in pages.skip(oldest / self.page_tokens) {
+                    let position = number * self.page_tokens;
                     let page = unwritten
                         .get(&(kind, number))
                         .copied()
                         .or_else(|| page_of(&live.cache, kind, position, self.page_tokens));
                     let found = page
                         .and_then(|page| self.store.get(&(kind, page)))
-                        .and_then(|slots| slots.get(position % self.page_tokens));
+                        .and_then(|slots| slots.get(..expected.len()));
+                    let skip = oldest.saturating_sub(position);
                     assert_eq!(
-                        found,
-                        Some(value),
-                        "{}: position {position} of {len}, {kind:?}",
+                        found.map(|slots| &slots[skip..]),
+                        Some(&expected[skip..]),
+                        "{}: page {number} of {len} positions, {kind:?}",
                         self.name
                     );
                 }
@@ -473,14 +475,14 @@ fn page_of(cache: &SequenceCache, kind: PoolKind, position: usize, page_tokens: 
 #[test]
 fn every_sequence_reads_its_own_history_whatever_happens() {
     let mut all = CacheStatistics::default();
-    for seed in 0..400 {
-        let statistics = World::new(seed).run(200);
+    for seed in 0..160 {
+        let statistics = World::new(seed).run(160);
         all.hits += statistics.hits;
         all.hit_tokens += statistics.hit_tokens;
         all.misses += statistics.misses;
         all.evictions += statistics.evictions;
     }
     // The runs would prove little if they seldom shared or evicted anything.
-    assert!(all.hits > 2000 && all.hit_tokens > 10 * all.hits, "{all:?}");
-    assert!(all.evictions > 2000, "{all:?}");
+    assert!(all.hits > 500 && all.hit_tokens > 10 * all.hits, "{all:?}");
+    assert!(all.evictions > 1000, "{all:?}");
 }

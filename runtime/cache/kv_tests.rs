@@ -226,6 +226,26 @@ fn the_least_recently_used_branch_gives_up_its_last_pages_first() {
 }
 
 #[test]
+fn a_hit_counts_as_a_use_of_the_checkpoint_behind_it() {
+    // Each branch takes four full pages and two window pages; there is room for two.
+    let mut cache = cache(layout(1, 1, 4), 14 * 1024, 4);
+    let (old, new) = (tokens(0, 16), tokens(100, 16));
+    for prompt in [&old, &new] {
+        let sequence = prefill(&mut cache, prompt);
+        cache.finish(sequence, true);
+    }
+    // Ends before the checkpoint itself, in its slack.
+    let mut old_again = old[..14].to_vec();
+    old_again.extend([50, 51]);
+    assert_eq!(hit(&mut cache, &old_again), 14);
+    let third = prefill(&mut cache, &tokens(200, 9));
+    assert_eq!(cache.statistics().evictions, 1);
+    cache.finish(third, false);
+    assert_eq!(hit(&mut cache, &new), 0);
+    assert_eq!(hit(&mut cache, &old_again), 14);
+}
+
+#[test]
 fn an_evicted_checkpoint_inside_a_branch_leaves_the_full_pages() {
     // Checkpoints at 20 and at 40 in one branch. A page of the full pool takes 1 KiB, one of the window pool 4 KiB.
     let mut cache = cache(layout(1, 4, 8), 30 * 1024, 0);
@@ -454,4 +474,79 @@ fn a_reservation_whose_step_fails_can_be_taken_back() {
     assert_eq!(third.full_pages(), second.full_pages());
     cache.finish(second, false);
     cache.finish(third, false);
+}
+
+#[test]
+fn what_a_pending_copy_reads_is_not_overwritten() {
+    let mut cache = cache(layout(1, 0, 0), 1 << 20, 0);
+    let mut first = prefill(&mut cache, &tokens(0, 10));
+    let mut second = cache.fork(&first);
+    assert_eq!(cache.rollback(&mut second, 9), Ok(()));
+    let copies = cache.reserve(&mut first, 1).expect("there is room");
+    // The copy reads two slots of the page of which the second sequence, now its last holder, would write the second.
+    let more = cache.reserve(&mut second, 1).expect("there is room");
+    assert_eq!(more.len(), 1);
+    assert_eq!(more[0].source, copies[0].source);
+    cache.finish(first, false);
+    cache.finish(second, false);
+    assert_eq!(cache.bytes_in_use(), 0);
+}
+
+#[test]
+fn the_source_of_a_pending_copy_is_in_use_until_the_step_is_done() {
+    let mut cache = cache(layout(1, 0, 0), 4 * 1024, 0);
+    for from in [0, 100] {
+        let kept = prefill(&mut cache, &tokens(from, 4));
+        cache.finish(kept, true);
+    }
+    let mut sequence = cache.begin(&[0, 1, 900]);
+    let copies = cache.reserve(&mut sequence, 1).expect("there is room");
+    let source = copies[0].source;
+    let mut other = cache.begin(&[500]);
+    assert!(cache.reserve(&mut other, 12).is_err());
+    assert_eq!(cache.statistics().evictions, 0);
+    cache.clear();
+    let released = |cache: &mut KvCache| cache.take_released().into_iter().flat_map(|(_, pages)| pages);
+    assert!(!released(&mut cache).any(|page| page == source));
+    cache.append(&mut sequence, &[900]);
+    assert!(released(&mut cache).any(|page| page == source));
+    cache.finish(sequence, false);
+    cache.finish(other, false);
+}
+
+#[test]
+fn checkpoints_share_pages_and_give_up_only_their_own() {
+    // Checkpoints at 20 and 24 need the window pages 3 and 4, and 4 and 5.
+    let mut cache = cache(layout(1, 1, 8), 10 * 1024, 0);
+    let mut sequence = prefill(&mut cache, &tokens(0, 20));
+    cache.checkpoint(&sequence);
+    grow(&mut cache, &mut sequence, &tokens(20, 4));
+    cache.finish(sequence, true);
+    assert_eq!(cache.bytes_in_use(), 9 * 1024);
+    let other = prefill(&mut cache, &tokens(500, 4));
+    assert_eq!(cache.statistics().evictions, 1);
+    assert_eq!(cache.bytes_in_use(), 10 * 1024);
+    let mut again = tokens(0, 24);
+    again.push(900);
+    assert_eq!(hit(&mut cache, &again), 24);
+    cache.finish(other, false);
+}
+
+#[test]
+fn checkpoints_that_end_in_one_page_are_evicted_together() {
+    let mut cache = cache(layout(1, 1, 8), 16 * 1024, 0);
+    let mut sequence = prefill(&mut cache, &tokens(0, 17));
+    cache.checkpoint(&sequence);
+    grow(&mut cache, &mut sequence, &tokens(17, 3));
+    cache.checkpoint(&sequence);
+    for token in 20..40 {
+        grow(&mut cache, &mut sequence, &[token]);
+    }
+    cache.finish(sequence, true);
+    // Ten full pages; window pages 2, 3 and 4 for the early checkpoints and 8 and 9 for the last.
+    assert_eq!(cache.bytes_in_use(), 15 * 1024);
+    let other = prefill(&mut cache, &tokens(500, 4));
+    assert_eq!(cache.statistics().evictions, 1);
+    assert_eq!(cache.bytes_in_use(), (12 + 2) * 1024);
+    cache.finish(other, false);
 }

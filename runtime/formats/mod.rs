@@ -10,7 +10,7 @@ mod huggingface;
 mod layer_types;
 mod limits;
 mod open;
-mod stops;
+mod special_tokens;
 mod tensor;
 mod values;
 

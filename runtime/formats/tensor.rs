@@ -11,6 +11,15 @@ use memmap2::Mmap;
 
 use super::error::FormatError;
 
+/// Opens a file for reading, and nothing that is not one: to open a pipe would wait for a writer.
+pub(super) fn open_regular(path: &Path) -> Result<File, FormatError> {
+    let read = |error| FormatError::read(path, error);
+    if !std::fs::metadata(path).map_err(read)?.is_file() {
+        return Err(FormatError::not_a_model(path, "it is not a regular file"));
+    }
+    File::open(path).map_err(read)
+}
+
 /// A file in memory.
 pub struct MappedFile {
     path: PathBuf,
@@ -25,11 +34,8 @@ impl MappedFile {
     ///
     /// When it cannot be opened, is not a regular file, or is empty.
     pub fn open(path: &Path) -> Result<MappedFile, FormatError> {
-        let file = File::open(path).map_err(|error| FormatError::read(path, error))?;
+        let file = open_regular(path)?;
         let metadata = file.metadata().map_err(|error| FormatError::read(path, error))?;
-        if !metadata.is_file() {
-            return Err(FormatError::not_a_model(path, "it is not a regular file"));
-        }
         if metadata.len() == 0 {
             return Err(FormatError::damaged(path, "it is empty"));
         }

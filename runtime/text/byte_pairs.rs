@@ -22,10 +22,13 @@ pub(super) struct BytePairs {
     rule: Rule,
 }
 
+/// Two tokens, and the rank of their merge with the token that they become.
+type Pairs = HashMap<(TokenId, TokenId), (u32, TokenId)>;
+
 /// Which neighbours merge.
 enum Rule {
     /// Those that the file lists, in its order.
-    Listed(HashMap<(TokenId, TokenId), (u32, TokenId)>),
+    Listed(Pairs),
     /// Those whose text together is a token; lower ids first.
     Ranked,
 }
@@ -180,7 +183,7 @@ fn listed_merges(
     source: &GgufVocabulary,
     ids: &HashMap<&str, TokenId>,
     kinds: &[TokenKind],
-) -> Result<HashMap<(TokenId, TokenId), (u32, TokenId)>, TextError> {
+) -> Result<Pairs, TextError> {
     let mut pairs = HashMap::with_capacity(source.merges.len());
     let mut joined = String::new();
     for (rank, line) in (0..).zip(&source.merges) {

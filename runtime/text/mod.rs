@@ -5,20 +5,28 @@
 
 mod byte_pairs;
 mod bytes;
+mod chat;
+mod cwm;
 mod error;
 mod hugging_face;
 mod merge;
+mod python;
 mod sentence_piece;
+mod sentinel;
 mod split;
 mod stream;
+mod template;
 mod tiktoken;
 mod tokenizer;
 mod vocabulary;
 
+pub use chat::ChatFormat;
 pub use error::TextError;
 pub use stream::StreamDecoder;
 pub use tokenizer::Tokenizer;
 
+#[cfg(test)]
+mod chat_tests;
 #[cfg(test)]
 mod test_files;
 #[cfg(test)]

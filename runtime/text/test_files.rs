@@ -1,7 +1,6 @@
 //! What tests of this room read: committed fixtures, made by `scripts/make-text-fixtures`, and real vocabularies.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::Tokenizer;
 use crate::formats::{Checkpoint, GgufVocabulary, OpenOptions, TokenizerSource};
 use crate::model::TokenId;
+use crate::test_models::model;
 
 /// A text of the corpus.
 #[derive(Deserialize)]
@@ -42,25 +42,6 @@ pub(super) fn corpus() -> Vec<Document> {
     json("corpus.json")
 }
 
-/// The cached file of a model, fetched first when it is not there.
-pub(super) fn cached(file: &str, name: &str) -> PathBuf {
-    let cache = std::env::var_os("CWM_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/cwm"),
-        PathBuf::from,
-    );
-    let path = cache.join("models").join(file);
-    if !path.exists() {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/fetch-models");
-        let status = Command::new(script).arg(name).status();
-        assert!(
-            path.exists(),
-            "{} is not there and `{script} {name}` did not fetch it: {status:?}",
-            path.display()
-        );
-    }
-    path
-}
-
 pub(super) fn smollm2() -> Checkpoint {
     open("smollm2-135m-instruct-q4_1.gguf", "smollm2")
 }
@@ -70,11 +51,11 @@ pub(super) fn qwen2() -> Checkpoint {
 }
 
 fn open(file: &str, name: &str) -> Checkpoint {
-    Checkpoint::open(&cached(file, name), &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+    Checkpoint::open(&model(file, name), &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(super) fn llama3() -> Tokenizer {
-    let file = std::fs::read(cached("llama3-tokenizer.model", "llama3-tokenizer")).unwrap();
+    let file = std::fs::read(model("llama3-tokenizer.model", "llama3-tokenizer")).unwrap();
     tokenizer(&TokenizerSource::Tiktoken(file))
 }
 

@@ -1,5 +1,6 @@
 //! Tokens are those of other programs, special tokens never come from text, and text comes back as it was.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
@@ -52,6 +53,44 @@ fn same_ids(tokenizer: &Tokenizer, name: &str) {
 #[test]
 fn gguf_bpe_gives_the_ids_of_llama_cpp() {
     same_ids(&SMOLLM2, "smollm2");
+}
+
+#[test]
+fn every_way_of_splitting_gives_the_ids_of_llama_cpp() {
+    let file: serde_json::Value = json("bytes.tokenizer.json");
+    let ids: HashMap<String, usize> = serde_json::from_value(file["model"]["vocab"].clone()).unwrap();
+    let merges: Vec<(String, String)> = serde_json::from_value(file["model"]["merges"].clone()).unwrap();
+    let mut tokens = vec![String::new(); ids.len()];
+    for (text, id) in ids {
+        tokens[id] = text;
+    }
+    let merges: Vec<String> = merges
+        .iter()
+        .map(|(left, right)| format!("{left} {right}"))
+        .collect();
+    for pre in [
+        "default",
+        "gpt-2",
+        "llama-bpe",
+        "qwen2",
+        "smollm",
+        "starcoder",
+        "refact",
+        "codeshell",
+        "deepseek-coder",
+    ] {
+        let vocabulary = GgufVocabulary {
+            model: "gpt2".to_owned(),
+            pre: Some(pre.to_owned()),
+            tokens: tokens.clone(),
+            merges: merges.clone(),
+            ..GgufVocabulary::default()
+        };
+        same_ids(
+            &tokenizer(&TokenizerSource::Gguf(vocabulary)),
+            &format!("pre-{pre}"),
+        );
+    }
 }
 
 #[test]
@@ -397,5 +436,36 @@ fn a_run_of_spaces_beyond_reason_is_refused_and_a_long_one_is_not() {
     assert_eq!(
         SENTENCE_PIECE.decode(&SENTENCE_PIECE.encode(&letters).unwrap()),
         letters
+    );
+}
+
+#[test]
+fn pieces_named_like_special_tokens_are_spelled_out() {
+    let unigram = hugging_face("unigram");
+    let end = unigram.special("</s>").unwrap();
+    let ids = unigram.encode("a </s> b").unwrap();
+    assert!(
+        !ids.contains(&end) && unigram.decode(&ids).contains("s>"),
+        "{ids:?}"
+    );
+}
+
+#[test]
+fn the_configuration_beside_tokenizer_json_has_the_last_word_on_the_begin_of_text() {
+    let with = |config: &str| {
+        let config = Some(config.as_bytes().to_vec());
+        Tokenizer::new(&TokenizerSource::HuggingFace {
+            tokenizer: fixture("bytes.tokenizer.json"),
+            config,
+        })
+    };
+    let tokenizer = with(r#"{"bos_token": {"content": "<|end_header_id|>"}, "eos_token": "<|eot_id|>", "add_bos_token": false}"#).unwrap();
+    assert_eq!(tokenizer.begin_of_text(), tokenizer.special("<|end_header_id|>"));
+    assert_eq!(tokenizer.end_of_text(), tokenizer.special("<|eot_id|>"));
+    assert!(tokenizer.end_of_text().is_some() && !tokenizer.adds_begin_of_text());
+    let error = with("[1").unwrap_err().to_string();
+    assert!(
+        error.starts_with("tokenizer_config.json cannot be read"),
+        "{error}"
     );
 }

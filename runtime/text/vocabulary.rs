@@ -142,6 +142,13 @@ impl Names {
         Names { by_first }
     }
 
+    /// Whether a name stands at the beginning of the text.
+    pub(super) fn starts(&self, text: &str) -> bool {
+        let first = text.as_bytes().first();
+        let names = first.and_then(|first| self.by_first.get(first));
+        names.is_some_and(|names| names.iter().any(|(name, _)| text.starts_with(name.as_str())))
+    }
+
     /// All the names.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.by_first.values().flatten().map(|(name, _)| name.as_str())

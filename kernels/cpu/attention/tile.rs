@@ -1,5 +1,10 @@
 //! The innermost work: up to eight queries against the keys and values of one page, with each key and value loaded once.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "p and n are the row and column of a register in a tile, in several arrays at once"
+)]
+
 use super::super::exp::exp;
 use super::super::lanes::{LANES, Lanes};
 use super::super::pages::GROUP;

@@ -196,6 +196,44 @@ fn packed_products_of_every_number_of_rows() {
     }
 }
 
+/// The largest sums of integers that there are: vector versions add them up in 16 bits as far as that goes.
+#[test]
+fn the_largest_integers_do_not_overflow() {
+    let (rows, columns) = (16, 256);
+    for element in quantised_types() {
+        for (code, sign) in [
+            (0xff, 1.0),
+            (0xff, -1.0),
+            (0x80, 1.0),
+            (0x80, -1.0),
+            (0x7f, 1.0),
+            (0x00, -1.0),
+        ] {
+            let mut bytes = vec![code; rows * columns / element.block_elements() * element.block_bytes()];
+            for block in bytes.chunks_exact_mut(element.block_bytes()) {
+                for &at in scale_offsets(element) {
+                    block[at..at + 2].copy_from_slice(&f16::from_f32(0.5).to_le_bytes());
+                }
+            }
+            let mut weights = vec![0.0; rows * columns];
+            dequantise(element, &bytes, &mut weights).unwrap();
+            let packed = PackedMatrix::pack(&ThreadPool::new(1), element, rows, columns, &bytes).unwrap();
+            // 127 steps of 1 each, so that every product and sum is a float exactly.
+            let values = vec![127.0 * sign; columns];
+            for isa in available() {
+                let found = product(isa, 1, Matrix::Packed(&packed), &values, None);
+                for (found, weights) in found.iter().zip(weights.chunks_exact(columns)) {
+                    let exact: f64 = weights
+                        .iter()
+                        .map(|weight| f64::from(*weight) * 127.0 * f64::from(sign))
+                        .sum();
+                    assert_eq!(f64::from(*found), exact, "{element:?} {isa:?} {code:#x} {sign}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_row_gives_the_same_bits_whatever_runs_beside_it() {
     let (rows, columns, count) = (40, 512, 45);

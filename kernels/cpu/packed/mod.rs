@@ -88,7 +88,7 @@ fn pack_as<E: Encoding>(
     let tile_bytes = header_bytes + groups * E::CODE_BYTES;
     let tiles = rows.div_ceil(TILE_ROWS);
     let total = tiles.checked_mul(tile_bytes).ok_or(too_large)?;
-    let mut lines = LineBuffer::zeroed(total / LINE).ok_or(BlockError::OutOfMemory { bytes: total })?;
+    let mut lines = LineBuffer::zeroed(pool, total / LINE).ok_or(BlockError::OutOfMemory { bytes: total })?;
     if total > 0 {
         let row_bytes = bytes.len() / rows;
         let shared = Disjoint::new(lines.bytes_mut());

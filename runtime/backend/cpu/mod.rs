@@ -134,3 +134,7 @@ impl Backend for CpuBackend {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cpu_tests.rs"]
+mod tests;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use cwm_kernels::blocks::dequantise;
 use cwm_kernels::cpu::{
-    Activations, AttentionCall, AttentionSequence, Isa, Product, ThreadPool, add, attention, matmul, rms_norm,
-    rope, silu_multiply, write_key_value,
+    Activations, AttentionCall, AttentionSequence, Isa, Product, ThreadPool, add, attention, matmul,
+    rms_norm, rope, silu_multiply, write_key_value,
 };
 
 use crate::backend::cpu::CpuBackend;

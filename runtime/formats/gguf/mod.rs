@@ -32,13 +32,9 @@ pub(super) fn open(path: &Path, layer_types: Option<&LayerTypes>) -> Result<Chec
     let header = Header::read(&mut reader)?;
     let metadata = Metadata::read(&mut reader, file.path(), header.keys)?;
     check_split(&metadata, 1, shards.count)?;
-    let beside;
-    let layer_types = match layer_types {
-        Some(given) => Some(given),
-        None => {
-            beside = undisguise(&metadata)?;
-            beside.as_ref()
-        }
+    let beside = match layer_types {
+        Some(_) => None,
+        None => undisguise(&metadata)?,
     };
     let mut named = tensors(&mut reader, &file, &metadata, header.tensors)?;
     let mut files = vec![first];
@@ -55,6 +51,13 @@ pub(super) fn open(path: &Path, layer_types: Option<&LayerTypes>) -> Result<Chec
         }
         files.push(path);
     }
+    let layer_types = match &beside {
+        Some((config, layer_types)) => {
+            files.push(config.clone());
+            Some(layer_types)
+        }
+        None => layer_types,
+    };
     build(path, &metadata, named, layer_types, files)
 }
 
@@ -94,15 +97,15 @@ fn build(
     })
 }
 
-/// For a Code World Model in a plain llama's clothes: the layer types that a config.json beside the file gives.
-fn undisguise(metadata: &Metadata<'_>) -> Result<Option<LayerTypes>, FormatError> {
+/// For a Code World Model in a plain llama's clothes: the config.json beside the file, and the layer types that it gives.
+fn undisguise(metadata: &Metadata<'_>) -> Result<Option<(PathBuf, LayerTypes)>, FormatError> {
     let Some(why) = spec::disguise(metadata)? else {
         return Ok(None);
     };
     let config = metadata.path().with_file_name("config.json");
     if config.is_file() {
         let layer_types = LayerTypes::read(&config)?;
-        return Ok(Some(layer_types));
+        return Ok(Some((config, layer_types)));
     }
     Err(FormatError::CwmWithoutLayerTypes {
         path: metadata.path().to_owned(),

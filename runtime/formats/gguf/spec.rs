@@ -9,6 +9,7 @@ use super::metadata::Metadata;
 use crate::formats::error::{FormatError, shown};
 use crate::formats::layer_types::LayerTypes;
 use crate::formats::limits::MOST_LAYERS;
+use crate::formats::special_tokens::trace_token;
 use crate::formats::tensor::Tensor;
 use crate::model::{
     Architecture, Attention, LayerSpec, LayerTensor, ModelSpec, Rope, RopeLayout, RopeScaling, TensorRole,
@@ -16,14 +17,6 @@ use crate::model::{
 
 /// The tensor of rotary factors that converters write for Llama 3.1's scaling.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
-
-/// Names that only the Code World Model's vocabulary has.
-const TRACE_TOKENS: [&str; 4] = [
-    "<|trace_context_start|>",
-    "<|frame_sep|>",
-    "<|action_sep|>",
-    "<|return_sep|>",
-];
 
 /// What a file calls a tensor.
 pub(super) fn tensor_name(role: TensorRole) -> String {
@@ -152,9 +145,8 @@ pub(super) fn disguise(metadata: &Metadata<'_>) -> Result<Option<String>, Format
         return Ok(None);
     }
     for token in metadata.strings("tokenizer.ggml.tokens")? {
-        let token = token?;
-        if TRACE_TOKENS.contains(&token) {
-            return Ok(Some(format!("its vocabulary has the token {token}")));
+        if let Some(why) = trace_token(token?) {
+            return Ok(Some(why));
         }
     }
     let keys = Keys { metadata, family };
@@ -270,7 +262,8 @@ fn rope(
     head_dim: usize,
     given: Option<&LayerTypes>,
 ) -> Result<Rope, FormatError> {
-    // Files of the llama family have their query and key rows permuted so that neighbours are rotated together.
+    // Files of the llama family have their query and key rows permuted so that neighbours are rotated together. No library writes
+    // the family cwm; whoever does takes a converter of llama's, and so the same order.
     let layout = match keys.family {
         "qwen2" => RopeLayout::HalfSplit,
         _ => RopeLayout::Interleaved,

@@ -4,7 +4,7 @@ use super::metadata::Metadata;
 use crate::formats::checkpoint::{GenerationDefaults, GgufVocabulary, TokenizerSource};
 use crate::formats::error::FormatError;
 use crate::formats::limits::LARGEST_VOCABULARY;
-use crate::formats::stops::is_stop;
+use crate::formats::special_tokens::is_stop;
 use crate::model::TokenId;
 
 const CONTROL: i32 = 3;

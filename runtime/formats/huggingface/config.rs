@@ -1,12 +1,12 @@
 //! JSON files of a folder, read with limits, and their values by type.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::formats::error::{FormatError, shown};
+use crate::formats::tensor::open_regular;
 
 /// The largest config.json; real ones have a few kilobytes.
 const LARGEST: u64 = 16 << 20;
@@ -20,11 +20,7 @@ pub(in crate::formats) struct Config {
 
 /// Reads a whole file of at most `largest` bytes.
 pub(super) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatError> {
-    let file = File::open(path).map_err(|error| FormatError::read(path, error))?;
-    let metadata = file.metadata().map_err(|error| FormatError::read(path, error))?;
-    if !metadata.is_file() {
-        return Err(FormatError::not_a_model(path, "it is not a regular file"));
-    }
+    let file = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(largest + 1)
         .read_to_end(&mut bytes)

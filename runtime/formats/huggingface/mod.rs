@@ -25,8 +25,12 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) fn open(folder: &Path, layer_types: Option<&LayerTypes>) -> Result<Checkpoint, FormatError> {
     let path = folder.join(CONFIG);
     let config = Config::read(&path)?;
+    let mut words = Words::new(folder);
+    let tokenizer = words.tokenizer()?;
+    let special = words.special(&tokenizer)?;
+    let names = special.iter().map(|token| token.content.as_str());
     if layer_types.is_none()
-        && let Some(why) = spec::disguise(&config)?
+        && let Some(why) = spec::disguise(&config, names)?
     {
         return Err(FormatError::CwmWithoutLayerTypes { path, why });
     }
@@ -41,10 +45,8 @@ pub(super) fn open(folder: &Path, layer_types: Option<&LayerTypes>) -> Result<Ch
         |name| spec::is_redundant(name, tied),
         folder,
     )?;
-    let mut words = Words::new(folder);
-    let tokenizer = words.tokenizer()?;
     let chat_template = words.chat_template()?;
-    let generation = words.generation(&config, &tokenizer, spec.vocabulary)?;
+    let generation = words.generation(&config, &special, spec.vocabulary)?;
     let name = folder
         .canonicalize()
         .ok()

@@ -5,6 +5,7 @@ use super::rope::rope_of;
 use crate::formats::error::{FormatError, shown};
 use crate::formats::layer_types::LayerTypes;
 use crate::formats::limits::MOST_LAYERS;
+use crate::formats::special_tokens::trace_token;
 use crate::model::{
     Architecture, Attention, LayerSpec, LayerTensor, ModelSpec, Rope, RopeLayout, TensorRole,
 };
@@ -163,6 +164,16 @@ fn attention(
             .map_err(refuse)?
             .for_layers(layers, config.path());
     }
+    if architecture == Architecture::Llama
+        && let Some(window) = window
+        && config
+            .count("max_position_embeddings")?
+            .is_some_and(|context| context > window)
+    {
+        return Err(refuse(format!(
+            "it has a sliding_window of {window} and does not say which layers it is for (layer_types is missing)"
+        )));
+    }
     let slides_from = match architecture {
         Architecture::Cwm => None,
         Architecture::Qwen2 if window.is_some() => {
@@ -182,10 +193,17 @@ fn attention(
     Ok(types.layers().to_vec())
 }
 
-/// Whether a folder that calls itself a plain llama, and gives no layer types, has the Code World Model's shape.
-pub(super) fn disguise(config: &Config) -> Result<Option<String>, FormatError> {
-    if config.string("model_type")? != Some("llama") || config.has("layer_types") {
+/// How a folder that calls itself a plain llama, and gives no layer types, gives itself away as the Code World Model: by its special
+/// tokens or its shape.
+pub(super) fn disguise<'a>(
+    config: &Config,
+    special: impl Iterator<Item = &'a str>,
+) -> Result<Option<String>, FormatError> {
+    if config.string("model_type")? != Some("llama") || config.value("layer_types").is_some() {
         return Ok(None);
+    }
+    if let Some(why) = special.filter_map(trace_token).next() {
+        return Ok(Some(why));
     }
     let shape = [
         ("num_hidden_layers", 64),

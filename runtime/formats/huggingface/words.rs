@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::config::{Config, read_file};
 use crate::formats::checkpoint::{GenerationDefaults, TokenizerSource};
 use crate::formats::error::{FormatError, shown};
-use crate::formats::stops::is_stop;
+use crate::formats::special_tokens::is_stop;
 use crate::model::TokenId;
 
 /// The largest vocabulary file; real ones have up to 40 megabytes.
@@ -26,13 +26,14 @@ pub(super) struct Words<'f> {
 #[derive(Deserialize)]
 struct AddedTokens {
     #[serde(default)]
-    added_tokens: Vec<AddedToken>,
+    added_tokens: Vec<SpecialToken>,
 }
 
+/// A special token.
 #[derive(Deserialize)]
-struct AddedToken {
+pub(super) struct SpecialToken {
     id: TokenId,
-    content: String,
+    pub(super) content: String,
 }
 
 impl<'f> Words<'f> {
@@ -74,6 +75,17 @@ impl<'f> Words<'f> {
         }
     }
 
+    /// The special tokens that tokenizer.json names.
+    pub(super) fn special(&self, tokenizer: &TokenizerSource) -> Result<Vec<SpecialToken>, FormatError> {
+        let TokenizerSource::HuggingFace { tokenizer, .. } = tokenizer else {
+            return Ok(Vec::new());
+        };
+        let path = self.folder.join("tokenizer.json");
+        let added: AddedTokens = serde_json::from_slice(tokenizer)
+            .map_err(|error| FormatError::damaged(&path, format!("it is not a tokenizer: {error}")))?;
+        Ok(added.added_tokens)
+    }
+
     /// The chat template: a file of its own, or a part of tokenizer_config.json, where several may be named.
     pub(super) fn chat_template(&mut self) -> Result<Option<String>, FormatError> {
         if let Some((path, text)) = self.optional("chat_template.jinja", LARGEST_TEXT)? {
@@ -97,7 +109,7 @@ impl<'f> Words<'f> {
     pub(super) fn generation(
         &mut self,
         config: &Config,
-        tokenizer: &TokenizerSource,
+        special: &[SpecialToken],
         vocabulary: usize,
     ) -> Result<GenerationDefaults, FormatError> {
         let own = match self.optional("generation_config.json", LARGEST_TEXT)? {
@@ -121,13 +133,8 @@ impl<'f> Words<'f> {
                 break;
             }
         }
-        if let TokenizerSource::HuggingFace { tokenizer, .. } = tokenizer {
-            let path = self.folder.join("tokenizer.json");
-            let added: AddedTokens = serde_json::from_slice(tokenizer)
-                .map_err(|error| FormatError::damaged(&path, format!("it is not a tokenizer: {error}")))?;
-            let named = added.added_tokens.iter().filter(|token| is_stop(&token.content));
-            defaults.stop_ids.extend(named.map(|token| token.id));
-        }
+        let named = special.iter().filter(|token| is_stop(&token.content));
+        defaults.stop_ids.extend(named.map(|token| token.id));
         // Configurations of small models keep the ids of their large family, which can never be sampled.
         defaults.stop_ids.retain(|id| (*id as usize) < vocabulary);
         defaults.stop_ids.sort_unstable();

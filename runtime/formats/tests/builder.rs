@@ -1,6 +1,6 @@
 //! Writes small GGUF files, right or wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cwm_kernels::ElementType;
 use tempfile::TempDir;
@@ -262,4 +262,10 @@ pub(super) fn write(bytes: &[u8]) -> (TempDir, PathBuf) {
     let path = folder.path().join("small.gguf");
     std::fs::write(&path, bytes).unwrap();
     (folder, path)
+}
+
+/// Writes a file anew: some file systems wait for the disk when a file is emptied and written again, which thousands of rounds feel.
+pub(super) fn rewrite(path: &Path, bytes: &[u8]) {
+    let _ = std::fs::remove_file(path);
+    std::fs::write(path, bytes).unwrap();
 }

@@ -193,6 +193,47 @@ fn a_cwm_that_calls_itself_a_llama_is_refused_here_too() {
 }
 
 #[test]
+fn a_cwm_vocabulary_in_a_llama_is_refused_unless_layers_are_given() {
+    let place = folder(&parse(LLAMA), Dtype::BF16);
+    let tokenizer = r#"{"added_tokens": [{"id": 9, "content": "<|frame_sep|>"}]}"#;
+    fs::write(place.path().join("tokenizer.json"), tokenizer).unwrap();
+    assert_says(
+        &refusal(place.path()),
+        &["it is the Code World Model (its vocabulary has the token <|frame_sep|>)"],
+    );
+    let mut config = parse(LLAMA);
+    config["layer_types"] = json!(["full_attention", "sliding_attention"]);
+    config["sliding_window"] = json!(16);
+    fs::write(place.path().join("config.json"), config.to_string()).unwrap();
+    assert_eq!(open(place.path()).spec.window(), Some(16));
+    // A window without layers is refused in any llama.
+    refused(
+        LLAMA,
+        "sliding_window",
+        json!(16),
+        &["a sliding_window of 16", "layer_types is missing"],
+    );
+}
+
+/// Opening a pipe would wait for ever.
+#[test]
+fn pipes_are_not_opened() {
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "generation_config.json",
+    ] {
+        let place = folder(&parse(LLAMA), Dtype::BF16);
+        let path = place.path().join(name);
+        let _ = fs::remove_file(&path);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert_says(&refusal(place.path()), &[name, "it is not a regular file"]);
+    }
+}
+
+#[test]
 fn configurations_that_are_not_json() {
     let place = folder(&parse(LLAMA), Dtype::BF16);
     for (text, part) in [

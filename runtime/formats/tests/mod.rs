@@ -8,7 +8,6 @@ mod gguf_hostile;
 mod guard;
 mod huggingface;
 mod huggingface_hostile;
-mod models;
 mod real;
 
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cwm_kernels::ElementType;
 
-use super::models::{model, smollm2};
+use crate::test_models::{model, smollm2};
 use crate::formats::{Checkpoint, GgufVocabulary, OpenOptions, TokenizerSource};
 use crate::model::{Architecture, Attention, LayerTensor, RopeLayout, RopeScaling, TensorRole};
 
@@ -82,10 +82,10 @@ fn tensors_lie_where_the_python_package_finds_them() {
 }
 
 #[test]
-#[ignore = "needs the 0.5B and 1.5B models (scripts/fetch-models qwen0.5b qwen1.5b)"]
+#[ignore = "needs the 0.5B and 1.5B models (scripts/fetch-models qwen-0.5b qwen-1.5b)"]
 fn qwen_models_are_read_as_their_makers_wrote_them() {
-    let small = open(&model("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "qwen0.5b"));
-    let large = open(&model("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen1.5b"));
+    let small = open(&model("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "qwen-0.5b"));
+    let large = open(&model("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen-1.5b"));
     for (checkpoint, layers, hidden, intermediate, heads, head_dim) in
         [(&small, 24, 896, 4864, 14, 64), (&large, 28, 1536, 8960, 12, 128)]
     {

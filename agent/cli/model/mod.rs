@@ -1,0 +1,51 @@
+//! `cwm model`: which models can be had, what they are, and what they compute.
+
+mod info;
+mod list;
+mod load;
+mod logits;
+mod pull;
+mod target;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::{Environment, ExitCode, Printer};
+
+pub(crate) use load::{KvChoice, LoadArguments};
+pub(crate) use target::{Target, resolve};
+
+/// List, fetch and look at models
+#[derive(Debug, Args)]
+#[command(after_help = "\
+MODEL is a name of `cwm model list`, a GGUF file, or a folder with safetensors and config.json.
+
+Examples:
+  cwm model list
+  cwm model pull smollm2-135m
+  cwm model info smollm2-135m --context 8192")]
+pub(crate) struct ModelArguments {
+    #[command(subcommand)]
+    command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    List(list::ListArguments),
+    Pull(pull::PullArguments),
+    Info(info::InfoArguments),
+    Logits(logits::LogitsArguments),
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(
+    arguments: &ModelArguments,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        ModelCommand::List(list) => list::run(list, environment, printer),
+        ModelCommand::Pull(pull) => pull::run(pull, environment, printer),
+        ModelCommand::Info(info) => info::run(info, environment, printer),
+        ModelCommand::Logits(logits) => logits::run(logits, environment, printer),
+    }
+}

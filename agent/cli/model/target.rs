@@ -1,0 +1,64 @@
+//! What a MODEL argument stands for: a name of the catalogue, a path, or a server's address.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use cwm_runtime::catalogue::{self, State, Store};
+
+use crate::cli::{Environment, ExitCode, Failure};
+
+/// Where a model is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A file or folder of this machine.
+    Path(PathBuf),
+    /// A server.
+    Server(String),
+}
+
+impl Target {
+    /// The path, for commands that need the weights.
+    pub(crate) fn path(self) -> Result<PathBuf, Failure> {
+        match self {
+            Target::Path(path) => Ok(path),
+            Target::Server(address) => Err(Failure::new(
+                ExitCode::Usage,
+                format!("{address} is a server; this command needs the model's files."),
+            )
+            .with_hint("Give a path or a name of `cwm model list`.")),
+        }
+    }
+}
+
+/// The folder of models that the environment names.
+pub(super) fn store(environment: &Environment) -> Result<Store, Failure> {
+    Store::of_variables(|name| environment.get(name).map(PathBuf::from))
+        .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))
+}
+
+/// Finds out what a MODEL argument stands for. Whatever is there as a file goes before a name of the same letters.
+pub(crate) fn resolve(model: &OsStr, environment: &Environment) -> Result<Target, Failure> {
+    let text = model.to_string_lossy();
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return Ok(Target::Server(text.into_owned()));
+    }
+    if Path::new(model).exists() {
+        return Ok(Target::Path(model.into()));
+    }
+    let Some(entry) = catalogue::find(&text) else {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            format!("There is no model `{text}`: no such file or folder, and no such name."),
+        )
+        .with_hint("`cwm model list` shows the names."));
+    };
+    let store = store(environment)?;
+    match store.state(entry) {
+        State::Present => Ok(Target::Path(store.path(entry))),
+        State::Absent | State::Partial { .. } => Err(Failure::new(
+            ExitCode::Environment,
+            format!("The model {} is not on this machine.", entry.name),
+        )
+        .with_hint(format!("`cwm model pull {}` fetches it.", entry.name))),
+    }
+}
