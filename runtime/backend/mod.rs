@@ -17,6 +17,8 @@ mod mutation_tests;
 #[cfg(test)]
 mod peer_tests;
 #[cfg(test)]
+mod real_tests;
+#[cfg(test)]
 mod test_support;
 
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
