@@ -49,7 +49,8 @@ pub enum OracleError {
 enum Implementation {
     QuantisedLlama(Box<quantized_llama::ModelWeights>),
     QuantisedQwen2(Box<quantized_qwen2::ModelWeights>),
-    Llama(Box<llama::Llama>, llama::Cache),
+    /// The model, its cache, and an empty one.
+    Llama(Box<llama::Llama>, Box<llama::Cache>, Box<llama::Cache>),
     Qwen2(Box<qwen2::ModelForCausalLM>),
 }
 
@@ -107,6 +108,22 @@ impl Oracle {
         tokens.iter().map(|token| self.step(*token)).collect()
     }
 
+    /// The vocabulary's size.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    /// Forgets all positions.
+    pub fn clear(&mut self) {
+        self.position = 0;
+        match &mut self.implementation {
+            Implementation::QuantisedLlama(model) => model.clear_kv_cache(),
+            Implementation::QuantisedQwen2(model) => model.clear_kv_cache(),
+            Implementation::Llama(_, cache, empty) => cache.clone_from(empty),
+            Implementation::Qwen2(model) => model.clear_kv_cache(),
+        }
+    }
+
     /// Runs tokens without asking for logits of each: what a prompt costs.
     pub fn prefill(&mut self, tokens: &[TokenId]) -> Result<Vec<f32>, OracleError> {
         if self.position + tokens.len() > self.most {
@@ -129,7 +146,7 @@ impl Oracle {
         let logits = match &mut self.implementation {
             Implementation::QuantisedLlama(model) => model.forward(&input, position),
             Implementation::QuantisedQwen2(model) => model.forward(&input, position),
-            Implementation::Llama(model, cache) => model.forward(&input, position, cache),
+            Implementation::Llama(model, cache, _) => model.forward(&input, position, cache),
             Implementation::Qwen2(model) => model.forward(&input, position),
         }?;
         let logits = logits.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
@@ -194,7 +211,8 @@ fn load_safetensors(checkpoint: &Checkpoint, device: &Device) -> Result<Implemen
     let cache = llama::Cache::new(true, DType::F32, &config, device)?;
     Ok(Implementation::Llama(
         Box::new(llama::Llama::load(weights, &config)?),
-        cache,
+        Box::new(cache.clone()),
+        Box::new(cache),
     ))
 }
 

@@ -7,6 +7,8 @@ mod peer;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use cwm_kernels::cpu::{Isa, ThreadPool, int8_peak, read_bandwidth};
+
 use crate::backend::{Backend, DriveError, Driver, Rows};
 use crate::model::TokenId;
 
@@ -26,6 +28,29 @@ pub enum SpeedError {
         /// What went wrong.
         message: String,
     },
+}
+
+/// What a machine can do at most, measured as it is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// The vector instructions that are used.
+    pub instructions: &'static str,
+    /// Bytes of memory that are read, a second.
+    pub bandwidth: f64,
+    /// Multiplications and additions of 8-bit integers, a second.
+    pub int8: f64,
+}
+
+impl Limits {
+    /// Measures them, with so many threads; a second or so.
+    pub fn measure(threads: usize) -> Limits {
+        let pool = ThreadPool::new(threads);
+        Limits {
+            instructions: Isa::best().name(),
+            bandwidth: read_bandwidth(&pool),
+            int8: int8_peak(Isa::best(), &pool),
+        }
+    }
 }
 
 /// Rows of a prompt that run at once.

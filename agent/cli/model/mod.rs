@@ -1,11 +1,13 @@
 //! `cwm model`: which models can be had, what they are, and what they compute.
 
+mod bench;
 mod info;
 mod list;
 mod load;
 mod logits;
 mod pull;
 mod target;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -33,7 +35,9 @@ enum ModelCommand {
     List(list::ListArguments),
     Pull(pull::PullArguments),
     Info(info::InfoArguments),
+    Bench(bench::BenchArguments),
     Logits(logits::LogitsArguments),
+    Verify(verify::VerifyArguments),
 }
 
 /// Runs the subcommand.
@@ -46,6 +50,18 @@ pub(crate) fn run(
         ModelCommand::List(list) => list::run(list, environment, printer),
         ModelCommand::Pull(pull) => pull::run(pull, environment, printer),
         ModelCommand::Info(info) => info::run(info, environment, printer),
+        ModelCommand::Bench(bench) => bench::run(bench, environment, printer),
+        ModelCommand::Verify(verify) => verify::run(verify, environment, printer),
         ModelCommand::Logits(logits) => logits::run(logits, environment, printer),
     }
+}
+
+/// What commands that need candle say in a build without it.
+#[cfg(not(feature = "candle"))]
+fn without_candle() -> crate::cli::Failure {
+    crate::cli::Failure::new(
+        ExitCode::Environment,
+        "This cwm was built without candle, and has nothing to compare with.",
+    )
+    .with_hint("Build it with the feature `candle`, which is on unless it was turned off.")
 }

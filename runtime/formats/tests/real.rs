@@ -4,9 +4,9 @@ use std::path::Path;
 
 use cwm_kernels::ElementType;
 
-use crate::test_models::{model, smollm2};
 use crate::formats::{Checkpoint, GgufVocabulary, OpenOptions, TokenizerSource};
 use crate::model::{Architecture, Attention, LayerTensor, RopeLayout, RopeScaling, TensorRole};
+use crate::test_models::{model, smollm2};
 
 fn open(path: &Path) -> Checkpoint {
     Checkpoint::open(path, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
