@@ -7,11 +7,9 @@ use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::backend::{Backend, BackendError, StepOutput, StepPlan};
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
-use crate::formats::Checkpoint;
 
 /// What lines are like; another number when they change.
 const VERSION: u32 = 1;
@@ -84,28 +82,6 @@ enum Entry {
     Plan(StepPlan),
     /// Pages that are given back.
     Release { pool: PoolKind, pages: Vec<PageId> },
-}
-
-/// A number that tells models apart: the description, every tensor's type, and pieces of its bytes (not all, so that large models can
-/// be asked quickly). 64 hexadecimal digits.
-pub fn fingerprint(checkpoint: &Checkpoint) -> String {
-    const PIECE: usize = 256;
-    const PIECES: usize = 8;
-    let mut hash = Sha256::new();
-    hash.update(format!("{:?}", checkpoint.spec));
-    for role in checkpoint.spec.roles() {
-        let Some(tensor) = checkpoint.tensors.get(&role) else {
-            continue;
-        };
-        hash.update(format!("{role:?} {} {:?}", tensor.element.name(), tensor.shape));
-        let bytes = tensor.bytes();
-        let stride = (bytes.len() / PIECES).max(PIECE);
-        for piece in bytes.chunks(stride) {
-            hash.update(piece.get(..PIECE).unwrap_or(piece));
-        }
-        hash.update(bytes.last_chunk::<PIECE>().map_or(bytes, |end| end));
-    }
-    to_hexadecimal(&hash.finalize())
 }
 
 /// A back end that writes down what it is asked to do before it does it.

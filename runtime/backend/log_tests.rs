@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use cwm_kernels::KvElement;
 
-use super::{LogError, LoggedBackend, fingerprint, replay};
+use super::{LogError, LoggedBackend, replay};
 use crate::backend::test_support::{Fixture, Harness, harnesses, largest_difference, pages_of};
 use crate::backend::{Backend, BackendError, StepOutput};
 
@@ -54,7 +54,7 @@ fn record(fixture: &Fixture, before: usize, element: KvElement) -> (String, Vec<
     let memory = Memory::default();
     let logged = LoggedBackend::new(
         cpu.backend,
-        fingerprint(&fixture.checkpoint),
+        fixture.checkpoint.fingerprint(),
         &pages_of(&sequence),
         Path::new(LOG),
         Box::new(memory.clone()),
@@ -80,7 +80,7 @@ fn a_log_of_the_cpu_replays_on_the_reference() {
                 Path::new(LOG),
                 log.as_bytes(),
                 &mut *reference,
-                &fingerprint(&fixture.checkpoint),
+                &fixture.checkpoint.fingerprint(),
             );
             let difference = largest_difference(&rows(&outputs.unwrap()), &logits);
             println!("{name} from position {before}: {difference:.2e}");
@@ -104,7 +104,7 @@ fn pages_of_every_element_type_pass_between_back_ends() {
             Path::new(LOG),
             log.as_bytes(),
             &mut *reference,
-            &fingerprint(&fixture.checkpoint),
+            &fixture.checkpoint.fingerprint(),
         );
         let difference = largest_difference(&rows(&outputs.unwrap()), &logits);
         println!("{element:?}: {difference:.2e}");
@@ -132,8 +132,8 @@ fn a_page_comes_back_from_the_other_back_end_as_it_was() {
 fn a_log_of_another_model_or_layout_is_refused() {
     let fixture = Fixture::open("cwm16");
     let (log, _, mut reference) = record(&fixture, 0, KvElement::F32);
-    let other = fingerprint(&Fixture::open("cwm17").checkpoint);
-    let own = fingerprint(&fixture.checkpoint);
+    let other = Fixture::open("cwm17").checkpoint.fingerprint();
+    let own = fixture.checkpoint.fingerprint();
     assert_ne!(other, own);
     let refused = replay(Path::new(LOG), log.as_bytes(), &mut *reference, &other);
     assert!(matches!(refused, Err(LogError::Mismatch { .. })), "{refused:?}");
@@ -145,7 +145,7 @@ fn a_log_of_another_model_or_layout_is_refused() {
 #[test]
 fn a_damaged_log_is_refused_with_the_line_that_is_wrong() {
     let fixture = Fixture::open("llama");
-    let own = fingerprint(&fixture.checkpoint);
+    let own = fixture.checkpoint.fingerprint();
     let (log, _, mut reference) = record(&fixture, 5, KvElement::F32);
     let lines: Vec<&str> = log.lines().collect();
     let mut run = |text: String| {

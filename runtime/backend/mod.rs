@@ -25,7 +25,7 @@ use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
 pub use cpu::{CpuBackend, CpuOptions};
 pub use drive::{DriveError, Driver, Rows};
-pub use log::{LogError, LoggedBackend, fingerprint, replay};
+pub use log::{LogError, LoggedBackend, replay};
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
 pub use reference::ReferenceBackend;
 pub use weights::LoadError;
