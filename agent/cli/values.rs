@@ -41,7 +41,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A number of bytes as a person reads it, such as `1.5 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    const UNITS: [(&str, u64); 4] = [
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
     let unit = UNITS.into_iter().find(|(_, size)| bytes >= *size);
     unit.map_or_else(
         || format!("{bytes} bytes"),

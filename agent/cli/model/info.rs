@@ -95,8 +95,14 @@ pub(super) fn run(
         printer.event("model.info", &info)?;
         return Ok(ExitCode::Success);
     }
-    if arguments.context.is_some_and(|context| context > info.context as u64) {
-        printer.warning(format_args!("the model was made for a context of {} tokens.", info.context));
+    if arguments
+        .context
+        .is_some_and(|context| context > info.context as u64)
+    {
+        printer.warning(format_args!(
+            "the model was made for a context of {} tokens.",
+            info.context
+        ));
     }
     for (name, text) in lines(&info) {
         let name = printer.paint(Style::Strong, &format!("{name:<13}"));
@@ -112,8 +118,15 @@ fn describe(checkpoint: &Checkpoint, arguments: &InfoArguments) -> InfoEvent {
     let weight_bytes: u64 = weights.iter().map(|share| share.bytes).sum();
     let at_context = arguments.context.unwrap_or(spec.context as u64);
     let kv_bytes = kv_bytes(&layout, at_context).saturating_mul(arguments.batch);
-    let file_bytes = checkpoint.files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum();
-    let kv_type = arguments.kv.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+    let file_bytes = checkpoint
+        .files
+        .iter()
+        .filter_map(|file| Some(file.metadata().ok()?.len()))
+        .sum();
+    let kv_type = arguments
+        .kv
+        .to_possible_value()
+        .map_or(String::new(), |value| value.get_name().to_owned());
     let per_token = |pool: PoolKind| (layout.page_bytes(pool) / PAGE_TOKENS) as u64;
     InfoEvent {
         name: checkpoint.name.clone(),
@@ -172,7 +185,10 @@ fn shares(checkpoint: &Checkpoint) -> Vec<TypeShare> {
 fn kv_bytes(layout: &PageLayout, context: u64) -> u64 {
     let page = PAGE_TOKENS as u64;
     let pages = context.div_ceil(page);
-    let window = layout.window.map_or(0, |window| (window as u64).div_ceil(page) + 1).min(pages);
+    let window = layout
+        .window
+        .map_or(0, |window| (window as u64).div_ceil(page) + 1)
+        .min(pages);
     let full = pages.saturating_mul(layout.page_bytes(PoolKind::Full) as u64);
     full.saturating_add(window.saturating_mul(layout.page_bytes(PoolKind::Window) as u64))
 }
@@ -188,7 +204,14 @@ fn lines(info: &InfoEvent) -> Vec<(&'static str, String)> {
     let types: Vec<String> = info
         .weights
         .iter()
-        .map(|share| format!("{} {} in {} tensors", share.name, size(share.bytes), share.tensors))
+        .map(|share| {
+            format!(
+                "{} {} in {} tensors",
+                share.name,
+                size(share.bytes),
+                share.tensors
+            )
+        })
         .collect();
     vec![
         ("name", info.name.clone()),
@@ -197,18 +220,41 @@ fn lines(info: &InfoEvent) -> Vec<(&'static str, String)> {
         ("layers", kinds),
         (
             "heads",
-            format!("{}, {} for keys and values, {} elements each", info.heads, info.kv_heads, info.head_dim),
+            format!(
+                "{}, {} for keys and values, {} elements each",
+                info.heads, info.kv_heads, info.head_dim
+            ),
         ),
-        ("width", format!("{}, feed-forward {}", info.hidden, info.intermediate)),
+        (
+            "width",
+            format!("{}, feed-forward {}", info.hidden, info.intermediate),
+        ),
         (
             "vocabulary",
-            format!("{}{}", info.vocabulary, if info.tied_head { ", output tied to the embedding" } else { "" }),
+            format!(
+                "{}{}",
+                info.vocabulary,
+                if info.tied_head {
+                    ", output tied to the embedding"
+                } else {
+                    ""
+                }
+            ),
         ),
         ("context", format!("{} tokens", info.context)),
-        ("positions", format!("rope, theta {}, scaling {}", info.rope_theta, info.rope_scaling)),
-        ("parameters", format!("{:.3} billion", info.parameters as f64 / 1e9)),
+        (
+            "positions",
+            format!("rope, theta {}, scaling {}", info.rope_theta, info.rope_scaling),
+        ),
+        (
+            "parameters",
+            format!("{:.3} billion", info.parameters as f64 / 1e9),
+        ),
         ("files", size(info.file_bytes)),
-        ("weights", format!("{}: {}", size(info.weight_bytes), types.join(", "))),
+        (
+            "weights",
+            format!("{}: {}", size(info.weight_bytes), types.join(", ")),
+        ),
         (
             "KV cache",
             format!(

@@ -29,7 +29,8 @@ impl LoadArguments {
         let options = OpenOptions {
             layer_types: self.layer_types()?,
         };
-        Checkpoint::open(path, &options).map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))
+        Checkpoint::open(path, &options)
+            .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))
     }
 }
 

@@ -83,8 +83,13 @@ pub(super) fn run(
     check(&tokens, vocabulary, context)?;
     printer.progress("loading the model …");
     let threads = arguments.threads.map(|threads| threads as usize);
-    let mut backend = load_backend(&checkpoint, arguments.backend.into(), arguments.kv.into(), threads)
-        .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))?;
+    let mut backend = load_backend(
+        &checkpoint,
+        arguments.backend.into(),
+        arguments.kv.into(),
+        threads,
+    )
+    .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))?;
     let mut driver = Driver::new(backend.as_mut());
     let (mut position, mut printed) = (0, Ok(()));
     if as_json {
@@ -106,17 +111,29 @@ pub(super) fn run(
 
 fn read(path: &Path) -> anyhow::Result<Vec<TokenId>> {
     let is_stdin = path == Path::new("-");
-    let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let name = if is_stdin {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    };
     let mut text = Vec::new();
     let read = if is_stdin {
         std::io::stdin().take(MOST_BYTES).read_to_end(&mut text)
     } else {
         std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text))
     };
-    read.with_context(|| Failure::new(ExitCode::Usage, format!("The token ids in {name} cannot be read.")))?;
+    read.with_context(|| {
+        Failure::new(
+            ExitCode::Usage,
+            format!("The token ids in {name} cannot be read."),
+        )
+    })?;
     serde_json::from_slice(&text).with_context(|| {
-        Failure::new(ExitCode::Usage, format!("{name} is not a JSON list of token ids."))
-            .with_hint("Write it as [1, 2, 3].")
+        Failure::new(
+            ExitCode::Usage,
+            format!("{name} is not a JSON list of token ids."),
+        )
+        .with_hint("Write it as [1, 2, 3].")
     })
 }
 
@@ -126,10 +143,15 @@ fn check(tokens: &[TokenId], vocabulary: usize, context: usize) -> Result<(), Fa
         return wrong("There are no token ids.".to_owned());
     }
     if tokens.len() > context {
-        return wrong(format!("There are {} token ids, but the model's context is {context}.", tokens.len()));
+        return wrong(format!(
+            "There are {} token ids, but the model's context is {context}.",
+            tokens.len()
+        ));
     }
     match tokens.iter().find(|token| **token as usize >= vocabulary) {
-        Some(token) => wrong(format!("The token {token} is not in the vocabulary of {vocabulary} tokens.")),
+        Some(token) => wrong(format!(
+            "The token {token} is not in the vocabulary of {vocabulary} tokens."
+        )),
         None => Ok(()),
     }
 }
@@ -137,7 +159,10 @@ fn check(tokens: &[TokenId], vocabulary: usize, context: usize) -> Result<(), Fa
 /// A position's logits; as JSON in digits that give the same 32-bit floats again.
 fn show(row: &[f32], position: usize, as_json: bool, printer: &mut Printer) -> anyhow::Result<()> {
     if !as_json {
-        let best = row.iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1));
+        let best = row
+            .iter()
+            .enumerate()
+            .max_by(|one, other| one.1.total_cmp(other.1));
         let (token, logit) = best.context("The model has no vocabulary.")?;
         return printer.result(format!("{position:>6}  token {token:>7}  logit {logit:.4}\n"));
     }
@@ -150,7 +175,9 @@ fn show(row: &[f32], position: usize, as_json: bool, printer: &mut Printer) -> a
         if !value.is_finite() {
             return Err(Failure::new(
                 ExitCode::Environment,
-                format!("The logit of token {index} at position {position} is {value}, which JSON cannot hold."),
+                format!(
+                    "The logit of token {index} at position {position} is {value}, which JSON cannot hold."
+                ),
             )
             .with_hint("The weights may be damaged.")
             .into());

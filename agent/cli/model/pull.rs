@@ -115,9 +115,14 @@ fn find(name: &str) -> Result<&'static Entry, Failure> {
 }
 
 fn settings(arguments: &PullArguments, environment: &Environment) -> Result<PullSettings, Failure> {
-    let text = |name: &str| environment.get(name).map(|value| value.to_string_lossy().into_owned());
+    let text = |name: &str| {
+        environment
+            .get(name)
+            .map(|value| value.to_string_lossy().into_owned())
+    };
     let token = text("HF_TOKEN").map(|token| ApiKey::new(&token)).transpose();
-    let token = token.map_err(|_| Failure::new(ExitCode::Usage, "HF_TOKEN holds characters that no token has."))?;
+    let token =
+        token.map_err(|_| Failure::new(ExitCode::Usage, "HF_TOKEN holds characters that no token has."))?;
     let caches = environment
         .absolute_path("XDG_CACHE_HOME")
         .or_else(|| Some(environment.absolute_path("HOME")?.join(".cache")));
@@ -234,7 +239,10 @@ fn bar(name: &str, stage: &str, progress: &Progress<'_>, rate: u64) -> String {
         "fetching" => format!(", {}/s", size(rate)),
         _ => String::new(),
     };
-    format!("{name}: {stage} [{bar}] {percent} % of {}{speed}", size(progress.total))
+    format!(
+        "{name}: {stage} [{bar}] {percent} % of {}{speed}",
+        size(progress.total)
+    )
 }
 
 #[cfg(test)]
@@ -257,7 +265,10 @@ mod tests {
             line(1 << 19, 1 << 20, "fetching"),
             "m: fetching [############------------] 50 % of 1.0 MiB, 1.0 MiB/s"
         );
-        assert_eq!(line(9, 9, "checking"), format!("m: checking [{}] 100 % of 9 bytes", "#".repeat(24)));
+        assert_eq!(
+            line(9, 9, "checking"),
+            format!("m: checking [{}] 100 % of 9 bytes", "#".repeat(24))
+        );
         assert!(line(u64::MAX, 9, "checking").contains("100 %"));
     }
 }

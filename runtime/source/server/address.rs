@@ -84,7 +84,8 @@ impl ApiKey {
         let text = text.trim();
         if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
             return Err(ModelError::Request(
-                "the key holds characters that no key can have; look at the variable that it comes from".to_owned(),
+                "the key holds characters that no key can have; look at the variable that it comes from"
+                    .to_owned(),
             ));
         }
         Ok(ApiKey(text.to_owned()))
