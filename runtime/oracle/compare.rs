@@ -71,10 +71,7 @@ pub fn compare(
         mean_divergence: 0.0,
         clear: 0,
         wrong: Vec::new(),
-        exact: !checkpoint
-            .tensors
-            .values()
-            .any(|tensor| tensor.element.is_quantised()),
+        exact: !checkpoint.tensors.values().any(|tensor| tensor.element.is_quantised()),
     };
     Driver::new(backend).feed(tokens, tokens.len(), Rows::All, |logits| {
         if let Some((position, expected)) = expected.next() {
@@ -130,9 +127,5 @@ fn divergence(logits: &[f32], expected: &[f32]) -> f64 {
 
 fn log_sum(logits: &[f32]) -> f64 {
     let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    most + logits
-        .iter()
-        .map(|logit| (f64::from(*logit) - most).exp())
-        .sum::<f64>()
-        .ln()
+    most + logits.iter().map(|logit| (f64::from(*logit) - most).exp()).sum::<f64>().ln()
 }

@@ -11,9 +11,7 @@ use crate::formats::{Checkpoint, OpenOptions};
 use crate::model::{RopeScaling, TokenId};
 
 fn fixture(name: &str) -> Checkpoint {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures/models")
-        .join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(name);
     Checkpoint::open(&folder, &OpenOptions::default()).unwrap()
 }
 
@@ -52,8 +50,5 @@ fn positions_past_the_window_are_refused() {
     let checkpoint = fixture("cwm16");
     let tokens = vec![1; 17];
     let error = compare(&checkpoint, &mut reference(&checkpoint), &tokens).unwrap_err();
-    assert!(
-        error.to_string().contains("only the first 16 positions"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("only the first 16 positions"), "{error}");
 }

@@ -118,7 +118,7 @@ fn what_cannot_be_done_is_said() {
     let said = EmbeddedModel::open(&path(), long).unwrap_err().to_string();
     assert!(said.contains("1048576") && said.contains("at most"), "{said}");
     let model = EmbeddedModel::open(&path(), options()).unwrap();
-    let mut refuse = |request: &GenerateRequest| {
+    let refuse = |request: &GenerateRequest| {
         model
             .generate(request, &mut |_| ControlFlow::Continue(()))
             .unwrap_err()
