@@ -7,6 +7,7 @@ use crate::cli::completions::CompletionsArguments;
 use crate::cli::doctor::DoctorArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit_code;
+use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
 use crate::cli::sandbox::SandboxArguments;
@@ -77,6 +78,7 @@ impl OutputArguments {
 pub(crate) enum Command {
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
+    Generate(Box<GenerateArguments>),
     Model(ModelArguments),
     Doctor(DoctorArguments),
     Completions(CompletionsArguments),

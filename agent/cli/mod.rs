@@ -8,6 +8,7 @@ mod doctor;
 mod environment;
 mod exit_code;
 mod failure;
+mod generate;
 mod model;
 mod printer;
 mod sandbox;
@@ -36,6 +37,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| match &arguments.command {
         Command::Sandbox(sandbox) => sandbox::run(sandbox, environment, &mut printer),
         Command::Apply(apply) => apply::run(apply, &mut printer),
+        Command::Generate(generate) => generate::run(generate, environment, &mut printer),
         Command::Model(model) => model::run(model, environment, &mut printer),
         Command::Doctor(doctor) => doctor::run(doctor, environment, &mut printer),
         Command::Completions(completions) => completions::run(completions, &mut printer),

@@ -2,11 +2,13 @@
 //!
 //! What enters are conversations or raw prompts; what leaves is text as it comes, and a whole completion at the end.
 
+mod embedded;
 mod load;
 mod model;
 mod script;
 mod server;
 
+pub use embedded::{EmbeddedModel, EmbeddedOptions, OpenError};
 pub use load::{BackendChoice, PAGE_TOKENS, load_backend};
 pub use model::{
     ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason,

@@ -4,7 +4,11 @@ use super::context::TestContext;
 
 /// Every command, as the help of `cwm` lists them.
 fn commands(context: &TestContext) -> Vec<String> {
-    let help = context.run(["-h"]).stdout;
+    listed_in(&context.run(["-h"]).stdout)
+}
+
+/// The commands that a help lists.
+fn listed_in(help: &str) -> Vec<String> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let listed = listed.take_while(|line| !line.is_empty());
     listed
@@ -20,9 +24,13 @@ fn every_commands_help_is_as_recorded() {
     let commands = commands(&context);
     assert!(commands.len() >= 2, "{commands:?}");
     for command in commands {
-        context
-            .run([command.as_str(), "--help"])
-            .assert_snapshot(&format!("help-{command}.txt"));
+        let help = context.run([command.as_str(), "--help"]);
+        help.assert_snapshot(&format!("help-{command}.txt"));
+        for nested in listed_in(&help.stdout) {
+            context
+                .run([command.as_str(), nested.as_str(), "--help"])
+                .assert_snapshot(&format!("help-{command}-{nested}.txt"));
+        }
     }
 }
 

@@ -5,4 +5,5 @@ pub(crate) mod context;
 mod doctor;
 mod help;
 mod kill;
+mod models;
 mod streams;

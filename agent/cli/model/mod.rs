@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use crate::cli::{Environment, ExitCode, Printer};
 
 pub(crate) use load::{KvChoice, LoadArguments};
+pub(crate) use logits::BackendArgument;
 pub(crate) use target::{Target, resolve};
 
 /// List, fetch and look at models

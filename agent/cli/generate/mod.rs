@@ -1,0 +1,285 @@
+//! `cwm generate`: continues a text or a conversation, with a model of this machine or behind a server.
+
+mod output;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use cwm_runtime::engine::SamplingParameters;
+use cwm_runtime::source::{
+    ApiKey, ChatMessage, EmbeddedModel, EmbeddedOptions, GenerateRequest, Model, ModelError, Prompt,
+    ServerModel, ServerOptions,
+};
+
+use crate::cli::model::{BackendArgument, KvChoice, LoadArguments, Target, resolve};
+use crate::cli::signals::Signals;
+use crate::cli::values::{byte_count, duration};
+use crate::cli::{Environment, ExitCode, Failure, Printer};
+
+use output::Output;
+
+/// The longest prompt that is read.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Continue a text or a conversation with a model
+///
+/// The prompt is read from stdin, as text that is continued as it is, or with --chat as a user's message. What the
+/// model says goes to stdout as it comes, byte for byte.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  echo 'def fibonacci(n):' | cwm generate smollm2-135m --max-tokens 64
+  echo 'Why is the sky blue?' | cwm generate qwen2.5-coder-1.5b --chat --temperature 0
+  cwm generate qwen2.5-coder-0.5b --messages talk.json -n 4 --json
+  echo Hello | cwm generate http://localhost:8000 --model-name facebook/cwm --chat
+
+A server's key is taken from CWM_API_KEY, else from OPENAI_API_KEY.")]
+pub(crate) struct GenerateArguments {
+    /// A name of `cwm model list`, a GGUF file, a model's folder, or the address of an OpenAI-compatible server
+    model: OsString,
+    /// Take the prompt as a user's message
+    #[arg(long)]
+    chat: bool,
+    /// Take a conversation from a file: a JSON list of {"role", "content"}
+    #[arg(long, value_name = "FILE", conflicts_with = "chat")]
+    messages: Option<PathBuf>,
+    /// What the answer begins with
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    prefix: String,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    #[command(flatten)]
+    local: LocalArguments,
+    #[command(flatten)]
+    load: LoadArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// How tokens are chosen, and how many.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+struct SamplingArguments {
+    /// How many samples
+    #[arg(short = 'n', long = "samples", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// The same seed gives the same samples
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// The most tokens a sample may have [default: what the context leaves]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: Option<u32>,
+    /// 0 takes the most likely token
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    temperature: f32,
+    /// Only the most likely tokens that together have this probability
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    top_p: f32,
+    /// Only so many of the most likely tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: usize,
+    /// Only tokens with at least this share of the most likely one's probability
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    min_p: f32,
+    /// Above 1 makes tokens less likely that were there before
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// A text that ends a sample; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// With --json, say how likely each token was, and so many rivals
+    #[arg(long, value_name = "N")]
+    logprobs: Option<usize>,
+}
+
+/// How a model runs on this machine.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "On this machine")]
+struct LocalArguments {
+    /// The most tokens of prompt and answer together [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    context: Option<u32>,
+    /// How many threads compute [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+    kv: KvChoice,
+    /// The most memory for keys and values, such as 2G
+    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
+    kv_memory: Option<u64>,
+    /// What computes
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    backend: BackendArgument,
+}
+
+/// How a server is asked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With a server")]
+struct ServerArguments {
+    /// The model's name there [default: the only one it has]
+    #[arg(long, value_name = "NAME")]
+    model_name: Option<String>,
+    /// How long the server may be silent
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
+    timeout: Duration,
+}
+
+/// Generates and prints.
+pub(crate) fn run(
+    arguments: &GenerateArguments,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<ExitCode> {
+    let target = resolve(&arguments.model, environment)?;
+    let request = request(arguments, printer)?;
+    let signals = Signals::catch()?;
+    let model = open(arguments, target, environment, printer)?;
+    if signals.caught() {
+        return Ok(ExitCode::Interrupted);
+    }
+    let started = Instant::now();
+    let mut output = Output::new(request.samples);
+    let mut printed = Ok(());
+    let outcome = model.generate(&request, &mut |piece| {
+        if printed.is_ok() {
+            printed = output.piece(&piece, printer);
+        }
+        if signals.caught() || printed.is_err() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    printed?;
+    let completions = outcome.map_err(|error| failed(&error))?;
+    output.end(&completions, started.elapsed(), printer)?;
+    Ok(if signals.caught() {
+        ExitCode::Interrupted
+    } else {
+        ExitCode::Success
+    })
+}
+
+fn request(arguments: &GenerateArguments, printer: &mut Printer) -> anyhow::Result<GenerateRequest> {
+    let prefix = arguments.prefix.clone();
+    let message = |content: String| ChatMessage {
+        role: "user".to_owned(),
+        content,
+    };
+    let prompt = match &arguments.messages {
+        Some(path) => Prompt::Chat {
+            messages: conversation(path)?,
+            assistant_prefix: prefix,
+        },
+        None if arguments.chat => Prompt::Chat {
+            messages: vec![message(stdin(printer)?)],
+            assistant_prefix: prefix,
+        },
+        None => Prompt::Text(stdin(printer)? + &prefix),
+    };
+    let sampling = &arguments.sampling;
+    Ok(GenerateRequest {
+        prompt,
+        samples: sampling.samples as usize,
+        sampling: SamplingParameters {
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            repetition_penalty: sampling.repetition_penalty,
+            seed: sampling.seed,
+            ..SamplingParameters::default()
+        },
+        max_tokens: sampling.max_tokens.map(|most| most as usize),
+        stop: sampling.stop.clone(),
+        logprobs: sampling.logprobs,
+    })
+}
+
+fn conversation(path: &std::path::Path) -> anyhow::Result<Vec<ChatMessage>> {
+    let wrong = |what: &str| {
+        Failure::new(
+            ExitCode::Usage,
+            format!("The messages in {} {what}.", path.display()),
+        )
+    };
+    let text = std::fs::read(path).with_context(|| wrong("cannot be read"))?;
+    let hint = "Write them as [{\"role\": \"user\", \"content\": \"…\"}].";
+    serde_json::from_slice(&text).with_context(|| wrong("are not a JSON list of messages").with_hint(hint))
+}
+
+fn stdin(printer: &mut Printer) -> anyhow::Result<String> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        printer.note("Type the prompt, and end it with Ctrl-D.");
+    }
+    let mut text = String::new();
+    input
+        .take(MOST_BYTES)
+        .read_to_string(&mut text)
+        .with_context(|| Failure::new(ExitCode::Usage, "The prompt on standard input cannot be read."))?;
+    Ok(text)
+}
+
+fn open(
+    arguments: &GenerateArguments,
+    target: Target,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<Box<dyn Model>> {
+    let path = match target {
+        Target::Path(path) => path,
+        Target::Server(address) => {
+            let variable = |name: &str| {
+                environment
+                    .get(name)
+                    .map(|value| value.to_string_lossy().into_owned())
+            };
+            let options = ServerOptions {
+                model: arguments.server.model_name.clone(),
+                key: ApiKey::from_variables(variable).map_err(|error| failed(&error))?,
+                idle_timeout: arguments.server.timeout,
+                ..ServerOptions::new(address)
+            };
+            return Ok(Box::new(
+                ServerModel::new(options).map_err(|error| failed(&error))?,
+            ));
+        }
+    };
+    let local = &arguments.local;
+    let options = EmbeddedOptions {
+        context: local.context.map(|context| context as usize),
+        kv_memory: local
+            .kv_memory
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        kv_element: Some(local.kv.into()),
+        threads: local.threads.map(|threads| threads as usize),
+        layer_types: arguments.load.layer_types()?,
+        backend: local.backend.into(),
+    };
+    printer.progress("loading the model …");
+    let started = Instant::now();
+    let model = EmbeddedModel::open(&path, options)
+        .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))?;
+    printer.detail(format_args!(
+        "the model was loaded in {:.2} s",
+        started.elapsed().as_secs_f64()
+    ));
+    printer.clear_progress();
+    Ok(Box::new(model))
+}
+
+fn failed(error: &ModelError) -> Failure {
+    let code = match error {
+        ModelError::Request(_) | ModelError::PromptTooLong { .. } | ModelError::UnknownModel { .. } => {
+            ExitCode::Usage
+        }
+        _ => ExitCode::Environment,
+    };
+    Failure::new(code, format!("{error}."))
+}
