@@ -92,13 +92,8 @@ fn candle_time(oracle: &mut cwm_runtime::oracle::Oracle, work: &Work) -> anyhow:
         return Ok(None);
     }
     oracle.clear();
-    let prompt: Vec<u32> = (0..work.context as u32)
-        .map(|position| position * 7919 % 20_000)
-        .collect();
-    let prompt: Vec<u32> = prompt
-        .into_iter()
-        .map(|token| token % oracle.vocabulary() as u32)
-        .collect();
+    let vocabulary = oracle.vocabulary().clamp(1, 20_000);
+    let prompt: Vec<u32> = (0..work.context).map(|position| (position * 7919 % vocabulary) as u32).collect();
     let begun = std::time::Instant::now();
     oracle.prefill(&prompt)?;
     if work.measure == Measure::Prefill {
