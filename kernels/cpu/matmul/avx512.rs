@@ -28,6 +28,25 @@ pub(super) fn tile<E: Encoding>(
     take!(16 8 4 2 1);
 }
 
+/// With so few rows of activations the weights are what is waited for.
+const PREFETCH_ROWS: usize = 4;
+
+/// How far ahead of the codes in use others are asked for, in bytes: what memory delivers while a group is computed, several times over.
+const PREFETCH_DISTANCE: usize = 4096;
+
+/// Asks for the codes of a group further on. The processor's own prefetching stops at the end of each page.
+#[inline(always)]
+fn prefetch<E: Encoding>(codes: *const u8) {
+    for line in 0..E::CODE_BYTES / LINE {
+        let ahead = codes.wrapping_add(PREFETCH_DISTANCE + line * LINE);
+        #[allow(unsafe_code, reason = "an intrinsic")]
+        // SAFETY: a prefetch is a hint; no address faults.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+        }
+    }
+}
+
 /// The rows from `first` on, `ROWS` of them: their sums stay in registers throughout.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn tile_rows<E: Encoding, const ROWS: usize>(
@@ -46,6 +65,9 @@ fn tile_rows<E: Encoding, const ROWS: usize>(
             let Some(activations) = activations[first..].first_chunk::<ROWS>() else {
                 continue;
             };
+            if ROWS <= PREFETCH_ROWS {
+                prefetch::<E>(codes.as_ptr());
+            }
             #[allow(unsafe_code, reason = "vector loads, and helpers that are inlined here")]
             // SAFETY: this function has the instructions; headers and codes are as long as `superblocks` cuts them.
             let (chunks, scales) = unsafe {

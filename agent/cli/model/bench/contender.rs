@@ -93,7 +93,9 @@ fn candle_time(oracle: &mut cwm_runtime::oracle::Oracle, work: &Work) -> anyhow:
     }
     oracle.clear();
     let vocabulary = oracle.vocabulary().clamp(1, 20_000);
-    let prompt: Vec<u32> = (0..work.context).map(|position| (position * 7919 % vocabulary) as u32).collect();
+    let prompt: Vec<u32> = (0..work.context)
+        .map(|position| (position * 7919 % vocabulary) as u32)
+        .collect();
     let begun = std::time::Instant::now();
     oracle.prefill(&prompt)?;
     if work.measure == Measure::Prefill {
