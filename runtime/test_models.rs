@@ -3,23 +3,25 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The cached file of a model, fetched first when it is not there.
+/// The cached file of a model, fetched first when it is not there. `scripts/fetch-models` knows where; once the file is there, it only
+/// prints the path.
 pub(crate) fn model(file: &str, name: &str) -> PathBuf {
-    let cache = std::env::var_os("CWM_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/cwm"),
-        PathBuf::from,
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/fetch-models");
+    let output = Command::new(script)
+        .arg(name)
+        .output()
+        .unwrap_or_else(|error| panic!("`{script}` does not start: {error}"));
+    assert!(
+        output.status.success(),
+        "`{script} {name}` failed: {}",
+        String::from_utf8_lossy(&output.stderr)
     );
-    let path = cache.join("models").join(file);
-    if !path.exists() {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/fetch-models");
-        let status = Command::new(script).arg(name).status();
-        let fetched = status.as_ref().is_ok_and(std::process::ExitStatus::success) && path.exists();
-        assert!(
-            fetched,
-            "{} is not there and `{script} {name}` did not fetch it: {status:?}",
-            path.display()
-        );
-    }
+    let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end_matches('\n'));
+    assert!(
+        path.ends_with(file) && path.is_file(),
+        "`{script} {name}` gave {}",
+        path.display()
+    );
     path
 }
 

@@ -99,8 +99,15 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name.eq_ignore_ascii_case(name))
 }
 
-const FAIR_TERMS: &str = "CWM's weights are for non-commercial research only (FAIR Non-Commercial Research License); \
-                          the terms are accepted at its repository, with the account whose HF_TOKEN is used";
+/// What restricts the use of CWM, and where to read it.
+macro_rules! fair_terms {
+    ($repository:literal) => {
+        concat!(
+            "for non-commercial research only (FAIR Non-Commercial Research License); read and accept it at https://huggingface.co/",
+            $repository
+        )
+    };
+}
 
 const ENTRIES: [Entry; 6] = [
     Entry {
@@ -172,27 +179,31 @@ const ENTRIES: [Entry; 6] = [
     cwm(
         "cwm",
         "facebook/cwm",
+        fair_terms!("facebook/cwm"),
         "CWM 32B, instruct, bf16: the agent that this program is made for",
     ),
     cwm(
         "cwm-sft",
         "facebook/cwm-sft",
+        fair_terms!("facebook/cwm-sft"),
         "CWM 32B after supervised fine-tuning, bf16",
     ),
     cwm(
         "cwm-pretrain",
         "facebook/cwm-pretrain",
+        fair_terms!("facebook/cwm-pretrain"),
         "CWM 32B after mid-training, bf16: a base model",
     ),
 ];
 
-const fn cwm(name: &'static str, id: &'static str, title: &'static str) -> Entry {
+const fn cwm(name: &'static str, id: &'static str, terms: &'static str, title: &'static str) -> Entry {
     Entry {
         name,
         title,
         licence: "FAIR Non-Commercial Research License",
-        terms: Some(FAIR_TERMS),
-        size: 65_000_000_000,
+        terms: Some(terms),
+        // 32,581,097,472 parameters of two bytes.
+        size: 65_162_194_944,
         contents: Contents::Folder { name },
         repository: Repository {
             id,

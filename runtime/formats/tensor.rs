@@ -62,6 +62,34 @@ impl MappedFile {
     pub fn bytes(&self) -> &[u8] {
         &self.map
     }
+
+    /// Lets go of the memory that holds the pages which lie wholly in `range`, until they are read again.
+    #[cfg(target_os = "linux")]
+    fn forget_pages(&self, range: &Range<usize>) {
+        let page = rustix::param::page_size();
+        // The map begins at a page.
+        let start = range.start.next_multiple_of(page);
+        let end = range.end.min(self.map.len()) / page * page;
+        let Some(length) = end.checked_sub(start).filter(|length| *length > 0) else {
+            return;
+        };
+        #[allow(
+            unsafe_code,
+            reason = "memmap2 cannot know whether dropped pages come back with the same bytes"
+        )]
+        // SAFETY: the map is of a file and only ever read, so that a page that is dropped is read from the file again, with the bytes
+        // that it had. The range is whole pages within the map.
+        let advised = unsafe {
+            self.map
+                .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length)
+        };
+        // Advice: when it is not taken, nothing is lost but memory.
+        drop(advised);
+    }
+
+    /// Elsewhere the system lets go of pages by itself.
+    #[cfg(not(target_os = "linux"))]
+    fn forget_pages(&self, _: &Range<usize>) {}
 }
 
 impl fmt::Debug for MappedFile {
@@ -142,4 +170,14 @@ impl Tensor {
     pub fn file(&self) -> &MappedFile {
         &self.file
     }
+
+    /// Tells the system that the bytes will not be read soon: the memory that holds them is free for other things. They can be read as
+    /// before, from the file.
+    pub fn forget_pages(&self) {
+        self.file.forget_pages(&self.range);
+    }
 }
+
+#[cfg(test)]
+#[path = "tensor_tests.rs"]
+mod tests;

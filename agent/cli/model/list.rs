@@ -63,16 +63,47 @@ pub(super) fn run(
         };
         let name = printer.paint(Style::Strong, &format!("{:<19}", entry.name));
         printer.result(format!(
-            "{name} {:>9}  {there}\n{:20}{}\n{:20}{}\n",
+            "{name} {:>9}  {there}\n{}{}",
             size(entry.size),
-            "",
-            entry.title,
-            "",
-            entry.terms.unwrap_or(entry.licence)
+            indented(entry.title),
+            indented(entry.terms.unwrap_or(entry.licence))
         ))?;
     }
     if !printer.is_json() {
         printer.note(format_args!("models lie in {}", store.folder().display()));
     }
     Ok(ExitCode::Success)
+}
+
+/// A text in lines that a narrow terminal takes whole, below the sizes.
+fn indented(text: &str) -> String {
+    const WIDTH: usize = 60;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().map(|line| format!("{:20}{line}\n", "")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_narrow_and_lose_nothing() {
+        for entry in entries() {
+            for text in [entry.title, entry.terms.unwrap_or(entry.licence)] {
+                let lines = indented(text);
+                assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
+                assert_eq!(lines.split_whitespace().collect::<Vec<_>>().join(" "), text);
+            }
+        }
+    }
 }

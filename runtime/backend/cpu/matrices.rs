@@ -45,10 +45,16 @@ pub(super) enum CpuMatrix {
 impl CpuWeights {
     pub(super) fn of(pool: &ThreadPool, weights: Weights) -> Result<CpuWeights, LoadError> {
         let layers = weights.layers.into_iter().map(|layer| CpuLayer::of(pool, layer));
+        // Of a tied head, which is the embedding, rows are looked up in the file again and again.
+        let tied = std::ptr::eq(weights.output.bytes(), weights.embedding.bytes());
         Ok(CpuWeights {
             layers: layers.collect::<Result<_, _>>()?,
             output_norm: weights.output_norm,
-            output: CpuMatrix::of(pool, weights.output)?,
+            output: if tied {
+                CpuMatrix::shared(pool, weights.output)?
+            } else {
+                CpuMatrix::of(pool, weights.output)?
+            },
             embedding: weights.embedding,
         })
     }
@@ -77,7 +83,17 @@ impl CpuLayer {
 }
 
 impl CpuMatrix {
+    /// A matrix of a tensor that nobody else reads: once it is packed, its pages in the file need not stay in memory.
     fn of(pool: &ThreadPool, tensor: Tensor) -> Result<CpuMatrix, LoadError> {
+        let matrix = CpuMatrix::shared(pool, tensor.clone())?;
+        if matrix.is_packed() {
+            tensor.forget_pages();
+        }
+        Ok(matrix)
+    }
+
+    /// A matrix of a tensor that is also read where it lies.
+    fn shared(pool: &ThreadPool, tensor: Tensor) -> Result<CpuMatrix, LoadError> {
         let (rows, columns) = (tensor.rows(), tensor.columns());
         if tensor.element.is_quantised() {
             return PackedMatrix::pack(pool, tensor.element, rows, columns, tensor.bytes())

@@ -117,6 +117,16 @@ impl Hub<'_> {
         CatalogueError::Source {
             place: self.place(),
             why: why.into(),
+            network: false,
+        }
+    }
+
+    /// What may be over when it is tried again later.
+    fn passing(&self, why: String) -> CatalogueError {
+        CatalogueError::Source {
+            place: self.place(),
+            why,
+            network: true,
         }
     }
 
@@ -197,7 +207,7 @@ impl Hub<'_> {
             let (why, asked) = trouble;
             failures = if length(part) > had { 1 } else { failures + 1 };
             if failures > self.settings.retries || asked.is_some_and(|wait| wait > retry::LONGEST_WAIT) {
-                return Err(self.trouble(why));
+                return Err(self.passing(why));
             }
             self.wait(failures, asked, &mut || tick(had))?;
         }
@@ -292,7 +302,7 @@ impl Hub<'_> {
             };
             failures += 1;
             if failures > self.settings.retries {
-                return Err(self.trouble(why));
+                return Err(self.passing(why));
             }
             self.wait(failures, asked, &mut tick)?;
         }
