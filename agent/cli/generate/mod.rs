@@ -70,7 +70,7 @@ struct SamplingArguments {
     #[arg(short = 'n', long = "samples", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
     /// The same seed gives the same samples
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// The most tokens a sample may have [default: what the context leaves]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -153,6 +153,9 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
     let target = resolve(&arguments.model, environment)?;
+    if arguments.sampling.logprobs.is_some() && !printer.is_json() {
+        return Err(Failure::new(ExitCode::Usage, "--logprobs is shown only with --json.").into());
+    }
     let mut request = request(arguments, printer)?;
     check(&request)?;
     let signals = Signals::catch()?;
@@ -244,7 +247,12 @@ fn conversation(path: &std::path::Path) -> anyhow::Result<Vec<ChatMessage>> {
     };
     let text = std::fs::read(path).with_context(|| wrong("cannot be read"))?;
     let hint = "Write them as [{\"role\": \"user\", \"content\": \"…\"}].";
-    serde_json::from_slice(&text).with_context(|| wrong("are not a JSON list of messages").with_hint(hint))
+    let messages: Vec<ChatMessage> = serde_json::from_slice(&text)
+        .with_context(|| wrong("are not a JSON list of messages").with_hint(hint))?;
+    if messages.is_empty() {
+        return Err(wrong("are an empty list").with_hint(hint).into());
+    }
+    Ok(messages)
 }
 
 fn stdin(printer: &mut Printer) -> anyhow::Result<String> {
