@@ -52,7 +52,7 @@ pub enum FormatError {
     #[error(
         "{} says it is a plain llama, but it is the Code World Model ({why}): three quarters of its layers attend to a sliding window, \
          and running them with full attention would be wrong for every text longer than the window. Give its layer types: put the \
-         model's config.json (with layer_types and sliding_window) beside the file, or name one",
+         model's whole config.json beside the file, or name it: --layer-types config.json",
         path.display()
     )]
     CwmWithoutLayerTypes {

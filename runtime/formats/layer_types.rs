@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::error::{FormatError, shown};
 use super::huggingface::{Config, rope_of};
 use super::limits::MOST_LAYERS;
 use crate::model::{Attention, RopeScaling};
+
+/// Where layer types come from that stand in no file.
+const GIVEN: &str = "the layer types given";
 
 /// What each layer attends to, taken literally: nothing is assumed about the first or the last.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerTypes {
     layers: Vec<Attention>,
     rope: Option<(f32, RopeScaling)>,
+    says_scaling: bool,
 }
 
 impl LayerTypes {
@@ -50,7 +52,11 @@ impl LayerTypes {
                 layers.len()
             ));
         }
-        Ok(LayerTypes { layers, rope: None })
+        Ok(LayerTypes {
+            layers,
+            rope: None,
+            says_scaling: false,
+        })
     }
 
     /// From a config.json: its `layer_types` and `sliding_window`, and its rotary positions.
@@ -59,48 +65,48 @@ impl LayerTypes {
     ///
     /// When it cannot be read, or does not have them.
     pub fn read(path: &Path) -> Result<LayerTypes, FormatError> {
-        let config = Config::read(path)?;
-        let names = config
-            .strings("layer_types")?
-            .ok_or_else(|| FormatError::unsupported(path, "it has no layer_types"))?;
-        let window = config.count("sliding_window")?;
-        let types =
-            LayerTypes::new(names, window).map_err(|reason| FormatError::unsupported(path, reason))?;
-        let rope = match config.has_rope() {
-            true => Some(rope_of(&config)?),
-            false => None,
-        };
-        Ok(LayerTypes { rope, ..types })
+        LayerTypes::of(&Config::read(path)?, None)
     }
 
-    /// From what a user gives: the path of a config.json, or JSON as it stands there, either
-    /// `{"layer_types": ["full_attention", …], "sliding_window": 8192}` or the list alone with the window as `sliding_window`.
+    /// The same from a configuration that was read; `sliding_window` is for those that have none.
+    fn of(config: &Config, sliding_window: Option<usize>) -> Result<LayerTypes, FormatError> {
+        let names = config
+            .strings("layer_types")?
+            .ok_or_else(|| FormatError::unsupported(config.path(), "it has no layer_types"))?;
+        let window = config.count("sliding_window")?.or(sliding_window);
+        let types = LayerTypes::new(names, window)
+            .map_err(|reason| FormatError::unsupported(config.path(), reason))?;
+        let rope = match config.has_rope() {
+            true => Some(rope_of(config)?),
+            false => None,
+        };
+        Ok(LayerTypes {
+            rope,
+            says_scaling: config.has_rope_scaling(),
+            ..types
+        })
+    }
+
+    /// From what a user gives: the path of a config.json, or JSON as it stands there, either an object with `layer_types` and
+    /// whatever else a config.json has, which is read as one, or the list alone with the window as `sliding_window`.
     ///
     /// # Errors
     ///
     /// When it is neither, or says something impossible.
     pub fn parse(text: &str, sliding_window: Option<usize>) -> Result<LayerTypes, FormatError> {
         let trimmed = text.trim_start();
-        if !trimmed.starts_with(['[', '{']) {
+        let place = Path::new(GIVEN);
+        if trimmed.starts_with('{') {
+            return LayerTypes::of(&Config::parse(place, trimmed.as_bytes())?, sliding_window);
+        }
+        if !trimmed.starts_with('[') {
             return LayerTypes::read(Path::new(text));
         }
-        let place = Path::new("the layer types given");
-        let value: Value = serde_json::from_str(trimmed)
-            .map_err(|error| FormatError::damaged(place, format!("it is not JSON: {error}")))?;
-        let (list, window) = match &value {
-            Value::Object(object) => {
-                let window = object.get("sliding_window").and_then(Value::as_u64);
-                let window = window.and_then(|window| usize::try_from(window).ok());
-                (object.get("layer_types"), window.or(sliding_window))
-            }
-            list => (Some(list), sliding_window),
-        };
-        let names: Option<Vec<&str>> = list
-            .and_then(Value::as_array)
-            .and_then(|list| list.iter().map(Value::as_str).collect());
-        let names =
-            names.ok_or_else(|| FormatError::damaged(place, "layer_types is not a list of strings"))?;
-        LayerTypes::new(names, window).map_err(|reason| FormatError::unsupported(place, reason))
+        let names: Vec<String> = serde_json::from_str(trimmed).map_err(|error| {
+            FormatError::damaged(place, format!("it is not a JSON list of strings: {error}"))
+        })?;
+        LayerTypes::new(names.iter().map(String::as_str), sliding_window)
+            .map_err(|reason| FormatError::unsupported(place, reason))
     }
 
     /// What each layer attends to.
@@ -111,6 +117,11 @@ impl LayerTypes {
     /// The rotary positions that stood beside them: base and scaling.
     pub(super) fn rope(&self) -> Option<(f32, RopeScaling)> {
         self.rope.clone()
+    }
+
+    /// Whether anything was said of how rotary positions are scaled, be it that they are not.
+    pub(super) fn says_scaling(&self) -> bool {
+        self.says_scaling
     }
 
     /// The same for a model of that many layers.

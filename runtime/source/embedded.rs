@@ -152,7 +152,7 @@ impl EmbeddedModel {
         let request = |error: TextError| ModelError::Request(error.to_string());
         let tokenizer = || {
             self.tokenizer.as_deref().ok_or_else(|| {
-                ModelError::Request(format!("{} has no vocabulary; give token ids", self.info.name))
+                ModelError::Request(format!("{}: {}", self.info.name, TextError::NoVocabulary))
             })
         };
         match prompt {

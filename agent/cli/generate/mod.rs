@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use cwm_runtime::engine::SamplingParameters;
+use cwm_runtime::formats::GenerationDefaults;
 use cwm_runtime::source::{
-    ApiKey, ChatMessage, EmbeddedModel, EmbeddedOptions, GenerateRequest, Model, ModelError, Prompt,
-    ServerModel, ServerOptions,
+    ApiKey, ChatMessage, EmbeddedModel, EmbeddedOptions, GenerateRequest, Model, ModelError, OpenError,
+    Prompt, ServerModel, ServerOptions,
 };
 
 use crate::cli::model::{BackendArgument, KvChoice, LoadArguments, Target, resolve};
@@ -69,32 +70,47 @@ struct SamplingArguments {
     #[arg(short = 'n', long = "samples", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
     /// The same seed gives the same samples
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// The most tokens a sample may have [default: what the context leaves]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
-    /// 0 takes the most likely token
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
-    temperature: f32,
-    /// Only the most likely tokens that together have this probability
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
-    top_p: f32,
-    /// Only so many of the most likely tokens; 0 for all
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    top_k: usize,
+    /// 0 takes the most likely token [default: what the model's files say, else 1]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temperature: Option<f32>,
+    /// Only the most likely tokens that together have this probability [default: what the model's files say, else 1]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    top_p: Option<f32>,
+    /// Only so many of the most likely tokens; 0 for all [default: what the model's files say, else 0]
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
     /// Only tokens with at least this share of the most likely one's probability
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     min_p: f32,
-    /// Above 1 makes tokens less likely that were there before
-    #[arg(long, value_name = "R", default_value_t = 1.0)]
-    repetition_penalty: f32,
+    /// Above 1 makes tokens less likely that were there before [default: what the model's files say, else 1]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    repetition_penalty: Option<f32>,
     /// A text that ends a sample; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
     /// With --json, say how likely each token was, and so many rivals
     #[arg(long, value_name = "N")]
     logprobs: Option<usize>,
+}
+
+impl SamplingArguments {
+    /// Takes what the user did not say from the model's files, as far as they say it.
+    fn fill(&self, sampling: &mut SamplingParameters, defaults: &GenerationDefaults) {
+        let or = |given: Option<f32>, own: Option<f32>, usual: f32| given.or(own).unwrap_or(usual);
+        sampling.temperature = or(self.temperature, defaults.temperature, sampling.temperature);
+        sampling.top_p = or(self.top_p, defaults.top_p, sampling.top_p);
+        sampling.top_k = self.top_k.or(defaults.top_k).unwrap_or(sampling.top_k);
+        sampling.repetition_penalty = or(
+            self.repetition_penalty,
+            defaults.repetition_penalty,
+            sampling.repetition_penalty,
+        );
+    }
 }
 
 /// How a model runs on this machine.
@@ -137,9 +153,15 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
     let target = resolve(&arguments.model, environment)?;
-    let request = request(arguments, printer)?;
+    if arguments.sampling.logprobs.is_some() && !printer.is_json() {
+        return Err(Failure::new(ExitCode::Usage, "--logprobs is shown only with --json.").into());
+    }
+    let mut request = request(arguments, printer)?;
+    check(&request)?;
     let signals = Signals::catch()?;
-    let model = open(arguments, target, environment, printer)?;
+    let (model, defaults) = open(arguments, target, environment, printer)?;
+    arguments.sampling.fill(&mut request.sampling, &defaults);
+    check(&request)?;
     if signals.caught() {
         return Ok(ExitCode::Interrupted);
     }
@@ -183,22 +205,37 @@ fn request(arguments: &GenerateArguments, printer: &mut Printer) -> anyhow::Resu
         None => Prompt::Text(stdin(printer)? + &prefix),
     };
     let sampling = &arguments.sampling;
+    let usual = SamplingParameters::default();
     Ok(GenerateRequest {
         prompt,
         samples: sampling.samples as usize,
         sampling: SamplingParameters {
-            temperature: sampling.temperature,
-            top_k: sampling.top_k,
-            top_p: sampling.top_p,
+            temperature: sampling.temperature.unwrap_or(usual.temperature),
+            top_k: sampling.top_k.unwrap_or(usual.top_k),
+            top_p: sampling.top_p.unwrap_or(usual.top_p),
             min_p: sampling.min_p,
-            repetition_penalty: sampling.repetition_penalty,
+            repetition_penalty: sampling.repetition_penalty.unwrap_or(usual.repetition_penalty),
             seed: sampling.seed,
-            ..SamplingParameters::default()
+            ..usual
         },
         max_tokens: sampling.max_tokens.map(|most| most as usize),
         stop: sampling.stop.clone(),
         logprobs: sampling.logprobs,
     })
+}
+
+/// What is wrong with a request whatever the model is.
+fn check(request: &GenerateRequest) -> Result<(), Failure> {
+    if let Err(error) = request.sampling.check() {
+        return Err(Failure::new(ExitCode::Usage, format!("{error}.")));
+    }
+    if request.stop.iter().any(String::is_empty) {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "A --stop text is empty; it would end every sample at once.",
+        ));
+    }
+    Ok(())
 }
 
 fn conversation(path: &std::path::Path) -> anyhow::Result<Vec<ChatMessage>> {
@@ -210,7 +247,12 @@ fn conversation(path: &std::path::Path) -> anyhow::Result<Vec<ChatMessage>> {
     };
     let text = std::fs::read(path).with_context(|| wrong("cannot be read"))?;
     let hint = "Write them as [{\"role\": \"user\", \"content\": \"…\"}].";
-    serde_json::from_slice(&text).with_context(|| wrong("are not a JSON list of messages").with_hint(hint))
+    let messages: Vec<ChatMessage> = serde_json::from_slice(&text)
+        .with_context(|| wrong("are not a JSON list of messages").with_hint(hint))?;
+    if messages.is_empty() {
+        return Err(wrong("are an empty list").with_hint(hint).into());
+    }
+    Ok(messages)
 }
 
 fn stdin(printer: &mut Printer) -> anyhow::Result<String> {
@@ -231,7 +273,7 @@ fn open(
     target: Target,
     environment: &Environment,
     printer: &mut Printer,
-) -> anyhow::Result<Box<dyn Model>> {
+) -> anyhow::Result<(Box<dyn Model>, GenerationDefaults)> {
     let path = match target {
         Target::Path(path) => path,
         Target::Server(address) => {
@@ -246,9 +288,8 @@ fn open(
                 idle_timeout: arguments.server.timeout,
                 ..ServerOptions::new(address)
             };
-            return Ok(Box::new(
-                ServerModel::new(options).map_err(|error| failed(&error))?,
-            ));
+            let model = ServerModel::new(options).map_err(|error| failed(&error))?;
+            return Ok((Box::new(model), GenerationDefaults::default()));
         }
     };
     let local = &arguments.local;
@@ -264,14 +305,20 @@ fn open(
     };
     printer.progress("loading the model …");
     let started = Instant::now();
-    let model = EmbeddedModel::open(&path, options)
-        .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))?;
+    let checkpoint = arguments.load.open(&path)?;
+    let model = EmbeddedModel::start(&checkpoint, &options).map_err(|error| {
+        let code = match error {
+            OpenError::Context { .. } => ExitCode::Usage,
+            _ => ExitCode::Environment,
+        };
+        Failure::new(code, format!("{error}."))
+    })?;
     printer.detail(format_args!(
         "the model was loaded in {:.2} s",
         started.elapsed().as_secs_f64()
     ));
     printer.clear_progress();
-    Ok(Box::new(model))
+    Ok((Box::new(model), checkpoint.generation))
 }
 
 fn failed(error: &ModelError) -> Failure {

@@ -1,5 +1,6 @@
 //! What is shown of samples while they come, and at the end.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use cwm_runtime::engine::{TokenLogprob, Usage};
@@ -101,6 +102,13 @@ impl Output {
                 self.heading(sample, printer)?;
                 printer.result(&completion.text)?;
             }
+        }
+        // A shell's next prompt belongs on a line of its own; what goes to a file stays as it is.
+        let ends = completions
+            .last()
+            .is_none_or(|last| last.text.is_empty() || last.text.ends_with('\n'));
+        if !printer.is_json() && !ends && std::io::stdout().is_terminal() {
+            printer.result("\n")?;
         }
         let usage = total(completions);
         let seconds = elapsed.as_secs_f64();

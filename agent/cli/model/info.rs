@@ -29,7 +29,7 @@ pub(crate) struct InfoArguments {
     /// The context that memory is computed for, in tokens [default: the model's own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     context: Option<u64>,
-    /// How many sequences run at once
+    /// How many sequences run at once, counted as if they shared nothing
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     batch: u64,
     /// How keys and values are stored
@@ -193,6 +193,20 @@ fn kv_bytes(layout: &PageLayout, context: u64) -> u64 {
     full.saturating_add(window.saturating_mul(layout.page_bytes(PoolKind::Window) as u64))
 }
 
+/// What a token takes, by kind of layer where there are two.
+fn cache_line(info: &InfoEvent) -> String {
+    let (full, window) = (info.kv_bytes_per_token_full, info.kv_bytes_per_token_window);
+    let all = format!("{} a token in {}", size(full + window), info.kv_type);
+    if info.window_layers == 0 {
+        return all;
+    }
+    format!(
+        "{all}: {} in full layers, {} in window layers",
+        size(full),
+        size(window)
+    )
+}
+
 fn lines(info: &InfoEvent) -> Vec<(&'static str, String)> {
     let kinds = match info.window {
         Some(window) => format!(
@@ -206,10 +220,11 @@ fn lines(info: &InfoEvent) -> Vec<(&'static str, String)> {
         .iter()
         .map(|share| {
             format!(
-                "{} {} in {} tensors",
+                "{} {} in {} {}",
                 share.name,
                 size(share.bytes),
-                share.tensors
+                share.tensors,
+                if share.tensors == 1 { "tensor" } else { "tensors" }
             )
         })
         .collect();
@@ -248,23 +263,17 @@ fn lines(info: &InfoEvent) -> Vec<(&'static str, String)> {
         ),
         (
             "parameters",
-            format!("{:.3} billion", info.parameters as f64 / 1e9),
+            match info.parameters {
+                1_000_000_000.. => format!("{:.3} billion", info.parameters as f64 / 1e9),
+                _ => format!("{:.3} million", info.parameters as f64 / 1e6),
+            },
         ),
         ("files", size(info.file_bytes)),
         (
             "weights",
             format!("{}: {}", size(info.weight_bytes), types.join(", ")),
         ),
-        (
-            "KV cache",
-            format!(
-                "{} a token in {}: {} in full layers, {} in window layers",
-                size(info.kv_bytes_per_token_full + info.kv_bytes_per_token_window),
-                info.kv_type,
-                size(info.kv_bytes_per_token_full),
-                size(info.kv_bytes_per_token_window)
-            ),
-        ),
+        ("KV cache", cache_line(info)),
         (
             "memory",
             format!(

@@ -81,6 +81,12 @@ mod candle {
         let path = resolve(&arguments.model, environment)?.path()?;
         let checkpoint = arguments.load.open(&path)?;
         let tokens = tokens(&checkpoint, arguments.positions as usize)?;
+        if tokens.len() < arguments.positions as usize {
+            printer.note(format_args!(
+                "{} positions are compared: candle knows no windows, so no more than the window, the context or the text has.",
+                tokens.len()
+            ));
+        }
         printer.progress("loading the model …");
         let failed = |error: String| Failure::new(ExitCode::Environment, error);
         let threads = arguments.threads.map(|threads| threads as usize);
@@ -135,15 +141,25 @@ mod candle {
         } else {
             printer.paint(Style::Bad, "does not agree with candle")
         };
+        let clear = match comparison.clear {
+            0 => String::new(),
+            clear => format!(", {} of {clear} clear best tokens differ", comparison.wrong.len()),
+        };
         printer.result(format!(
-            "{verdict}: {} positions, logits differ by at most {:.2e} (the largest is {:.1}), divergence {:.2e} nats, \
-             {} of {} clear best tokens differ\n",
+            "{verdict}: {} positions, logits differ by at most {} (the largest is {:.1}), divergence {} nats{clear}\n",
             comparison.positions,
-            comparison.largest_difference,
+            plain(f64::from(comparison.largest_difference)),
             comparison.largest_logit,
-            comparison.mean_divergence,
-            comparison.wrong.len(),
-            comparison.clear,
+            plain(comparison.mean_divergence),
         ))
+    }
+
+    /// A number as people write it, unless it is too small for that.
+    fn plain(number: f64) -> String {
+        match number.abs() {
+            0.01.. => format!("{number:.2}"),
+            0.0001.. => format!("{number:.5}"),
+            _ => format!("{number:.1e}"),
+        }
     }
 }

@@ -273,6 +273,15 @@ fn rope(
         layout,
         scaling: scaling(keys, tensors)?,
     };
+    if own.scaling == RopeScaling::None
+        && given.is_some_and(|given| !given.says_scaling())
+        && let Some(why) = disguise(keys.metadata)?
+    {
+        return Err(keys.unsupported(format!(
+            "it is the Code World Model ({why}), which scales its rotary frequencies, and neither the file nor the layer types given for \
+             it say how; give the model's whole config.json, which does: --layer-types config.json"
+        )));
+    }
     let Some((theta, scaling)) = given.and_then(LayerTypes::rope) else {
         return Ok(own);
     };

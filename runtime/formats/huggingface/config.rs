@@ -41,7 +41,7 @@ impl Config {
     }
 
     /// The same from text.
-    pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Config, FormatError> {
+    pub(in crate::formats) fn parse(path: &Path, text: &[u8]) -> Result<Config, FormatError> {
         let value: Value = serde_json::from_slice(text)
             .map_err(|error| FormatError::damaged(path, format!("it is not JSON: {error}")))?;
         match value {
@@ -53,7 +53,7 @@ impl Config {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::formats) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -142,6 +142,13 @@ impl Config {
     /// Whether it says anything of rotary positions.
     pub(in crate::formats) fn has_rope(&self) -> bool {
         ["rope_parameters", "rope_scaling", "rope_theta"]
+            .into_iter()
+            .any(|key| self.value(key).is_some())
+    }
+
+    /// Whether it says how rotary positions are scaled, or that they are not.
+    pub(in crate::formats) fn has_rope_scaling(&self) -> bool {
+        ["rope_parameters", "rope_scaling"]
             .into_iter()
             .any(|key| self.value(key).is_some())
     }

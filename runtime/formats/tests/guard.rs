@@ -5,7 +5,7 @@ use cwm_kernels::ElementType;
 use super::builder::{Builder, SMALL, f32_value, string_value, u32_value};
 use super::{assert_says, open, refusal};
 use crate::formats::{Checkpoint, LayerTypes, OpenOptions};
-use crate::model::{Architecture, Attention, RopeLayout, RopeScaling};
+use crate::model::{Architecture, Attention, ModelSpec, RopeLayout, RopeScaling};
 
 fn with(types: LayerTypes) -> OpenOptions {
     OpenOptions {
@@ -20,6 +20,17 @@ fn disguised() -> Builder {
         40,
         &["<|begin_of_text|>", "<|frame_sep|>", "<|trace_context_start|>"],
     );
+    builder
+}
+
+/// The same with the rotary factors that converters write.
+fn scaled() -> Builder {
+    let mut builder = disguised();
+    builder.part("rope_freqs.weight", &[4], ElementType::F32);
+    builder.named("rope_freqs.weight").bytes = [1f32, 2.0, 16.0, 16.0]
+        .iter()
+        .flat_map(|factor| factor.to_le_bytes())
+        .collect();
     builder
 }
 
@@ -50,7 +61,7 @@ fn it_is_known_by_its_shape() {
         &[
             "says it is a plain llama, but it is the Code World Model (its shape is 64 layers",
             "would be wrong for every text longer than the window",
-            "config.json",
+            "--layer-types config.json",
         ],
     );
 }
@@ -68,7 +79,7 @@ fn it_is_known_by_its_vocabulary() {
 
 #[test]
 fn given_layer_types_are_taken_literally() {
-    let (_folder, path) = disguised().write();
+    let (_folder, path) = scaled().write();
     let names = ["full_attention", "sliding_attention"];
     for names in [
         names,
@@ -111,17 +122,20 @@ fn sixteen_and_seventeen_full_layers_are_both_possible() {
 }
 
 const CONFIG: &str = r#"{"model_type": "cwm", "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 16,
-    "rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 16.0, "low_freq_factor": 1.0,
+    "rope_parameters": {"rope_type": "llama3", "rope_theta": 20000.0, "factor": 16.0, "low_freq_factor": 1.0,
     "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}"#;
+const OLD_CONFIG: &str = r#"{"layer_types": ["full_attention", "sliding_attention"], "sliding_window": 16, "rope_theta": 20000.0,
+    "rope_scaling": {"rope_type": "llama3", "factor": 16.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64}}"#;
 
 #[test]
 fn a_configuration_beside_the_file_gives_layers_and_rotary_positions() {
     let (folder, path) = disguised().write();
     std::fs::write(folder.path().join("config.json"), CONFIG).unwrap();
-    for place in [path.as_path(), folder.path()] {
-        let spec = open(place).spec;
+    let is_configured = |spec: &ModelSpec| {
         assert_eq!(spec.architecture, Architecture::Cwm);
         assert_eq!(spec.layers[1].attention, Attention::Window(16));
+        assert_eq!(spec.rope.theta, 20_000.0);
         assert_eq!(
             spec.rope.scaling,
             RopeScaling::Llama3 {
@@ -131,20 +145,62 @@ fn a_configuration_beside_the_file_gives_layers_and_rotary_positions() {
                 original_context: 64
             }
         );
+    };
+    for place in [path.as_path(), folder.path()] {
+        is_configured(&open(place).spec);
     }
-    // Named from elsewhere, as a path or as text.
+    // Named from elsewhere, as a path or as text, in the new spelling or the old.
     let elsewhere = tempfile::tempdir().unwrap();
     let config = elsewhere.path().join("config.json");
     std::fs::rename(folder.path().join("config.json"), &config).unwrap();
+    for text in [config.to_str().unwrap(), CONFIG, OLD_CONFIG] {
+        let types = LayerTypes::parse(text, None).unwrap();
+        is_configured(&Checkpoint::open(&path, &with(types)).unwrap().spec);
+    }
+}
+
+#[test]
+fn layer_types_that_leave_the_rotary_scaling_open_do_not_do() {
+    let (_folder, path) = disguised().write();
+    let (_scaled_folder, scaled) = scaled().write();
     for text in [
-        config.to_str().unwrap(),
-        CONFIG,
         r#"["full_attention", "sliding_attention"]"#,
+        r#"{"layer_types": ["full_attention", "sliding_attention"], "sliding_window": 16}"#,
+        r#"{"layer_types": ["full_attention", "sliding_attention"], "rope_scaling": null}"#,
     ] {
         let types = LayerTypes::parse(text, Some(16)).unwrap();
-        let spec = Checkpoint::open(&path, &with(types)).unwrap().spec;
+        let error = Checkpoint::open(&path, &with(types.clone()))
+            .unwrap_err()
+            .to_string();
+        assert_says(
+            &error,
+            &[
+                "small.gguf",
+                "scales its rotary frequencies",
+                "--layer-types config.json",
+            ],
+        );
+        // A file that has its factors needs no more.
+        let spec = Checkpoint::open(&scaled, &with(types)).unwrap().spec;
         assert_eq!(spec.layers[1].attention, Attention::Window(16));
+        assert!(matches!(spec.rope.scaling, RopeScaling::Factors(_)));
     }
+    // The base alone says nothing of the scaling; that there is none is an answer.
+    let open = |rope: &str| {
+        let text = format!(
+            r#"{{"layer_types": ["full_attention", "sliding_attention"], "sliding_window": 16, {rope}}}"#
+        );
+        Checkpoint::open(&path, &with(LayerTypes::parse(&text, None).unwrap()))
+    };
+    let error = open(r#""rope_theta": 20000.0"#).unwrap_err().to_string();
+    assert_says(&error, &["scales its rotary frequencies"]);
+    let spec = open(r#""rope_parameters": {"rope_type": "default", "rope_theta": 20000.0}"#)
+        .unwrap()
+        .spec;
+    assert_eq!(
+        (spec.rope.theta, spec.rope.scaling),
+        (20_000.0, RopeScaling::None)
+    );
 }
 
 #[test]
@@ -162,7 +218,8 @@ fn a_configuration_of_another_model_is_refused() {
     let write = |builder: &mut Builder, factors: [f32; 4]| {
         builder.named("rope_freqs.weight").bytes = factors.iter().flat_map(|f| f.to_le_bytes()).collect();
         let (folder, path) = builder.write();
-        std::fs::write(folder.path().join("config.json"), CONFIG).unwrap();
+        let config = CONFIG.replace("20000.0", "10000.0");
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
         (folder, path)
     };
     // Wavelengths of the four pairs: 2π, 20π, 200π and 2000π; 64 positions are one long wave, a quarter of them a short one.
@@ -192,12 +249,18 @@ fn layer_types_that_say_nothing_sensible_are_refused() {
         (
             r#"["full_attention", 1]"#,
             Some(8),
-            "layer_types is not a list of strings",
+            "it is not a JSON list of strings",
         ),
         (
-            r#"{"sliding_window": 8}"#,
+            r#"{"layer_types": ["full_attention", 1]}"#,
             None,
-            "layer_types is not a list of strings",
+            "\"layer_types\" is not a list of strings",
+        ),
+        (r#"{"sliding_window": 8}"#, None, "it has no layer_types"),
+        (
+            r#"{"layer_types": ["full_attention"], "rope_scaling": {"rope_type": "yarn"}}"#,
+            None,
+            "its rope type is \"yarn\"",
         ),
         (r#"{"layer_types": "#, None, "it is not JSON"),
         ("/nowhere/config.json", None, "cannot read /nowhere/config.json"),
