@@ -47,6 +47,56 @@ fn prefetch<E: Encoding>(codes: *const u8) {
     }
 }
 
+/// Two tiles for one row of activations, so that twice as many weights are on their way from memory at once.
+pub(super) fn tile_pair<E: Encoding>(
+    tiles: [Tile<'_>; 2],
+    activations: &[ActivationGroup],
+    out: &mut [[f32; TILE_ROWS]; 2],
+) {
+    #[allow(unsafe_code, reason = "calls code for instructions that were looked for")]
+    // SAFETY: `matmul` refuses to run when the processor lacks the instructions.
+    unsafe {
+        tile_pair_row::<E>(tiles, activations, out);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn tile_pair_row<E: Encoding>(
+    [one, two]: [Tile<'_>; 2],
+    activations: &[ActivationGroup],
+    out: &mut [[f32; TILE_ROWS]; 2],
+) {
+    let mut acc = [_mm512_setzero_ps(); 2];
+    let pairs = superblocks::<E>(one, activations, 1).zip(superblocks::<E>(two, activations, 1));
+    for ((header, codes, activations), (other_header, other_codes, _)) in pairs {
+        let groups = codes
+            .chunks_exact(E::CODE_BYTES)
+            .zip(other_codes.chunks_exact(E::CODE_BYTES))
+            .zip(activations);
+        for (group, ((codes, other_codes), activation)) in groups.enumerate() {
+            prefetch::<E>(codes.as_ptr());
+            prefetch::<E>(other_codes.as_ptr());
+            #[allow(unsafe_code, reason = "vector loads, and helpers that are inlined here")]
+            // SAFETY: this function has the instructions; headers and codes are as long as `superblocks` cuts them.
+            unsafe {
+                let chunks = unpack::<E>(codes.as_ptr());
+                let scales = GroupScales::load::<E>(header.as_ptr(), group);
+                acc[0] = multiply::<E>(&chunks, &scales, activation, acc[0]);
+                let chunks = unpack::<E>(other_codes.as_ptr());
+                let scales = GroupScales::load::<E>(other_header.as_ptr(), group);
+                acc[1] = multiply::<E>(&chunks, &scales, activation, acc[1]);
+            }
+        }
+    }
+    for (out, acc) in out.iter_mut().zip(acc) {
+        #[allow(unsafe_code, reason = "a vector store")]
+        // SAFETY: a row of a tile is 16 floats.
+        unsafe {
+            _mm512_storeu_ps(out.as_mut_ptr(), acc);
+        }
+    }
+}
+
 /// The rows from `first` on, `ROWS` of them: their sums stay in registers throughout.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn tile_rows<E: Encoding, const ROWS: usize>(

@@ -167,7 +167,8 @@ impl<'a> Job<'a> {
         match self.weights {
             Matrix::Packed(packed) => {
                 let kernel = packed_kernel(isa, packed);
-                for tile in task.tiles.clone() {
+                let alone = self.run_pairs(isa, packed, activations, task);
+                for tile in alone {
                     let (headers, codes) = packed.tile(tile);
                     for first in task.rows.clone().step_by(BLOCK_ROWS) {
                         let count = (task.rows.end - first).min(BLOCK_ROWS);
@@ -189,6 +190,34 @@ impl<'a> Job<'a> {
                 }
             }
         }
+    }
+
+    /// Does a lone row of activations by pairs of tiles, where there is a kernel for that, and returns the tiles that are left.
+    fn run_pairs(
+        &self,
+        isa: Isa,
+        packed: &PackedMatrix,
+        activations: &Activations,
+        task: &Task,
+    ) -> Range<usize> {
+        let mut left = task.tiles.clone();
+        let row = task.rows.start;
+        let Some(kernel) = pair_kernel(isa, packed).filter(|_| activations.rows() == 1) else {
+            return left;
+        };
+        while left.len() >= 2 {
+            let tiles = [left.start, left.start + 1].map(|tile| {
+                let (headers, codes) = packed.tile(tile);
+                Tile { headers, codes }
+            });
+            let mut sums = [[0.0; TILE_ROWS]; 2];
+            kernel(tiles, activations.block(row / BLOCK_ROWS), &mut sums);
+            for (tile, sums) in left.clone().zip(&sums) {
+                self.store(tile, row, std::slice::from_ref(sums));
+            }
+            left.start += 2;
+        }
+        left
     }
 
     /// Puts the results of a tile for some rows from `first` on where they belong.
@@ -222,6 +251,18 @@ struct Tile<'a> {
 
 /// Multiplies a tile by a block of activations `[groups, rows]`: `[rows, 16]`.
 type TileKernel = fn(Tile<'_>, &[ActivationGroup], &mut [[f32; TILE_ROWS]]);
+
+/// Multiplies two tiles by the only row of activations there is.
+type PairKernel = fn([Tile<'_>; 2], &[ActivationGroup], &mut [[f32; TILE_ROWS]; 2]);
+
+/// Where two tiles at once are faster.
+fn pair_kernel(isa: Isa, packed: &PackedMatrix) -> Option<PairKernel> {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => with_encoding!(packed.element(), E => Some(avx512::tile_pair::<E>), else None),
+        _ => None,
+    }
+}
 
 fn packed_kernel(isa: Isa, packed: &PackedMatrix) -> TileKernel {
     with_encoding!(
