@@ -1,6 +1,5 @@
 //! `cwm apply`: applies a patch to a repository, all of it or nothing.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,7 +10,7 @@ use cwm_tools::patch::{ApplyError, Change, Repair, parse};
 use cwm_tools::workspace;
 use serde::Serialize;
 
-use crate::cli::{ExitCode, Failure, Printer};
+use crate::cli::{ExitCode, Failure, Printer, input};
 
 /// The largest patch that is read.
 const MOST_BYTES: u64 = 1 << 30;
@@ -61,8 +60,11 @@ pub(crate) fn run(arguments: &ApplyArguments, printer: &mut Printer) -> anyhow::
         .map_err(|error| Failure::new(ExitCode::Environment, error.to_string()))?;
     let text = read(&arguments.patch)?;
     let patch = parse(&text).map_err(|error| {
-        Failure::new(ExitCode::Conflict, format!("{}: {error}", name(&arguments.patch)))
-            .with_hint("Make the patch with `git diff`, or with `cwm sandbox --diff`.")
+        Failure::new(
+            ExitCode::Conflict,
+            format!("{}: {error}", input::name(&arguments.patch)),
+        )
+        .with_hint("Make the patch with `git diff`, or with `cwm sandbox --diff`.")
     })?;
     let options = ApplyOptions {
         index: arguments.index,
@@ -75,27 +77,12 @@ pub(crate) fn run(arguments: &ApplyArguments, printer: &mut Printer) -> anyhow::
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(MOST_BYTES).read_to_end(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text))
-    };
-    read.with_context(|| {
+    input::read(path, MOST_BYTES).with_context(|| {
         Failure::new(
             ExitCode::Usage,
-            format!("The patch {} cannot be read.", name(path)),
+            format!("The patch {} cannot be read.", input::name(path)),
         )
-    })?;
-    Ok(text)
-}
-
-fn name(path: &Path) -> String {
-    if path == Path::new("-") {
-        "standard input".to_owned()
-    } else {
-        path.display().to_string()
-    }
+    })
 }
 
 fn conflict(error: &ApplyError, arguments: &ApplyArguments) -> Failure {

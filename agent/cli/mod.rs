@@ -9,6 +9,7 @@ mod environment;
 mod exit_code;
 mod failure;
 mod generate;
+mod input;
 mod model;
 mod printer;
 mod sandbox;

@@ -1,7 +1,7 @@
 //! `cwm model logits`: what a model computes for given tokens, to be compared with other implementations.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use cwm_runtime::source::{BackendChoice, load_backend};
 
 use super::load::{KvChoice, LoadArguments};
 use super::target::resolve;
-use crate::cli::{Environment, ExitCode, Failure, Printer};
+use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 
 /// The longest list of tokens that is read.
 const MOST_BYTES: u64 = 64 << 20;
@@ -110,19 +110,8 @@ pub(super) fn run(
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<TokenId>> {
-    let is_stdin = path == Path::new("-");
-    let name = if is_stdin {
-        "standard input".to_owned()
-    } else {
-        path.display().to_string()
-    };
-    let mut text = Vec::new();
-    let read = if is_stdin {
-        std::io::stdin().take(MOST_BYTES).read_to_end(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text))
-    };
-    read.with_context(|| {
+    let name = input::name(path);
+    let text = input::read(path, MOST_BYTES).with_context(|| {
         Failure::new(
             ExitCode::Usage,
             format!("The token ids in {name} cannot be read."),
