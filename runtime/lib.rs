@@ -21,4 +21,6 @@ mod retry;
 #[cfg(test)]
 mod test_models;
 #[cfg(test)]
+mod test_random;
+#[cfg(test)]
 mod test_server;

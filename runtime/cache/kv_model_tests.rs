@@ -5,30 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::KvElement;
 use super::*;
+use crate::test_random::Random;
 
-/// A small generator (splitmix64), so that a seed names a run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    fn tokens(&mut self, count: usize) -> Vec<TokenId> {
-        (0..count).map(|_| self.below(3) as TokenId).collect()
-    }
+/// Tokens of so small a vocabulary that prompts overlap.
+fn some_tokens(random: &mut Random, count: usize) -> Vec<TokenId> {
+    (0..count).map(|_| random.below(3) as TokenId).collect()
 }
 
 /// What the keys and values at each position depend on: all tokens up to there.
@@ -160,7 +141,7 @@ impl World {
         let shared = self.random.below(self.histories[earlier].len() + 1);
         let mut tokens = self.histories[earlier][..shared].to_vec();
         let fresh = 1 + self.random.below(2 * self.page_tokens + 3);
-        tokens.extend(self.random.tokens(fresh));
+        tokens.extend(some_tokens(&mut self.random, fresh));
         let cache = self.cache.begin(&tokens);
         assert!(cache.len() < tokens.len(), "{}", self.name);
         assert_eq!(cache.tokens(), &tokens[..cache.len()], "{}", self.name);
@@ -197,7 +178,7 @@ impl World {
                 continue;
             }
             let count = 1 + self.random.below(2 * self.page_tokens + 2);
-            let tokens = self.random.tokens(count);
+            let tokens = some_tokens(&mut self.random, count);
             self.reserve(index, tokens, &mut batch);
         }
         if batch.members.is_empty() {

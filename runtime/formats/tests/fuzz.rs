@@ -12,6 +12,7 @@ use safetensors::tensor::Dtype;
 use super::builder::{Builder, SMALL, rewrite, u32_value, write};
 use super::huggingface::{CWM, QWEN2, folder, parse, shard};
 use super::try_open;
+use crate::test_random::Random;
 
 /// Numbers that break sums and products.
 const NUMBERS: [u64; 10] = [
@@ -26,23 +27,6 @@ const NUMBERS: [u64; 10] = [
     i64::MAX as u64,
     u64::MAX,
 ];
-
-/// The same numbers in each run (the generator splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-}
 
 /// Changes a few places: bits, bytes, whole numbers, parts copied over others, cut out, put in, and the end cut off. Most fall within
 /// the first `header` bytes.
