@@ -362,8 +362,8 @@ static void eat(void) {
     if (at == MAP_FAILED || at == (void *)-1) { printf("eat=%s\n", error_name(errno)); return; }
     for (size_t i = 0; i < bytes; i += 4096) {
         at[i] = 1;
-        /* Slowly enough (2 GiB a second) that the limit, and not this program's end, is what is tested. */
-        if (i % (4 << 20) == 0) usleep(2000);
+        /* A meal lasts three seconds, so that many eaters at once pass the limit long before one of them has had its fill. */
+        if (i % (4 << 20) == 0) usleep((useconds_t)(3e6 * (4 << 20) / (double)bytes));
     }
     printf("eat=OK\n");
     fflush(stdout);
