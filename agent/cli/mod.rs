@@ -15,6 +15,7 @@ mod printer;
 mod sandbox;
 mod signals;
 mod values;
+mod walls;
 
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;

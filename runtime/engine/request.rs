@@ -1,9 +1,11 @@
 //! What is asked of the engine, and what it answers.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::TokenId;
 
 /// How the next token is chosen from the logits. The order: penalties, temperature, top-k, top-p, min-p, draw.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SamplingParameters {
     /// Logits are divided by it; 0 takes the most likely token.
     pub temperature: f32,
@@ -99,7 +101,7 @@ pub struct TokenLogprobs {
 }
 
 /// What a sample cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,

@@ -47,6 +47,15 @@ impl Checkpoint {
         present.into_iter().try_for_each(values::check_all)
     }
 
+    /// The number of its parameters, of tied tensors once.
+    pub fn parameters(&self) -> u64 {
+        let roles = self.spec.roles().into_iter();
+        let tensors = roles.filter_map(|role| self.tensors.get(&role));
+        tensors
+            .map(|tensor| tensor.shape.iter().map(|length| *length as u64).product::<u64>())
+            .sum()
+    }
+
     /// Which model this is, for caches and logs that outlive a run: a hash over its description, the names, types and shapes of its
     /// tensors, and a few pieces of each, as 64 hexadecimal digits. It reads little, so it tells models apart, not forgeries.
     pub fn fingerprint(&self) -> String {

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::{BackendChoice, PAGE_TOKENS, load_backend};
-use super::{Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason};
+use super::{
+    CallFormat, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason,
+    ToolDefinition,
+};
 use crate::backend::LoadError;
 use crate::cache::{CacheSettings, KvCache, KvElement, PageLayout};
 use crate::engine::{
     Engine, EngineError, EngineOptions, Event, FinishReason, Generation, Request, Statistics,
 };
 use crate::formats::{Checkpoint, FormatError, LayerTypes, OpenOptions, TokenizerSource};
-use crate::model::{ModelSpec, TokenId};
+use crate::model::{Architecture, ModelSpec, TokenId};
 use crate::text::{ChatFormat, TextError, Tokenizer};
 
 /// How often the sink is asked whether to go on while nothing comes.
@@ -129,6 +132,9 @@ impl EmbeddedModel {
             info: ModelInfo {
                 name: checkpoint.name.clone(),
                 context: Some(context),
+                fingerprint: Some(checkpoint.fingerprint()),
+                parameters: Some(checkpoint.parameters()),
+                calls: call_format(checkpoint),
             },
             context,
             chat: ChatFormat::of(checkpoint).map_err(|error| error.to_string()),
@@ -206,6 +212,10 @@ impl Model for EmbeddedModel {
         Some(self.tokenizer.as_deref()?.encode(text).ok()?.len())
     }
 
+    fn count_prompt(&self, prompt: &Prompt, _tools: &[ToolDefinition]) -> Option<usize> {
+        Some(self.encode(prompt).ok()?.len())
+    }
+
     fn generate(
         &self,
         request: &GenerateRequest,
@@ -240,6 +250,7 @@ fn collect(
         tokens: Vec::new(),
         reason: StopReason::Cancelled,
         usage: crate::engine::Usage::default(),
+        calls: Vec::new(),
     };
     let mut completions = vec![empty; samples];
     let (mut failed, mut listening) = (None, true);
@@ -317,6 +328,17 @@ fn take(
                 ..Piece::heartbeat()
             }
         }
+    }
+}
+
+/// CWM calls tools by tags; a chat template that knows of tools announces them itself.
+fn call_format(checkpoint: &Checkpoint) -> CallFormat {
+    if checkpoint.spec.architecture == Architecture::Cwm {
+        return CallFormat::Tags;
+    }
+    match &checkpoint.chat_template {
+        Some(template) if template.contains("tools") => CallFormat::Native,
+        _ => CallFormat::None,
     }
 }
 

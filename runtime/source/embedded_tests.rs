@@ -31,10 +31,7 @@ fn options() -> EmbeddedOptions {
 fn chat(words: &str) -> GenerateRequest {
     GenerateRequest {
         prompt: Prompt::Chat {
-            messages: vec![ChatMessage {
-                role: "user".to_owned(),
-                content: words.to_owned(),
-            }],
+            messages: vec![ChatMessage::new("user", words)],
             assistant_prefix: String::new(),
         },
         samples: 1,
@@ -45,6 +42,7 @@ fn chat(words: &str) -> GenerateRequest {
         max_tokens: Some(12),
         stop: Vec::new(),
         logprobs: None,
+        tools: Vec::new(),
     }
 }
 

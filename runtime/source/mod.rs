@@ -11,7 +11,8 @@ mod server;
 pub use embedded::{EmbeddedModel, EmbeddedOptions, OpenError};
 pub use load::{BackendChoice, PAGE_TOKENS, load_backend};
 pub use model::{
-    ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason,
+    CallFormat, ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt,
+    Sampled, StopReason, ToolCall, ToolDefinition,
 };
 pub use script::{ScriptAnswer, ScriptModel, count as count_script_tokens};
 pub use server::{ApiKey, ServerModel, ServerOptions};

@@ -9,12 +9,75 @@ use crate::engine::{SamplingParameters, TokenLogprobs, Usage};
 use crate::model::TokenId;
 
 /// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatMessage {
-    /// `system`, `user`, `assistant` or `tool: NAME`.
+    /// `system`, `user`, `assistant`, or `tool: NAME` (for models with a tool format of their own also plain `tool`).
     pub role: String,
     /// What it says.
     pub content: String,
+    /// The part of an assistant's content that the model itself sampled, so that it need not be tokenised again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Sampled>,
+    /// The calls that an assistant's message made, where the source tells them from its text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
+    /// For a tool's result: the id of the call that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+}
+
+impl ChatMessage {
+    /// A message of that role that says this.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> ChatMessage {
+        ChatMessage {
+            role: role.into(),
+            content: content.into(),
+            ..ChatMessage::default()
+        }
+    }
+}
+
+/// The tokens of the end of a message, as they were sampled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Where in the content they begin, in bytes: behind the assistant prefix.
+    pub start: usize,
+    /// The tokens, which spell the rest of the content.
+    pub tokens: Vec<TokenId>,
+}
+
+/// A tool that a model may call, announced in the model's own format.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolDefinition {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// Its arguments, as a JSON schema of an object.
+    pub parameters: serde_json::Value,
+}
+
+/// A call that a server's model made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Which call of the conversation it is.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments: JSON as the model wrote it, which may be wrong.
+    pub arguments: String,
+}
+
+/// How a model was taught to call tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallFormat {
+    /// CWM's tags in the text; the system prompt announces the tools.
+    Tags,
+    /// JSON: the model's chat template, or the server, announces the tools of the request.
+    Native,
+    /// It was not.
+    None,
 }
 
 /// What is to be continued.
@@ -49,6 +112,8 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// How many rivals of each token are reported; `None` reports no probabilities.
     pub logprobs: Option<usize>,
+    /// The tools that are announced in the model's own format, for conversations. Empty announces none.
+    pub tools: Vec<ToolDefinition>,
 }
 
 /// A piece of a sample, as it comes.
@@ -104,6 +169,8 @@ pub struct Completion {
     pub reason: StopReason,
     /// What it cost.
     pub usage: Usage,
+    /// The calls in it, where the source tells them from its text (servers do).
+    pub calls: Vec<ToolCall>,
 }
 
 /// What is known of a model.
@@ -113,6 +180,12 @@ pub struct ModelInfo {
     pub name: String,
     /// The most tokens that prompt and answer may have together, where that is known.
     pub context: Option<usize>,
+    /// Tells the weights from others, where they are at hand.
+    pub fingerprint: Option<String>,
+    /// How many parameters it has, where that is known.
+    pub parameters: Option<u64>,
+    /// How it calls tools.
+    pub calls: CallFormat,
 }
 
 /// Why a model gave no answer.
@@ -229,6 +302,10 @@ pub trait Model: Send + Sync {
 
     /// How many tokens a text has, where the source can tell.
     fn count_tokens(&self, text: &str) -> Option<usize>;
+
+    /// How many tokens a whole prompt has, with the headers of its messages and the tools that are announced, where the source can
+    /// tell.
+    fn count_prompt(&self, prompt: &Prompt, tools: &[ToolDefinition]) -> Option<usize>;
 
     /// Answers a request. `sink` gets every piece as it comes, and now and then an empty one without a token while nothing comes, so that
     /// it can break at any time; when it breaks, the request is cancelled and the completions so far are returned. The completions are

@@ -11,7 +11,10 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason};
+use super::{
+    CallFormat, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason,
+    ToolDefinition,
+};
 use crate::engine::Usage;
 
 /// One answer of a script.
@@ -76,6 +79,9 @@ impl ScriptModel {
             info: ModelInfo {
                 name: "script".to_owned(),
                 context,
+                fingerprint: None,
+                parameters: None,
+                calls: CallFormat::Tags,
             },
             state: Mutex::new(State {
                 answers: answers.into_iter().collect(),
@@ -156,6 +162,13 @@ impl Model for ScriptModel {
         Some(count(text))
     }
 
+    fn count_prompt(&self, prompt: &Prompt, _tools: &[ToolDefinition]) -> Option<usize> {
+        Some(match prompt {
+            Prompt::Tokens(tokens) => tokens.len(),
+            Prompt::Chat { .. } | Prompt::Text(_) => count(&prompt_text(prompt)),
+        })
+    }
+
     fn generate(
         &self,
         request: &GenerateRequest,
@@ -205,6 +218,7 @@ impl Model for ScriptModel {
                     cached_tokens: 0,
                     completion_tokens: tokens,
                 },
+                calls: Vec::new(),
             });
             if reason == StopReason::Cancelled {
                 break;

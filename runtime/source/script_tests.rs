@@ -11,6 +11,7 @@ fn request(prompt: &str) -> GenerateRequest {
         max_tokens: None,
         stop: Vec::new(),
         logprobs: None,
+        tools: Vec::new(),
     }
 }
 

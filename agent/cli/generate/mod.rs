@@ -6,20 +6,16 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
 use cwm_runtime::engine::SamplingParameters;
 use cwm_runtime::formats::GenerationDefaults;
-use cwm_runtime::source::{
-    ApiKey, ChatMessage, EmbeddedModel, EmbeddedOptions, GenerateRequest, Model, ModelError, OpenError,
-    Prompt, ServerModel, ServerOptions,
-};
+use cwm_runtime::source::{ChatMessage, GenerateRequest, Prompt};
 
-use crate::cli::model::{BackendArgument, KvChoice, LoadArguments, Target, resolve};
+use crate::cli::model::{OpenArguments, Opened, model_failure, resolve};
 use crate::cli::signals::Signals;
-use crate::cli::values::{byte_count, duration};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
 use output::Output;
@@ -55,11 +51,7 @@ pub(crate) struct GenerateArguments {
     #[command(flatten)]
     sampling: SamplingArguments,
     #[command(flatten)]
-    local: LocalArguments,
-    #[command(flatten)]
-    load: LoadArguments,
-    #[command(flatten)]
-    server: ServerArguments,
+    open: OpenArguments,
 }
 
 /// How tokens are chosen, and how many.
@@ -113,39 +105,6 @@ impl SamplingArguments {
     }
 }
 
-/// How a model runs on this machine.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "On this machine")]
-struct LocalArguments {
-    /// The most tokens of prompt and answer together [default: the model's own]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    context: Option<u32>,
-    /// How many threads compute [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    threads: Option<u32>,
-    /// How keys and values are stored
-    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
-    kv: KvChoice,
-    /// The most memory for keys and values, such as 2G
-    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
-    kv_memory: Option<u64>,
-    /// What computes
-    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
-    backend: BackendArgument,
-}
-
-/// How a server is asked.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "With a server")]
-struct ServerArguments {
-    /// The model's name there [default: the only one it has]
-    #[arg(long, value_name = "NAME")]
-    model_name: Option<String>,
-    /// How long the server may be silent
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
-    timeout: Duration,
-}
-
 /// Generates and prints.
 pub(crate) fn run(
     arguments: &GenerateArguments,
@@ -159,7 +118,7 @@ pub(crate) fn run(
     let mut request = request(arguments, printer)?;
     check(&request)?;
     let signals = Signals::catch()?;
-    let (model, defaults) = open(arguments, target, environment, printer)?;
+    let Opened { model, defaults } = arguments.open.open(target, environment, printer)?;
     arguments.sampling.fill(&mut request.sampling, &defaults);
     check(&request)?;
     if signals.caught() {
@@ -178,7 +137,7 @@ pub(crate) fn run(
         ControlFlow::Continue(())
     });
     printed?;
-    let completions = outcome.map_err(|error| failed(&error))?;
+    let completions = outcome.map_err(|error| model_failure(&error))?;
     output.end(&completions, started.elapsed(), printer)?;
     Ok(if signals.caught() {
         ExitCode::Interrupted
@@ -189,10 +148,7 @@ pub(crate) fn run(
 
 fn request(arguments: &GenerateArguments, printer: &mut Printer) -> anyhow::Result<GenerateRequest> {
     let prefix = arguments.prefix.clone();
-    let message = |content: String| ChatMessage {
-        role: "user".to_owned(),
-        content,
-    };
+    let message = |content: String| ChatMessage::new("user", content);
     let prompt = match &arguments.messages {
         Some(path) => Prompt::Chat {
             messages: conversation(path)?,
@@ -221,6 +177,7 @@ fn request(arguments: &GenerateArguments, printer: &mut Printer) -> anyhow::Resu
         max_tokens: sampling.max_tokens.map(|most| most as usize),
         stop: sampling.stop.clone(),
         logprobs: sampling.logprobs,
+        tools: Vec::new(),
     })
 }
 
@@ -266,67 +223,4 @@ fn stdin(printer: &mut Printer) -> anyhow::Result<String> {
         .read_to_string(&mut text)
         .with_context(|| Failure::new(ExitCode::Usage, "The prompt on standard input cannot be read."))?;
     Ok(text)
-}
-
-fn open(
-    arguments: &GenerateArguments,
-    target: Target,
-    environment: &Environment,
-    printer: &mut Printer,
-) -> anyhow::Result<(Box<dyn Model>, GenerationDefaults)> {
-    let path = match target {
-        Target::Path(path) => path,
-        Target::Server(address) => {
-            let variable = |name: &str| {
-                environment
-                    .get(name)
-                    .map(|value| value.to_string_lossy().into_owned())
-            };
-            let options = ServerOptions {
-                model: arguments.server.model_name.clone(),
-                key: ApiKey::from_variables(variable).map_err(|error| failed(&error))?,
-                idle_timeout: arguments.server.timeout,
-                ..ServerOptions::new(address)
-            };
-            let model = ServerModel::new(options).map_err(|error| failed(&error))?;
-            return Ok((Box::new(model), GenerationDefaults::default()));
-        }
-    };
-    let local = &arguments.local;
-    let options = EmbeddedOptions {
-        context: local.context.map(|context| context as usize),
-        kv_memory: local
-            .kv_memory
-            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-        kv_element: Some(local.kv.into()),
-        threads: local.threads.map(|threads| threads as usize),
-        layer_types: arguments.load.layer_types()?,
-        backend: local.backend.into(),
-    };
-    printer.progress("loading the model …");
-    let started = Instant::now();
-    let checkpoint = arguments.load.open(&path)?;
-    let model = EmbeddedModel::start(&checkpoint, &options).map_err(|error| {
-        let code = match error {
-            OpenError::Context { .. } => ExitCode::Usage,
-            _ => ExitCode::Environment,
-        };
-        Failure::new(code, format!("{error}."))
-    })?;
-    printer.detail(format_args!(
-        "the model was loaded in {:.2} s",
-        started.elapsed().as_secs_f64()
-    ));
-    printer.clear_progress();
-    Ok((Box::new(model), checkpoint.generation))
-}
-
-fn failed(error: &ModelError) -> Failure {
-    let code = match error {
-        ModelError::Request(_) | ModelError::PromptTooLong { .. } | ModelError::UnknownModel { .. } => {
-            ExitCode::Usage
-        }
-        _ => ExitCode::Environment,
-    };
-    Failure::new(code, format!("{error}."))
 }

@@ -5,6 +5,7 @@ mod info;
 mod list;
 mod load;
 mod logits;
+mod open;
 mod pull;
 mod target;
 mod verify;
@@ -15,6 +16,7 @@ use crate::cli::{Environment, ExitCode, Printer};
 
 pub(crate) use load::{KvChoice, LoadArguments};
 pub(crate) use logits::BackendArgument;
+pub(crate) use open::{OpenArguments, Opened, model_failure};
 pub(crate) use target::{Target, resolve};
 
 /// List, fetch and look at models

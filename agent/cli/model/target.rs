@@ -14,6 +14,8 @@ pub(crate) enum Target {
     Path(PathBuf),
     /// A server.
     Server(String),
+    /// A file of answers that are played back, for tests and demonstrations.
+    Script(PathBuf),
 }
 
 impl Target {
@@ -26,6 +28,13 @@ impl Target {
                 format!("{address} is a server; this command needs the model's files."),
             )
             .with_hint("Give a path or a name of `cwm model list`.")),
+            Target::Script(path) => Err(Failure::new(
+                ExitCode::Usage,
+                format!(
+                    "{} is a script; this command needs a model's files.",
+                    path.display()
+                ),
+            )),
         }
     }
 }
@@ -42,6 +51,9 @@ pub(crate) fn resolve(model: &OsStr, environment: &Environment) -> Result<Target
     let text = model.to_string_lossy();
     if text.starts_with("http://") || text.starts_with("https://") {
         return Ok(Target::Server(text.into_owned()));
+    }
+    if let Some(path) = text.strip_prefix("script:") {
+        return Ok(Target::Script(path.into()));
     }
     let (path, entry) = (Path::new(model), catalogue::find(&text));
     if path.exists() && (entry.is_none() || !path.is_dir() || has_model(path)) {

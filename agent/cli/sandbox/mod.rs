@@ -8,12 +8,13 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cwm_tools::patch::ScanOptions;
 use cwm_tools::sandbox::{ProgramSpec, Stream};
 
 use crate::cli::signals::Signals;
-use crate::cli::values::{byte_count, duration};
+use crate::cli::values::duration;
+use crate::cli::walls::{LimitArguments, WallArguments};
 use crate::cli::{Environment, ExitCode, Printer};
 
 /// Run a command on an isolated copy of a repository
@@ -54,74 +55,12 @@ pub(crate) struct SandboxArguments {
     pub(crate) walls: WallArguments,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
+    /// End the command after this time, such as 90, 90s, 5m or 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    pub(crate) timeout: Option<Duration>,
     /// The command and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
-}
-
-/// What the sandbox is, and what it lets through.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Sandbox")]
-pub(crate) struct WallArguments {
-    /// Which network the command has
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
-    pub(crate) network: NetworkChoice,
-    /// What keeps the command in
-    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
-    pub(crate) sandbox: SandboxChoice,
-    /// The container image to run in
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) image: Option<String>,
-    /// Set a variable, or with NAME alone let the caller's value through
-    #[arg(long = "env", value_name = "NAME[=VALUE]")]
-    pub(crate) variables: Vec<OsString>,
-    /// Let the command read a file or folder of the machine
-    #[arg(long = "read", value_name = "PATH")]
-    pub(crate) readable: Vec<PathBuf>,
-}
-
-/// How much the command may use.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Limits")]
-pub(crate) struct LimitArguments {
-    /// Memory of all its processes together, such as 2G
-    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
-    pub(crate) memory: Option<u64>,
-    /// Processes and threads alive at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) processes: Option<u32>,
-    /// What it may write to its copy, such as 10G
-    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
-    pub(crate) disk: Option<u64>,
-    /// End the command after this time, such as 90, 90s, 5m or 2h
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) timeout: Option<Duration>,
-}
-
-/// Which network a sandboxed command has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum NetworkChoice {
-    /// None at all
-    None,
-    /// A loopback interface of its own, and nothing beyond it
-    #[default]
-    Loopback,
-    /// The machine's network
-    Host,
-}
-
-/// What keeps a sandboxed command in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum SandboxChoice {
-    /// A container if --image is given, else namespaces; never nothing
-    #[default]
-    Auto,
-    /// Linux namespaces, set up by cwm itself
-    Namespaces,
-    /// A container of Docker or Podman
-    Container,
-    /// Nothing: on your word, this machine is the sandbox already
-    External,
 }
 
 /// Without a limit of the user's, the command may take this long.
@@ -147,7 +86,7 @@ pub(crate) fn run(
         command: arguments.command.clone(),
         ..ProgramSpec::default()
     };
-    let timeout = arguments.limits.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let timeout = arguments.timeout.unwrap_or(DEFAULT_TIMEOUT);
     // A terminal stays the caller's: a program inside must not be able to type into it.
     let mut input = std::io::stdin();
     let input = (!input.is_terminal()).then_some(&mut input as &mut (dyn Read + Send));

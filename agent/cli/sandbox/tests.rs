@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::cli::walls::{NetworkChoice, SandboxChoice};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -37,9 +38,8 @@ fn the_defaults_are_the_safe_ones() {
         memory,
         processes,
         disk,
-        timeout,
     } = plain.limits;
-    assert_eq!((memory, processes, disk, timeout), (None, None, None, None));
+    assert_eq!((memory, processes, disk, plain.timeout), (None, None, None, None));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn every_flag_arrives() {
         (Some(2 << 30), Some(512 << 20))
     );
     assert_eq!(
-        (full.limits.processes, full.limits.timeout),
+        (full.limits.processes, full.timeout),
         (Some(64), Some(Duration::from_secs(300)))
     );
     assert!(

@@ -116,6 +116,7 @@ impl Answer {
                     completion_tokens,
                     ..total.unwrap_or_default()
                 },
+                calls: Vec::new(),
             })
             .collect()
     }

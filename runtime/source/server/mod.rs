@@ -23,7 +23,9 @@ use self::answer::Answer;
 use self::body::Left;
 use self::chunk::{Chunk, ModelEntry, ModelList};
 use self::exchange::{Arrival, Exchange, Outgoing};
-use super::{Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece};
+use super::{
+    CallFormat, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, ToolDefinition,
+};
 use crate::retry;
 
 pub use address::ApiKey;
@@ -372,12 +374,19 @@ impl Model for ServerModel {
         let info = ModelInfo {
             name: entry.id.clone(),
             context: entry.context(),
+            fingerprint: None,
+            parameters: None,
+            calls: CallFormat::Native,
         };
         Ok(self.known.get_or_init(|| info).clone())
     }
 
     /// Servers have no common way to count.
     fn count_tokens(&self, _text: &str) -> Option<usize> {
+        None
+    }
+
+    fn count_prompt(&self, _prompt: &Prompt, _tools: &[ToolDefinition]) -> Option<usize> {
         None
     }
 

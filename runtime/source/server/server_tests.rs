@@ -34,6 +34,7 @@ fn request(prompt: Prompt) -> GenerateRequest {
         max_tokens: Some(16),
         stop: Vec::new(),
         logprobs: None,
+        tools: Vec::new(),
     }
 }
 
@@ -105,10 +106,7 @@ fn a_conversation_goes_out_as_documented_and_its_answer_comes_in_pieces() {
         send_chunk(connection, b"data: [DONE]\n\n");
         end_stream(connection);
     });
-    let message = |role: &str, content: &str| ChatMessage {
-        role: role.to_owned(),
-        content: content.to_owned(),
-    };
+    let message = |role: &str, content: &str| ChatMessage::new(role, content);
     let mut asked = request(Prompt::Chat {
         messages: vec![
             message("user", "hi"),

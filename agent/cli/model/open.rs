@@ -1,0 +1,154 @@
+//! Opens the model that a command is to use: from this machine's files, behind a server, or a script.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use cwm_runtime::formats::GenerationDefaults;
+use cwm_runtime::source::{
+    ApiKey, EmbeddedModel, EmbeddedOptions, Model, ModelError, OpenError, ScriptModel, ServerModel,
+    ServerOptions,
+};
+
+use super::{BackendArgument, KvChoice, LoadArguments, Target};
+use crate::cli::values::{byte_count, duration};
+use crate::cli::{Environment, ExitCode, Failure, Printer};
+
+/// How a model is opened, wherever it is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OpenArguments {
+    #[command(flatten)]
+    local: LocalArguments,
+    #[command(flatten)]
+    load: LoadArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// How a model runs on this machine.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "On this machine")]
+pub(crate) struct LocalArguments {
+    /// The most tokens of prompt and answer together [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    context: Option<u32>,
+    /// How many threads compute [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
+    /// How keys and values are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+    kv: KvChoice,
+    /// The most memory for keys and values, such as 2G
+    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
+    kv_memory: Option<u64>,
+    /// What computes
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    backend: BackendArgument,
+}
+
+/// How a server is asked.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "With a server")]
+pub(crate) struct ServerArguments {
+    /// The model's name there [default: the only one it has]
+    #[arg(long, value_name = "NAME")]
+    model_name: Option<String>,
+    /// How long the server may be silent
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
+    timeout: Duration,
+}
+
+/// A model that is ready to answer.
+pub(crate) struct Opened {
+    /// The model.
+    pub(crate) model: Arc<dyn Model>,
+    /// How its files say that tokens be chosen.
+    pub(crate) defaults: GenerationDefaults,
+}
+
+impl OpenArguments {
+    /// Opens the model, which may take seconds.
+    pub(crate) fn open(
+        &self,
+        target: Target,
+        environment: &Environment,
+        printer: &mut Printer,
+    ) -> anyhow::Result<Opened> {
+        let path = match target {
+            Target::Path(path) => path,
+            Target::Script(path) => {
+                let model = ScriptModel::read(&path).map_err(|error| model_failure(&error))?;
+                return Ok(without_defaults(Arc::new(model)));
+            }
+            Target::Server(address) => return self.server(address, environment),
+        };
+        let options = self.embedded()?;
+        printer.progress("loading the model …");
+        let started = Instant::now();
+        let checkpoint = self.load.open(&path)?;
+        let model = EmbeddedModel::start(&checkpoint, &options).map_err(|error| {
+            let code = match error {
+                OpenError::Context { .. } => ExitCode::Usage,
+                _ => ExitCode::Environment,
+            };
+            Failure::new(code, format!("{error}."))
+        })?;
+        printer.detail(format_args!(
+            "the model was loaded in {:.2} s",
+            started.elapsed().as_secs_f64()
+        ));
+        printer.clear_progress();
+        Ok(Opened {
+            model: Arc::new(model),
+            defaults: checkpoint.generation,
+        })
+    }
+
+    fn server(&self, address: String, environment: &Environment) -> anyhow::Result<Opened> {
+        let variable = |name: &str| {
+            environment
+                .get(name)
+                .map(|value| value.to_string_lossy().into_owned())
+        };
+        let options = ServerOptions {
+            model: self.server.model_name.clone(),
+            key: ApiKey::from_variables(variable).map_err(|error| model_failure(&error))?,
+            idle_timeout: self.server.timeout,
+            ..ServerOptions::new(address)
+        };
+        let model = ServerModel::new(options).map_err(|error| model_failure(&error))?;
+        Ok(without_defaults(Arc::new(model)))
+    }
+
+    fn embedded(&self) -> Result<EmbeddedOptions, Failure> {
+        let local = &self.local;
+        Ok(EmbeddedOptions {
+            context: local.context.map(|context| context as usize),
+            kv_memory: local
+                .kv_memory
+                .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            kv_element: Some(local.kv.into()),
+            threads: local.threads.map(|threads| threads as usize),
+            layer_types: self.load.layer_types()?,
+            backend: local.backend.into(),
+        })
+    }
+}
+
+fn without_defaults(model: Arc<dyn Model>) -> Opened {
+    Opened {
+        model,
+        defaults: GenerationDefaults::default(),
+    }
+}
+
+/// A model's error as a command's.
+pub(crate) fn model_failure(error: &ModelError) -> Failure {
+    let code = match error {
+        ModelError::Request(_) | ModelError::PromptTooLong { .. } | ModelError::UnknownModel { .. } => {
+            ExitCode::Usage
+        }
+        _ => ExitCode::Environment,
+    };
+    Failure::new(code, format!("{error}."))
+}

@@ -1,0 +1,8 @@
+//! A repository and an issue in, the parts of it that a model should read out, within a budget of tokens.
+//!
+//! What enters is a snapshot's tree, the issue's text and what failing tests printed; what leaves are excerpts of files, the most
+//! telling first. Strategies call this room; it calls none of agent's other rooms.
+
+mod pack;
+
+pub use pack::{Excerpt, PackRequest, Packed, pack};

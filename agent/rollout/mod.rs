@@ -1,0 +1,16 @@
+//! One attempt at an issue: from a problem and a model to one candidate patch.
+//!
+//! What enters is a [`Problem`], a model and a place for copies; what leaves is a [`Candidate`]. Two strategies with one interface: the
+//! turn loop that CWM was trained for ([`agentic`]), and one answer mended by what tests say ([`one_shot`]). Every effect goes through the
+//! [`journal`] before it is relied on, so that an attempt that was cut short goes on where it was. `scaling` calls this room.
+
+pub mod agentic;
+mod control;
+pub mod journal;
+pub mod one_shot;
+mod types;
+
+pub use control::Control;
+pub use types::{
+    AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy, Workbench,
+};

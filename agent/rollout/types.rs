@@ -1,0 +1,259 @@
+//! What attempts are given and what they yield.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cwm_runtime::engine::SamplingParameters;
+use cwm_runtime::source::{Model, ModelError};
+use cwm_tools::isolated::{IsolatedCopy, IsolatedError, Walls};
+use cwm_tools::sandbox::SandboxError;
+use cwm_tools::session::SessionOptions;
+use cwm_tools::workspace::Snapshot;
+use serde::{Deserialize, Serialize};
+
+use super::control::Control;
+use super::journal::{Journal, JournalError};
+use crate::prompts::{PromptError, Prompts};
+use crate::suite::{TestCommand, TestRun};
+
+/// What is to be solved; the same for every attempt of a run.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// The issue, as the user gave it.
+    pub issue: String,
+    /// Where attempts see the repository.
+    pub root: PathBuf,
+    /// The snapshot's tree on the host, read only.
+    pub tree: PathBuf,
+    /// How the repository is tested, from `start`.
+    pub tests: Vec<TestCommand>,
+    /// What each of these commands said before anything was changed.
+    pub baseline: Vec<TestRun>,
+    /// What the repository's own files tell those who work on it.
+    pub guidance: Vec<Guidance>,
+}
+
+/// A file of the repository that tells contributors how to work: `AGENTS.md` and its like. Data, not the user's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guidance {
+    /// The file, relative to the root.
+    pub path: String,
+    /// What it says, cut when long.
+    pub text: String,
+}
+
+/// Makes the copies that attempts work on.
+#[derive(Debug, Clone)]
+pub struct Copies {
+    /// What they are copies of.
+    pub snapshot: Snapshot,
+    /// What keeps them in.
+    pub walls: Walls,
+    /// Where commands start, relative to the root.
+    pub start: PathBuf,
+    /// How commands are treated.
+    pub session: SessionOptions,
+}
+
+impl Copies {
+    /// A fresh copy. `name` is a plain file name that no living copy has; what a dead process left under it is removed.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for it, or no sandbox.
+    pub fn open(&self, name: &str) -> Result<IsolatedCopy, IsolatedError> {
+        if let Ok(left) = self.snapshot.existing_attempt(name) {
+            left.remove()?;
+        }
+        IsolatedCopy::open(
+            &self.snapshot,
+            name,
+            &self.walls,
+            &self.start,
+            self.session.clone(),
+        )
+    }
+}
+
+/// What one attempt may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Turns of the model.
+    pub turns: usize,
+    /// Tokens of the context: the window that prompt and answers share.
+    pub context: usize,
+    /// The most tokens of one answer.
+    pub action_tokens: usize,
+    /// The most tokens of one tool's result.
+    pub result_tokens: usize,
+    /// The most tokens of the issue's message.
+    pub prompt_tokens: usize,
+    /// How long the attempt may take.
+    pub time: Option<Duration>,
+    /// How long a command may take.
+    pub command_timeout: Duration,
+    /// Turns in a row that hold no well-formed call.
+    pub format_errors: usize,
+    /// Rounds of the one-shot strategy: the first answer, then one for each time that failing tests are shown.
+    pub rounds: usize,
+}
+
+impl Default for Budget {
+    /// What CWM's published results were made with.
+    fn default() -> Self {
+        Budget {
+            turns: 128,
+            context: 131_072,
+            action_tokens: 65_536,
+            result_tokens: 32_768,
+            prompt_tokens: 8192,
+            time: None,
+            command_timeout: Duration::from_secs(120),
+            format_errors: 5,
+            rounds: 2,
+        }
+    }
+}
+
+/// How an attempt works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// A loop of turns with tools.
+    Agentic,
+    /// An answer with edits, mended by what tests say.
+    OneShot,
+}
+
+/// What sets an attempt apart from the others of its run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptOptions {
+    /// Its number, from 0.
+    pub index: usize,
+    /// Its name, which is its copy's and the journal's: `attempt-1` for index 0.
+    pub name: String,
+    /// How tokens are chosen, with the attempt's own seed.
+    pub sampling: SamplingParameters,
+    /// What it may use.
+    pub budget: Budget,
+}
+
+/// What attempts work with. Shared by threads.
+#[derive(Clone, Copy)]
+pub struct Workbench<'a> {
+    /// What is to be solved.
+    pub problem: &'a Problem,
+    /// Who answers.
+    pub model: &'a dyn Model,
+    /// What it reads.
+    pub prompts: &'a Prompts,
+    /// Where copies come from.
+    pub copies: &'a Copies,
+    /// Where every step is written down.
+    pub journal: &'a Journal,
+    /// Whether to go on.
+    pub control: &'a Control,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Ending {
+    /// The model submitted a patch and gave its final answer, or its edits passed the tests.
+    Finished,
+    /// It gave a final answer without having submitted; the copy's changes are the patch.
+    NotSubmitted,
+    /// Its turns, or rounds, were used up.
+    Turns,
+    /// The window was full.
+    Tokens,
+    /// Its time was over.
+    Time,
+    /// Too many turns in a row held no well-formed call.
+    FormatErrors,
+    /// The user ended it, or another attempt made it needless; it can go on.
+    Interrupted,
+    /// The model gave no usable answer.
+    NoAnswer,
+    /// The model or the sandbox failed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an attempt yields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The attempt's name.
+    pub attempt: String,
+    /// How it worked.
+    pub strategy: Strategy,
+    /// How it ended.
+    pub ending: Ending,
+    /// One git diff against the base; empty when nothing was changed.
+    #[serde(with = "patch_text")]
+    pub patch: Vec<u8>,
+    /// The model's last words, without its reasoning.
+    pub answer: String,
+    /// Turns, or rounds, that were used.
+    pub turns: usize,
+    /// Tokens that were read, those of the cache included.
+    pub prompt_tokens: usize,
+    /// Tokens that were sampled.
+    pub completion_tokens: usize,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Patches are bytes: as text where they are text, else as a list of numbers.
+mod patch_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(patch: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(patch) {
+            Ok(text) => text.serialize(serializer),
+            Err(_) => patch.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        Ok(match Form::deserialize(deserializer)? {
+            Form::Text(text) => text.into_bytes(),
+            Form::Bytes(bytes) => bytes,
+        })
+    }
+}
+
+/// Why an attempt cannot go on at all. What a model or its commands do wrong is no such error.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// The copy or its sandbox.
+    #[error(transparent)]
+    Copy(#[from] IsolatedError),
+    /// The sandbox was lost.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A template.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The repository's files.
+    #[error("the repository's files cannot be read: {0}")]
+    Files(#[from] std::io::Error),
+    /// What the model must read does not fit its window.
+    #[error("{0}")]
+    WindowTooSmall(String),
+}

@@ -1,0 +1,10 @@
+//! Many attempts at one issue: sampled, validated in fresh copies, ranked by what tests say, and reported.
+//!
+//! What enters is a problem and a model; what leaves is the candidate that was chosen and the evidence for it. The command line calls
+//! this room, and `cwm rank` calls its validation alone.
+
+mod choose;
+mod validate;
+
+pub use choose::{Ranked, rank};
+pub use validate::{ValidateError, ValidateOptions, validate};

@@ -1,0 +1,14 @@
+//! The repository's own tests: how they are run, what they said, and what changed between two runs.
+//!
+//! What enters is a tree, or a session in a copy of it; what leaves are [`TestCommand`]s, [`TestRun`]s and [`Comparison`]s, of one
+//! type whatever the framework. Rollouts, validation and `cwm rank` call this room; it calls none of agent's other rooms.
+
+mod compare;
+mod find;
+mod run;
+mod types;
+
+pub use compare::{Comparison, compare};
+pub use find::find;
+pub use run::{RunOptions, run};
+pub use types::{CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun};

@@ -1,0 +1,149 @@
+//! Test commands and their results, of one type for every framework.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of tests a command runs, which says how its output is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framework {
+    /// pytest.
+    Pytest,
+    /// Python's unittest, Django's runner included.
+    Unittest,
+    /// `cargo test`.
+    Cargo,
+    /// `go test`.
+    Go,
+    /// Jest or Vitest.
+    Jest,
+    /// Anything else: its exit code counts, and JUnit XML where it writes some.
+    Other,
+}
+
+/// Where a test command comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandSource {
+    /// The user gave it.
+    Given,
+    /// It was guessed from a file of the repository.
+    Found {
+        /// What gave it away, for people: `pyproject.toml has [tool.pytest.ini_options]`.
+        reason: String,
+    },
+}
+
+/// How tests are run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestCommand {
+    /// For bash, in the folder where the copy's shell starts.
+    pub command: String,
+    /// What it runs.
+    pub framework: Framework,
+    /// Who says so.
+    pub source: CommandSource,
+}
+
+/// What became of one test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It passed.
+    Passed,
+    /// It failed.
+    Failed,
+    /// It, its fixture or its module broke before it could fail.
+    Errored,
+    /// It was left out.
+    Skipped,
+    /// It failed, as its author said it would.
+    ExpectedFailure,
+    /// It passed although its author said that it would fail.
+    UnexpectedPass,
+}
+
+impl Status {
+    /// Whether it counts as passed.
+    pub fn passes(self) -> bool {
+        matches!(
+            self,
+            Status::Passed | Status::ExpectedFailure | Status::UnexpectedPass
+        )
+    }
+
+    /// Whether it counts as failed. A skipped test counts as neither.
+    pub fn fails(self) -> bool {
+        matches!(self, Status::Failed | Status::Errored)
+    }
+}
+
+/// One test of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestCase {
+    /// What became of it.
+    pub status: Status,
+    /// Why it failed, in few lines; empty when it did not, or when that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// How long it took, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// How a run of tests ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnding {
+    /// By itself, tests having run (passed or not).
+    Ran,
+    /// By itself, but no test was run: nothing was collected, the program is missing, a module cannot be imported, it does not compile.
+    NotStarted {
+        /// Why, for people.
+        reason: String,
+    },
+    /// At its time limit.
+    TimedOut,
+    /// At another limit, by a signal, or because it was cancelled.
+    Stopped {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What a test command said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestRun {
+    /// What was run.
+    pub command: TestCommand,
+    /// How it ended.
+    pub ending: RunEnding,
+    /// Its exit code, when it ended by itself.
+    pub exit_code: Option<i32>,
+    /// Every test by its name, which is the framework's own way to select it where it has one. Of a command whose output
+    /// cannot be read there is one, named as the command, that passed when the exit code was 0.
+    pub tests: BTreeMap<String, TestCase>,
+    /// What it printed, cut in the middle when long.
+    pub output: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl TestRun {
+    /// How many of its tests are so.
+    pub fn count(&self, is: impl Fn(Status) -> bool) -> usize {
+        self.tests.values().filter(|case| is(case.status)).count()
+    }
+
+    /// Names of the tests that failed.
+    pub fn failing(&self) -> impl Iterator<Item = &str> {
+        let failing = self.tests.iter().filter(|(_, case)| case.status.fails());
+        failing.map(|(name, _)| name.as_str())
+    }
+
+    /// Whether it ran to its end and nothing failed.
+    pub fn all_pass(&self) -> bool {
+        self.ending == RunEnding::Ran && self.exit_code == Some(0) && self.failing().next().is_none()
+    }
+}
