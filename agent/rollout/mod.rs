@@ -8,6 +8,7 @@ pub mod agentic;
 mod control;
 pub mod journal;
 pub mod one_shot;
+pub mod redact;
 mod types;
 
 pub use control::Control;
