@@ -10,6 +10,7 @@ use crate::cli::exit_code;
 use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
+use crate::cli::rank::RankArguments;
 use crate::cli::sandbox::SandboxArguments;
 
 /// A command-line coding agent that proves its patches by running tests on your own machine.
@@ -78,6 +79,7 @@ impl OutputArguments {
 pub(crate) enum Command {
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
+    Rank(Box<RankArguments>),
     Generate(Box<GenerateArguments>),
     Model(ModelArguments),
     Doctor(DoctorArguments),
