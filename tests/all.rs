@@ -8,6 +8,8 @@ mod containers;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod session;
