@@ -9,6 +9,7 @@ mod containers;
 mod copies;
 #[cfg(test)]
 mod rank;
+mod rollout;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
