@@ -5,6 +5,7 @@
 //! in; a folder may replace some or all of them. What a folder gets wrong (an unknown name, a syntax error, a
 //! variable that does not exist) is an error when it is read, not in the middle of a run.
 
+mod one_shot;
 mod variables;
 
 use std::fs;
@@ -23,6 +24,8 @@ use cwm_tools::truncate::display_text;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use thiserror::Error;
+
+pub use one_shot::{AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance};
 
 const EXTENSION: &str = ".jinja";
 
@@ -59,6 +62,11 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "submit_review": ["path", "patch"],
     "submit_failed": ["kind", "path", "lines", "first_line"],
     "format_error": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
+    "one_shot_system": ["format", "explain"],
+    "one_shot_example": ["part", "format", "explain"],
+    "one_shot_request": ["files", "guidance", "issue", "failures", "format", "explain", "hint"],
+    "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
+    "one_shot_prefix": ["language", "path", "format", "explain"],
 };
 
 /// What is wrong with a template.
