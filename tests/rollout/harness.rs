@@ -104,7 +104,12 @@ impl Bench {
     }
 
     /// Attempts with a journal of that name, which is taken up when it exists.
-    pub(crate) fn run(&self, model: &dyn Model, options: &AttemptOptions, journal: &str) -> Result<Candidate, RolloutError> {
+    pub(crate) fn run(
+        &self,
+        model: &dyn Model,
+        options: &AttemptOptions,
+        journal: &str,
+    ) -> Result<Candidate, RolloutError> {
         self.run_observed(model, options, journal, Arc::new(NoObserver))
     }
 

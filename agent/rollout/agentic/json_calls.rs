@@ -127,7 +127,10 @@ impl Given {
             }));
         }
         if path.is_empty() {
-            return Err(JsonCallError::Arguments(ArgumentsError::Missing { tool, argument }));
+            return Err(JsonCallError::Arguments(ArgumentsError::Missing {
+                tool,
+                argument,
+            }));
         }
         Ok(path)
     }
@@ -166,7 +169,11 @@ fn fenced(answer: &str) -> impl Iterator<Item = &str> {
         let block = parts.next()?;
         parts.next();
         Some(block.split_once('\n').map_or(block, |(first, rest)| {
-            if first.trim_start().starts_with('{') { block } else { rest }
+            if first.trim_start().starts_with('{') {
+                block
+            } else {
+                rest
+            }
         }))
     })
 }
@@ -199,7 +206,10 @@ fn bare(answer: &str) -> Vec<Result<Call, JsonCallError>> {
 
 /// Name and arguments of a call, also in OpenAI's form with a `function` around them.
 fn named(value: &Value) -> Option<(String, Value)> {
-    let value = value.get("function").filter(|inner| inner.is_object()).unwrap_or(value);
+    let value = value
+        .get("function")
+        .filter(|inner| inner.is_object())
+        .unwrap_or(value);
     let name = value.get("name")?.as_str()?;
     let arguments = value.get("arguments").or_else(|| value.get("parameters"))?;
     Some((name.to_owned(), arguments.clone()))

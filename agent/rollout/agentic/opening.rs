@@ -77,7 +77,11 @@ fn issue_message(
             guidance.push((file.path.clone(), text));
         }
     }
-    let message = |issue: &str| bench.prompts.agentic_issue(&problem.root, issue, &tests, &guidance);
+    let message = |issue: &str| {
+        bench
+            .prompts
+            .agentic_issue(&problem.root, issue, &tests, &guidance)
+    };
     let issue = problem.issue.trim();
     // Parts may have a token more or less than when they stand together: what is rendered is what counts.
     let mut room = most.saturating_sub(counter.text(&message("")?));
@@ -119,7 +123,9 @@ fn tests_before(bench: &Workbench<'_>) -> Vec<TestsBefore> {
 
 /// The end of a text that has at most so many tokens, behind a mark when it is not the whole.
 fn cut_left(text: &str, most: usize, counter: &TokenCounter<'_>) -> String {
-    let bytes = most.saturating_mul(MOST_TOKEN_BYTES).saturating_add(MOST_TOKEN_BYTES);
+    let bytes = most
+        .saturating_mul(MOST_TOKEN_BYTES)
+        .saturating_add(MOST_TOKEN_BYTES);
     let near = text.ceil_char_boundary(text.len().saturating_sub(bytes));
     if near == 0 && counter.text(text) <= most {
         return text.to_owned();

@@ -174,14 +174,21 @@ impl<'a> Attempt<'a> {
     }
 
     fn time_left(&self) -> Option<Duration> {
-        self.options.budget.time.map(|time| time.saturating_sub(self.spent))
+        self.options
+            .budget
+            .time
+            .map(|time| time.saturating_sub(self.spent))
     }
 
     /// The model's next answer.
     fn generate(&mut self) -> Result<Generated, Halt> {
         let mut refused = 0;
         loop {
-            let tokens = if self.log.replaying() { 0 } else { self.make_room()? };
+            let tokens = if self.log.replaying() {
+                0
+            } else {
+                self.make_room()?
+            };
             let request = self.request(tokens, refused);
             let (bench, name, prefix) = (self.bench, self.options.name.as_str(), self.prefix);
             let left = self.time_left();
@@ -268,7 +275,9 @@ impl<'a> Attempt<'a> {
         tokens: Option<usize>,
     ) -> Result<(), crate::rollout::journal::JournalError> {
         let message = match self.log.upcoming() {
-            Some(Record::Message { message: recorded, .. }) if recorded.role == message.role => recorded.clone(),
+            Some(Record::Message {
+                message: recorded, ..
+            }) if recorded.role == message.role => recorded.clone(),
             _ => message,
         };
         self.log.note(Record::Message {
@@ -322,8 +331,11 @@ impl<'a> Attempt<'a> {
     fn take_submission(&mut self, call: &Call, patch: &str) -> Result<Option<String>, Halt> {
         let path = call.content.trim();
         let directory = self.workplace.working_directory();
-        self.submitted_paths
-            .extend(chosen_patch::in_repository(path, self.workplace.root(), &directory));
+        self.submitted_paths.extend(chosen_patch::in_repository(
+            path,
+            self.workplace.root(),
+            &directory,
+        ));
         let submission = Submission {
             path: path.to_owned(),
             patch: patch.to_owned(),
@@ -350,11 +362,15 @@ impl<'a> Attempt<'a> {
             Some(path) => Some(path),
             None => self.keep_output(self.turns, result),
         };
-        let between = self
-            .bench
-            .prompts
-            .truncated(bytes, lines, path.as_deref().map(std::path::Path::new))?;
-        let line_end = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
+        let between =
+            self.bench
+                .prompts
+                .truncated(bytes, lines, path.as_deref().map(std::path::Path::new))?;
+        let line_end = if head.is_empty() || head.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
         Ok((format!("{head}{line_end}{between}\n{tail}"), path))
     }
 
@@ -461,8 +477,15 @@ impl<'a> Attempt<'a> {
             Err(Halt::Failed(error)) => return Err(*error),
             // The copy is lost. What was submitted is all there is.
             Err(Halt::Ended(failed)) => {
-                let submitted = self.submission.as_ref().map(|submission| submission.patch.clone());
-                let failed = if ending == Ending::Interrupted { ending } else { failed };
+                let submitted = self
+                    .submission
+                    .as_ref()
+                    .map(|submission| submission.patch.clone());
+                let failed = if ending == Ending::Interrupted {
+                    ending
+                } else {
+                    failed
+                };
                 (submitted.unwrap_or_default().into_bytes(), failed)
             }
         };
