@@ -7,6 +7,7 @@ use crate::cli::completions::CompletionsArguments;
 use crate::cli::doctor::DoctorArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit_code;
+use crate::cli::fix::FixArguments;
 use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
@@ -76,6 +77,7 @@ impl OutputArguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Fix(Box<FixArguments>),
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
     Generate(Box<GenerateArguments>),
