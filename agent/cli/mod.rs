@@ -11,6 +11,7 @@ mod exit_code;
 mod failure;
 mod generate;
 mod input;
+mod live;
 mod model;
 mod printer;
 mod sandbox;
