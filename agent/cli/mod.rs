@@ -9,6 +9,7 @@ mod doctor;
 mod environment;
 mod exit_code;
 mod failure;
+mod fix;
 mod generate;
 mod input;
 mod live;
@@ -42,6 +43,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
     let mut printer = Printer::standard(arguments.output.settings(environment));
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| match &arguments.command {
         Command::Sandbox(sandbox) => sandbox::run(sandbox, environment, &mut printer),
+        Command::Fix(fix) => fix::run(fix, environment, &mut printer),
         Command::Apply(apply) => apply::run(apply, &mut printer),
         Command::Generate(generate) => generate::run(generate, environment, &mut printer),
         Command::Model(model) => model::run(model, environment, &mut printer),

@@ -3,8 +3,12 @@
 //! What enters is a problem and a model; what leaves is the candidate that was chosen and the evidence for it. The command line calls
 //! this room, and `cwm rank` calls its validation alone.
 
+mod baseline;
 mod choose;
+mod solve;
 mod validate;
 
+pub use baseline::{Baseline, BaselineError, baseline};
 pub use choose::{Ranked, rank};
+pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
 pub use validate::{ValidateError, ValidateOptions, validate};

@@ -1,7 +1,7 @@
 //! The keys: what they are called, what they take, what they are when nobody says so, and whether a repository may say so.
 
-use super::choices::{AcceptChoice, StrategyChoice};
 use super::value::{Kind, names};
+use crate::cli::fix::{AcceptChoice, StrategyChoice};
 use crate::cli::model::KvChoice;
 use crate::cli::walls::{NetworkChoice, SandboxChoice};
 

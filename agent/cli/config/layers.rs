@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::choices::{AcceptChoice, StrategyChoice};
 use super::file::{Found, Owner, SettingsFile};
 use super::keys::{self, Fallback, KEYS, Key};
 use super::setting::{Origin, Setting};
 use super::value::{FromValue, Place, Value, choice};
+use crate::cli::fix::{AcceptChoice, StrategyChoice};
 use crate::cli::model::KvChoice;
 use crate::cli::text::plain;
 use crate::cli::walls::{NetworkChoice, SandboxChoice};

@@ -4,7 +4,6 @@
 //! The repository's file comes from whoever wrote the repository: what weakens walls or proof, names places, or spends the machine is
 //! refused there. `docs/configuration.md` describes every key.
 
-mod choices;
 mod command;
 mod file;
 mod keys;
@@ -12,7 +11,6 @@ mod layers;
 mod setting;
 mod value;
 
-pub(crate) use choices::{AcceptChoice, StrategyChoice};
 pub(crate) use command::{ConfigArguments, run};
 pub(crate) use layers::Layers;
 pub(crate) use setting::{Origin, Setting};

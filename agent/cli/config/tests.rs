@@ -8,6 +8,7 @@ use super::keys::{self, Fallback, KEYS, Trust};
 use super::layers::users_file;
 use super::value::{Place, Value};
 use super::*;
+use crate::cli::fix::{AcceptChoice, StrategyChoice};
 use crate::cli::walls::NetworkChoice;
 use crate::cli::{Environment, ExitCode, Failure};
 

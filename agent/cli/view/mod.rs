@@ -10,9 +10,9 @@ mod screen;
 mod state;
 mod words;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::cli::Printer;
+use crate::cli::{Environment, Printer};
 use crate::rollout::journal::Record;
 
 use state::Overview;
@@ -34,16 +34,38 @@ pub(crate) enum Update {
 /// Shows a run.
 pub(crate) struct View {
     started: Instant,
+    /// When the live area was last drawn.
+    drawn: Option<Instant>,
     overview: Overview,
 }
 
+/// Between two drawings of the live area.
+const REDRAW: Duration = Duration::from_millis(100);
+
 impl View {
     /// A view of a run that begins now.
-    pub(crate) fn new() -> View {
+    pub(crate) fn new(_printer: &Printer, _environment: &Environment) -> View {
         View {
             started: Instant::now(),
+            drawn: None,
             overview: Overview::default(),
         }
+    }
+
+    /// The same for a run that may take no longer than this.
+    #[must_use]
+    pub(crate) fn limited_to(mut self, time: Option<Duration>) -> View {
+        self.overview.limit = time;
+        self
+    }
+
+    /// The same for a run that goes on: what happened before is known, and not said again.
+    #[must_use]
+    pub(crate) fn recalling(mut self, earlier: &[Record]) -> View {
+        for record in earlier {
+            self.overview.record(record);
+        }
+        self
     }
 
     /// Takes in what happened, and says what is notable.
@@ -63,6 +85,10 @@ impl View {
             }
             Update::Tokens { attempt, tokens } => self.overview.tokens(attempt, *tokens, now),
         }
+        // Updates can come so fast that nobody finds the time to tick.
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+            self.tick(printer);
+        }
         Ok(())
     }
 
@@ -71,6 +97,7 @@ impl View {
         if printer.is_json() || !printer.shows_progress() {
             return;
         }
+        self.drawn = Some(Instant::now());
         let size = printer.screen();
         printer.live(screen::lines(&self.overview, self.now(), size.columns, size.rows));
     }

@@ -35,9 +35,8 @@ pub(super) fn lines(overview: &Overview, now: f64, columns: usize, rows: usize) 
 fn header(overview: &Overview, now: f64, columns: usize) -> LiveLine {
     let mut parts = Vec::new();
     let facts = overview.run.as_ref();
-    let budget = facts.and_then(|facts| facts.budget.time);
-    parts.push(match budget {
-        Some(budget) => format!("{} of {}", time(now), time(budget.as_secs_f64())),
+    parts.push(match overview.limit {
+        Some(limit) => format!("{} of {}", time(now), time(limit.as_secs_f64())),
         None => time(now),
     });
     let ended = overview

@@ -1,6 +1,7 @@
 //! What is known of a run while it works, gathered from its records.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use cwm_tools::call::{self, Tool};
 
@@ -20,6 +21,8 @@ pub(super) struct Overview {
     pub(super) run: Option<Facts>,
     pub(super) baseline: Vec<TestRun>,
     pub(super) attempts: Vec<Attempt>,
+    /// How long the whole run may take.
+    pub(super) limit: Option<Duration>,
 }
 
 /// What the run's first record says, as far as it is shown.
