@@ -8,7 +8,7 @@ mod events;
 mod lines;
 mod screen;
 mod state;
-mod words;
+pub(crate) mod words;
 
 use std::time::{Duration, Instant};
 
