@@ -6,4 +6,5 @@ mod doctor;
 mod help;
 mod kill;
 mod models;
+mod runs;
 mod streams;
