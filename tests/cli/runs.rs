@@ -293,7 +293,7 @@ fn wrong_words_are_usage_errors_that_name_what_there_is() {
     for (arguments, words) in [
         (vec!["show", "nonsense"], id.as_str()),
         (vec!["rm", "nonsense"], id.as_str()),
-        (vec!["rm"], "--all-finished"),
+        (vec!["rm"], "<RUN>..."),
         (
             vec!["export", "last", "--format", "traj", "--attempt", "attempt-9"],
             "it has: attempt-1",
