@@ -7,6 +7,7 @@ use crate::cli::completions::CompletionsArguments;
 use crate::cli::doctor::DoctorArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit_code;
+use crate::cli::fix::FixArguments;
 use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
@@ -77,6 +78,7 @@ impl OutputArguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Fix(Box<FixArguments>),
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
     Rank(Box<RankArguments>),

@@ -8,6 +8,7 @@ mod doctor;
 mod environment;
 mod exit_code;
 mod failure;
+mod fix;
 mod generate;
 mod input;
 mod model;
@@ -16,6 +17,7 @@ mod rank;
 mod sandbox;
 mod signals;
 mod values;
+mod view;
 mod walls;
 
 use std::ffi::OsString;
@@ -39,6 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
     let mut printer = Printer::standard(arguments.output.settings(environment));
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| match &arguments.command {
         Command::Sandbox(sandbox) => sandbox::run(sandbox, environment, &mut printer),
+        Command::Fix(fix) => fix::run(fix, environment, &mut printer),
         Command::Apply(apply) => apply::run(apply, &mut printer),
         Command::Rank(rank) => rank::run(rank, environment, &mut printer),
         Command::Generate(generate) => generate::run(generate, environment, &mut printer),

@@ -18,7 +18,7 @@ use crate::cli::values::byte_count;
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
 /// What the sandbox is, and what it lets through.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sandbox")]
 pub(crate) struct WallArguments {
     /// Which network the command has
@@ -39,7 +39,7 @@ pub(crate) struct WallArguments {
 }
 
 /// How much the command may use.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArguments {
     /// Memory of all its processes together, such as 2G
