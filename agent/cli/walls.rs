@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -170,6 +170,42 @@ fn variables(given: &[OsString], environment: &Environment) -> anyhow::Result<BT
         }
     }
     Ok(variables)
+}
+
+/// A run whose folder goes at the end, however the command ends.
+pub(crate) struct OwnedRun {
+    run: Option<Run>,
+    path: PathBuf,
+}
+
+impl OwnedRun {
+    /// Owns a run.
+    pub(crate) fn of(run: Run) -> OwnedRun {
+        OwnedRun {
+            path: run.path.clone(),
+            run: Some(run),
+        }
+    }
+
+    /// Its folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for OwnedRun {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            // What cannot be removed now, the next start removes.
+            let _ = run.remove();
+        }
+    }
+}
+
+/// Where in a copy commands start: in the folder that the user named.
+pub(crate) fn start_folder(named: &Path, root: &Path) -> PathBuf {
+    let named = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+    named.strip_prefix(root).map(Path::to_owned).unwrap_or_default()
 }
 
 /// A new run, after what dead ones had left is removed.

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
-use cwm_tools::patch;
 
 use super::choose::rank;
+use super::measure::Measure;
 use super::validate::{ValidateError, ValidateOptions, validate};
 use crate::rollout::journal::{Journal, JournalError, Record, Verdict};
 use crate::rollout::{
@@ -120,23 +120,16 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
 }
 
 fn ranked(ended: Vec<Attempted>) -> Vec<Attempted> {
-    let sizes: Vec<usize> = ended
+    let measures: Vec<Measure> = ended
         .iter()
-        .map(|attempted| changed_lines(&attempted.candidate.patch))
+        .map(|attempted| Measure::of(&attempted.candidate.patch))
         .collect();
     let verdicts = ended.iter().map(|attempted| attempted.verdict.clone()).collect();
-    let order = rank(verdicts, &sizes);
+    let order = rank(verdicts, &measures);
     order
         .iter()
         .filter_map(|place| ended.get(place.index).cloned())
         .collect()
-}
-
-fn changed_lines(diff: &[u8]) -> usize {
-    patch::parse(diff).map_or(usize::MAX, |parsed| {
-        let size = parsed.statistics();
-        size.added + size.removed
-    })
 }
 
 /// An attempt's name by its index.

@@ -137,7 +137,7 @@ impl Choices {
             budget: self.budget(info)?,
             validation: ValidateOptions {
                 run: self.test_runs(),
-                flaky: Vec::new(),
+                ..ValidateOptions::default()
             },
         })
     }
