@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::apply::ApplyArguments;
 use crate::cli::completions::CompletionsArguments;
+use crate::cli::config::ConfigArguments;
 use crate::cli::doctor::DoctorArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit_code;
@@ -84,6 +85,7 @@ pub(crate) enum Command {
     Rank(Box<RankArguments>),
     Generate(Box<GenerateArguments>),
     Model(ModelArguments),
+    Config(ConfigArguments),
     Doctor(DoctorArguments),
     Completions(CompletionsArguments),
 }
