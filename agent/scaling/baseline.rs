@@ -1,42 +1,71 @@
-//! What the tests say before anything is changed.
+//! What the tests say before anything is changed: the measure for every candidate.
+
+use cwm_tools::isolated::IsolatedError;
+use cwm_tools::sandbox::SandboxError;
 
 use super::pass::{Bench, Pass, unsteady};
 use super::validate::ValidateError;
 use crate::rollout::{Control, Copies};
 use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun};
 
-/// What every patch is compared with.
+/// What the tests said.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Baseline {
-    /// What the commands said, one each.
+    /// One a command.
     pub runs: Vec<TestRun>,
-    /// Tests that said something else when they were run again.
+    /// Tests that did not say the same twice.
     pub flaky: Vec<String>,
 }
 
-/// Runs the commands in a fresh copy named `name`. Unless it is to be done `once`, they are run again in another when something fails, to
-/// tell the tests that fail each time from those that do not.
+/// Why there is no baseline.
+#[derive(Debug, thiserror::Error)]
+pub enum BaselineError {
+    /// The copy.
+    #[error(transparent)]
+    Copy(#[from] IsolatedError),
+    /// Its sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The sandbox was lost while a command ran.
+    #[error("the tests bring the sandbox down before anything is changed: {0}")]
+    Lost(String),
+    /// The user ended it.
+    #[error("the tests' first run was interrupted")]
+    Interrupted,
+}
+
+impl From<ValidateError> for BaselineError {
+    fn from(error: ValidateError) -> BaselineError {
+        match error {
+            ValidateError::Copy(error) => BaselineError::Copy(error),
+            ValidateError::Sandbox(error) => BaselineError::Sandbox(error),
+            ValidateError::Interrupted => BaselineError::Interrupted,
+        }
+    }
+}
+
+/// Runs the commands in a fresh copy named `baseline`. Unless everything is to be run but `once`, those that fail are run again in another,
+/// with all before them, so that tests are found that do not say the same each time.
 ///
 /// # Errors
 ///
-/// When there is no copy, its sandbox is lost, or the user ends it. Tests that fail, hang or do not start are a result.
+/// When there is no copy, its sandbox is lost, or the user ends it. Tests that fail or cannot be run are a result.
 pub fn baseline(
     copies: &Copies,
-    name: &str,
     commands: &[TestCommand],
     options: &RunOptions,
     once: bool,
     control: &Control,
-) -> Result<Baseline, ValidateError> {
+) -> Result<Baseline, BaselineError> {
     let bench = Bench {
         copies,
-        name,
+        name: "baseline",
         options,
         control,
     };
     let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter())? {
         Pass::Ran { runs, .. } => Ok(runs),
-        Pass::Refused(why) => Err(ValidateError::Baseline(why)),
+        Pass::Refused(why) => Err(BaselineError::Lost(why)),
     };
     let runs = pass(commands)?;
     let doubtful = |run: &TestRun| run.ending == RunEnding::Ran && !run.all_pass();

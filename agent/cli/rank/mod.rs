@@ -198,10 +198,10 @@ fn try_all(
     let control = crew.control;
     let once = arguments.no_rerun;
     let measured = crew.work(1, 1, "running the tests without a patch", |_| {
-        baseline(copies, "baseline", commands, &run_options, once, control)
+        baseline(copies, commands, &run_options, once, control)
     });
     let before = measured.into_iter().next().context("The tests were not run.")?;
-    let before = before.map_err(|error| no_verdict(&error))?;
+    let before = before.map_err(|error| Failure::new(ExitCode::Environment, error.to_string()))?;
     report::baseline(crew.printer, &before, copies)?;
 
     let options = ValidateOptions {
