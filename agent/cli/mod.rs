@@ -17,6 +17,8 @@ mod model;
 mod printer;
 mod sandbox;
 mod signals;
+#[cfg(test)]
+mod terminal;
 mod text;
 mod values;
 mod view;

@@ -114,3 +114,6 @@ impl View {
         self.started.elapsed().as_secs_f64()
     }
 }
+
+#[cfg(test)]
+mod tests;
