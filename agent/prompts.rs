@@ -5,13 +5,15 @@
 //! in; a folder may replace some or all of them. What a folder gets wrong (an unknown name, a syntax error, a
 //! variable that does not exist) is an error when it is read, not in the middle of a run.
 
+mod one_shot;
+mod rollout;
 mod variables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cwm_tools::bytes_path;
-use cwm_tools::call::{CallError, Tool};
+use cwm_tools::call::CallError;
 use cwm_tools::create::{CreateDone, CreateError};
 use cwm_tools::edit::{EditDone, EditError};
 use cwm_tools::files::FileError;
@@ -23,6 +25,9 @@ use cwm_tools::truncate::display_text;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use thiserror::Error;
+
+pub use one_shot::{AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance};
+pub use rollout::{ArgumentsError, Scarce, SystemPrompt, TestsBefore, TestsOutcome};
 
 const EXTENSION: &str = ".jinja";
 
@@ -59,6 +64,25 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "submit_review": ["path", "patch"],
     "submit_failed": ["kind", "path", "lines", "first_line"],
     "format_error": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
+    "agentic_system": [
+        "reasoning", "native", "network", "directory", "turns", "context", "command_timeout", "result_tokens"
+    ],
+    "agentic_issue": ["root", "issue", "tests", "guidance"],
+    "last_turns": ["kind", "remaining_turns", "submitted"],
+    "elided": ["tool", "lines", "bytes", "path"],
+    "repeated_call": ["count"],
+    "session_restored": [],
+    "answer_cut": ["limit", "reasoning"],
+    "tool_failed": ["tool", "reason"],
+    "patch_refused": ["reason"],
+    "arguments_error": ["kind", "tool", "argument", "message"],
+    "format_error_native": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
+    "tool_description": ["tool", "argument"],
+    "one_shot_system": ["format", "explain"],
+    "one_shot_example": ["part", "format", "explain"],
+    "one_shot_request": ["files", "guidance", "issue", "failures", "format", "explain", "hint"],
+    "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
+    "one_shot_prefix": ["language", "path", "format", "explain"],
 };
 
 /// What is wrong with a template.
@@ -355,17 +379,7 @@ impl Prompts {
 
     /// What is wrong with the form of a turn; sent as a user message.
     pub fn format_error(&self, error: &CallError) -> Result<String, PromptError> {
-        let tools = Tool::ALL.map(Tool::name);
-        let variables = match error {
-            CallError::None => context! { kind => "none" },
-            CallError::Several(count) => context! { kind => "several", count },
-            CallError::Unbalanced { opening, closing } => context! { kind => "unbalanced", opening, closing },
-            CallError::Unknown { name } => context! { kind => "unknown", name },
-            CallError::Empty { tool } => context! { kind => "empty", tool },
-            CallError::MissingEnd => context! { kind => "missing_end" },
-            CallError::RepeatedEnd(count) => context! { kind => "repeated_end", count },
-        };
-        self.render("format_error", context! { tools, ..variables })
+        self.render("format_error", variables::call_error(error))
     }
 
     /// Why the session ended, and that a fresh one started in `directory`.

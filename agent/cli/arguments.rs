@@ -12,6 +12,7 @@ use crate::cli::fix::FixArguments;
 use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
+use crate::cli::rank::RankArguments;
 use crate::cli::sandbox::SandboxArguments;
 
 /// A command-line coding agent that proves its patches by running tests on your own machine.
@@ -81,6 +82,7 @@ pub(crate) enum Command {
     Fix(Box<FixArguments>),
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
+    Rank(Box<RankArguments>),
     Generate(Box<GenerateArguments>),
     Model(ModelArguments),
     Config(ConfigArguments),

@@ -15,6 +15,7 @@ mod input;
 mod live;
 mod model;
 mod printer;
+mod rank;
 mod sandbox;
 mod signals;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
         Command::Sandbox(sandbox) => sandbox::run(sandbox, environment, &mut printer),
         Command::Fix(fix) => fix::run(fix, environment, &mut printer),
         Command::Apply(apply) => apply::run(apply, &mut printer),
+        Command::Rank(rank) => rank::run(rank, environment, &mut printer),
         Command::Generate(generate) => generate::run(generate, environment, &mut printer),
         Command::Model(model) => model::run(model, environment, &mut printer),
         Command::Doctor(doctor) => doctor::run(doctor, environment, &mut printer),
