@@ -1,71 +1,42 @@
-//! What the tests say before anything is changed: the measure for every candidate.
-
-use cwm_tools::isolated::IsolatedError;
-use cwm_tools::sandbox::SandboxError;
+//! What the tests say before anything is changed.
 
 use super::pass::{Bench, Pass, unsteady};
 use super::validate::ValidateError;
 use crate::rollout::{Control, Copies};
 use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun};
 
-/// What the tests said.
+/// What every patch is compared with.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Baseline {
-    /// One a command.
+    /// What the commands said, one each.
     pub runs: Vec<TestRun>,
-    /// Tests that did not say the same twice.
+    /// Tests that said something else when they were run again.
     pub flaky: Vec<String>,
 }
 
-/// Why there is no baseline.
-#[derive(Debug, thiserror::Error)]
-pub enum BaselineError {
-    /// The copy.
-    #[error(transparent)]
-    Copy(#[from] IsolatedError),
-    /// Its sandbox.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    /// The sandbox was lost while a command ran.
-    #[error("the tests bring the sandbox down before anything is changed: {0}")]
-    Lost(String),
-    /// The user ended it.
-    #[error("the tests' first run was interrupted")]
-    Interrupted,
-}
-
-impl From<ValidateError> for BaselineError {
-    fn from(error: ValidateError) -> BaselineError {
-        match error {
-            ValidateError::Copy(error) => BaselineError::Copy(error),
-            ValidateError::Sandbox(error) => BaselineError::Sandbox(error),
-            ValidateError::Interrupted => BaselineError::Interrupted,
-        }
-    }
-}
-
-/// Runs the commands in a fresh copy named `baseline`. Unless everything is to be run but `once`, those that fail are run again in another,
-/// with all before them, so that tests are found that do not say the same each time.
+/// Runs the commands in a fresh copy named `name`. Unless it is to be done `once`, they are run again in another when something fails, to
+/// tell the tests that fail each time from those that do not.
 ///
 /// # Errors
 ///
-/// When there is no copy, its sandbox is lost, or the user ends it. Tests that fail or cannot be run are a result.
+/// When there is no copy, its sandbox is lost, or the user ends it. Tests that fail, hang or do not start are a result.
 pub fn baseline(
     copies: &Copies,
+    name: &str,
     commands: &[TestCommand],
     options: &RunOptions,
     once: bool,
     control: &Control,
-) -> Result<Baseline, BaselineError> {
+) -> Result<Baseline, ValidateError> {
     let bench = Bench {
         copies,
-        name: "baseline",
+        name,
         options,
         control,
     };
     let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter())? {
         Pass::Ran { runs, .. } => Ok(runs),
-        Pass::Refused(why) => Err(BaselineError::Lost(why)),
+        Pass::Refused(why) => Err(ValidateError::Baseline(why)),
     };
     let runs = pass(commands)?;
     let doubtful = |run: &TestRun| run.ending == RunEnding::Ran && !run.all_pass();

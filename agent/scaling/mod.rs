@@ -11,7 +11,7 @@ mod pass;
 mod solve;
 mod validate;
 
-pub use baseline::{Baseline, BaselineError, baseline};
+pub use baseline::{Baseline, baseline};
 pub use choose::{Ranked, rank};
 pub use judge::{failing_before, name_some};
 pub use measure::Measure;

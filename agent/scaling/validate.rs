@@ -43,6 +43,9 @@ pub enum ValidateError {
     /// Its sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The sandbox was lost although nothing had been changed.
+    #[error("the tests cannot be run before anything is changed: {0}")]
+    Baseline(String),
     /// The user ended it.
     #[error("it was interrupted")]
     Interrupted,

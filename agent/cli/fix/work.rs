@@ -13,7 +13,7 @@ use crate::cli::view::{Update, View};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::rollout::journal::{Observer, Record};
 use crate::rollout::{Control, Problem, Workbench};
-use crate::scaling::{self, Baseline, BaselineError, Outcome, SolveError};
+use crate::scaling::{self, Baseline, Outcome, SolveError, ValidateError};
 
 /// Between two looks at the clock and the signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ impl Observer for Channel {
 #[derive(Debug, thiserror::Error)]
 enum WorkError {
     #[error(transparent)]
-    Baseline(#[from] BaselineError),
+    Baseline(#[from] ValidateError),
     #[error(transparent)]
     Solve(#[from] SolveError),
     #[error(transparent)]
@@ -107,7 +107,7 @@ pub(super) fn run(
             };
             outcome::conclude(finished, &choices, arguments, printer)
         }
-        Err(WorkError::Baseline(BaselineError::Interrupted)) => {
+        Err(WorkError::Baseline(ValidateError::Interrupted)) => {
             printer.note(format_args!("Interrupted. `cwm runs resume {id}` goes on."));
             Ok(ExitCode::Interrupted)
         }
@@ -163,6 +163,7 @@ fn baseline(prepared: &Prepared, choices: &Choices, control: &Arc<Control>) -> R
     }
     let found = scaling::baseline(
         &prepared.copies,
+        "baseline",
         &prepared.record.tests,
         &choices.test_runs(),
         false,
