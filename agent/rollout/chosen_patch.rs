@@ -25,7 +25,11 @@ pub(super) fn usable(submission: &Submission, tree: &Path) -> Result<Vec<u8>, St
     };
     let applied = to_repository(tree, &patch, options).map_err(|error| error.to_string())?;
     let repaired = applied.files.iter().any(|file| !file.repairs.is_empty());
-    Ok(if repaired { patch.to_bytes() } else { bytes.to_vec() })
+    Ok(if repaired {
+        patch.to_bytes()
+    } else {
+        bytes.to_vec()
+    })
 }
 
 /// Where a file that the model named lies in the repository, if it does.

@@ -83,7 +83,11 @@ cases! {
 fn play(name: &str) {
     let folder = fixtures().join(name);
     let own = folder.join("repository");
-    let files = if own.is_dir() { own } else { fixtures().join("repository") };
+    let files = if own.is_dir() {
+        own
+    } else {
+        fixtures().join("repository")
+    };
     let issue = fs::read_to_string(folder.join("issue.md"))
         .unwrap_or_else(|_| "`greet` shouts at nobody: `greet(\"\")` must say \"Hello, world!\".".to_owned());
     let case: Case = serde_json::from_str(&fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
@@ -109,7 +113,10 @@ fn play(name: &str) {
     });
     let told = format!("{told:#}\n");
     let expected = folder.join("expected");
-    compare(&expected.join("conversation.txt"), bench.conversation("journal").as_bytes());
+    compare(
+        &expected.join("conversation.txt"),
+        bench.conversation("journal").as_bytes(),
+    );
     compare(&expected.join("candidate.json"), told.as_bytes());
     compare(&expected.join("patch.diff"), &candidate.patch);
 }
@@ -121,13 +128,14 @@ fn budget(changes: Map<String, Value>) -> Budget {
 }
 
 #[track_caller]
-fn compare(path: &Path, found: &[u8]) {
+pub(super) fn compare(path: &Path, found: &[u8]) {
     if std::env::var_os(UPDATE).is_some_and(|value| value == "1") {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, found).unwrap();
         return;
     }
-    let expected = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}; {UPDATE}=1 writes it", path.display()));
+    let expected =
+        fs::read(path).unwrap_or_else(|error| panic!("{}: {error}; {UPDATE}=1 writes it", path.display()));
     assert!(
         found == expected,
         "{} differs; {UPDATE}=1 writes it anew.\n=== found\n{}\n=== expected\n{}",

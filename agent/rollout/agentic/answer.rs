@@ -56,7 +56,9 @@ pub(super) fn read(generated: &Generated, format: CallFormat, submitted: bool) -
 
 /// An answer without its reasoning.
 pub(super) fn words(text: &str) -> &str {
-    text.rsplit_once(REASONING_END).map_or(text, |(_, words)| words).trim()
+    text.rsplit_once(REASONING_END)
+        .map_or(text, |(_, words)| words)
+        .trim()
 }
 
 fn call_of(generated: &Generated, format: CallFormat) -> Result<Call, Wrong> {
@@ -135,7 +137,9 @@ fn one_line(answer: &str) -> Option<Call> {
         .lines()
         .filter(|line| line.contains(TAG_OPENING) || line.contains(TAG_CLOSING));
     let line = tagged.next()?.trim();
-    if tagged.next().is_some() || line.matches(TAG_OPENING).count() != 1 || line.matches(TAG_CLOSING).count() != 1
+    if tagged.next().is_some()
+        || line.matches(TAG_OPENING).count() != 1
+        || line.matches(TAG_CLOSING).count() != 1
     {
         return None;
     }

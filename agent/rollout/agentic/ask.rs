@@ -25,8 +25,7 @@ pub(super) fn ask(
     left: Option<Duration>,
 ) -> Result<Generated, Halt> {
     let started = Instant::now();
-    let over =
-        || left.is_some_and(|left| started.elapsed() >= left) || bench.control.out_of_time();
+    let over = || left.is_some_and(|left| started.elapsed() >= left) || bench.control.out_of_time();
     let mut tries = 0;
     let completion = loop {
         tries += 1;

@@ -1,5 +1,7 @@
 //! How a conversation begins: the system prompt and the issue's message.
 
+use std::path::{Path, PathBuf};
+
 use cwm_runtime::source::{CallFormat, ChatMessage, Model, ToolDefinition};
 use cwm_tools::call::Tool;
 use cwm_tools::sandbox::policy::Network;
@@ -34,6 +36,11 @@ pub(super) fn result_tokens(window: usize, options: &AttemptOptions) -> usize {
     options.budget.result_tokens.min(window / RESULT_SHARE)
 }
 
+/// A folder below the root, or the root itself, without a slash at its end.
+pub(super) fn below(root: &Path, folder: &Path) -> PathBuf {
+    root.components().chain(folder.components()).collect()
+}
+
 /// The first messages.
 pub(super) fn messages(
     bench: &Workbench<'_>,
@@ -42,7 +49,7 @@ pub(super) fn messages(
     counter: &TokenCounter<'_>,
 ) -> Result<Vec<ChatMessage>, RolloutError> {
     let window = window(bench.model, options)?;
-    let start = bench.problem.root.join(&bench.copies.start);
+    let start = below(&bench.problem.root, &bench.copies.start);
     let system = bench.prompts.agentic_system(&SystemPrompt {
         reasoning: format == CallFormat::Tags,
         native: format == CallFormat::Native,
@@ -77,7 +84,11 @@ fn issue_message(
             guidance.push((file.path.clone(), text));
         }
     }
-    let message = |issue: &str| bench.prompts.agentic_issue(&problem.root, issue, &tests, &guidance);
+    let message = |issue: &str| {
+        bench
+            .prompts
+            .agentic_issue(&problem.root, issue, &tests, &guidance)
+    };
     let issue = problem.issue.trim();
     // Parts may have a token more or less than when they stand together: what is rendered is what counts.
     let mut room = most.saturating_sub(counter.text(&message("")?));
@@ -119,7 +130,9 @@ fn tests_before(bench: &Workbench<'_>) -> Vec<TestsBefore> {
 
 /// The end of a text that has at most so many tokens, behind a mark when it is not the whole.
 fn cut_left(text: &str, most: usize, counter: &TokenCounter<'_>) -> String {
-    let bytes = most.saturating_mul(MOST_TOKEN_BYTES).saturating_add(MOST_TOKEN_BYTES);
+    let bytes = most
+        .saturating_mul(MOST_TOKEN_BYTES)
+        .saturating_add(MOST_TOKEN_BYTES);
     let near = text.ceil_char_boundary(text.len().saturating_sub(bytes));
     if near == 0 && counter.text(text) <= most {
         return text.to_owned();

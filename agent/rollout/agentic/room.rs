@@ -74,7 +74,11 @@ impl Attempt<'_> {
     /// Takes the results in these messages out. Each is kept in a file inside, if it can be.
     pub(super) fn elide(&mut self, messages: &[usize]) -> Result<(), Halt> {
         for &message in messages {
-            let found = self.conversation.outputs().iter().find(|output| output.message == message);
+            let found = self
+                .conversation
+                .outputs()
+                .iter()
+                .find(|output| output.message == message);
             let Some(output) = found.filter(|output| !output.elided).cloned() else {
                 continue;
             };
@@ -105,13 +109,20 @@ impl Attempt<'_> {
             return false;
         }
         let worth = |output: &Output| self.counter.text(&output.shown).saturating_sub(WORTH);
-        let can_go: usize = self.conversation.outputs().iter().filter(|output| !output.elided).map(worth).sum();
+        let can_go: usize = self
+            .conversation
+            .outputs()
+            .iter()
+            .filter(|output| !output.elided)
+            .map(worth)
+            .sum();
         now.saturating_sub(can_go) > percent(full, 85)
     }
 
     /// The tokens of the next request.
     pub(super) fn count(&self) -> usize {
-        self.counter.conversation(self.conversation.messages(), self.prefix)
+        self.counter
+            .conversation(self.conversation.messages(), self.prefix)
     }
 
     /// The tokens of the next request if this message came before it.

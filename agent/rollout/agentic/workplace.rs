@@ -174,7 +174,7 @@ impl<'a> Workplace<'a> {
 
     /// Where a fresh session starts.
     pub(super) fn start(&self) -> PathBuf {
-        self.root().join(&self.copies.start)
+        super::opening::below(self.root(), &self.copies.start)
     }
 
     /// Where the shell stands.
@@ -191,7 +191,8 @@ impl<'a> Workplace<'a> {
         self.reopened = true;
         // The name is free only once nothing uses the lost copy: that one goes when it is replaced.
         let spare = format!("{}-again", self.name);
-        self.open = Open::new(&self.bench, &self.copies, &spare).map_err(|error| failed(error.to_string()))?;
+        self.open =
+            Open::new(&self.bench, &self.copies, &spare).map_err(|error| failed(error.to_string()))?;
         for deed in &self.done {
             if self.bench.control.stopped() {
                 return Err(Halt::Ended(Ending::Interrupted));
