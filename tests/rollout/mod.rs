@@ -2,3 +2,6 @@
 
 mod cases;
 mod harness;
+mod limits;
+mod opening;
+mod resume;
