@@ -6,13 +6,14 @@
 //! variable that does not exist) is an error when it is read, not in the middle of a run.
 
 mod one_shot;
+mod rollout;
 mod variables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cwm_tools::bytes_path;
-use cwm_tools::call::{CallError, Tool};
+use cwm_tools::call::CallError;
 use cwm_tools::create::{CreateDone, CreateError};
 use cwm_tools::edit::{EditDone, EditError};
 use cwm_tools::files::FileError;
@@ -26,6 +27,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use thiserror::Error;
 
 pub use one_shot::{AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance};
+pub use rollout::{ArgumentsError, Scarce, SystemPrompt, TestsBefore, TestsOutcome};
 
 const EXTENSION: &str = ".jinja";
 
@@ -62,6 +64,20 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "submit_review": ["path", "patch"],
     "submit_failed": ["kind", "path", "lines", "first_line"],
     "format_error": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
+    "agentic_system": [
+        "reasoning", "native", "network", "directory", "turns", "context", "command_timeout", "result_tokens"
+    ],
+    "agentic_issue": ["root", "issue", "tests", "guidance"],
+    "last_turns": ["kind", "remaining_turns", "submitted"],
+    "elided": ["tool", "lines", "bytes", "path"],
+    "repeated_call": ["count"],
+    "session_restored": [],
+    "answer_cut": ["limit", "reasoning"],
+    "tool_failed": ["tool", "reason"],
+    "patch_refused": ["reason"],
+    "arguments_error": ["kind", "tool", "argument", "message"],
+    "format_error_native": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
+    "tool_description": ["tool", "argument"],
     "one_shot_system": ["format", "explain"],
     "one_shot_example": ["part", "format", "explain"],
     "one_shot_request": ["files", "guidance", "issue", "failures", "format", "explain", "hint"],
@@ -363,17 +379,7 @@ impl Prompts {
 
     /// What is wrong with the form of a turn; sent as a user message.
     pub fn format_error(&self, error: &CallError) -> Result<String, PromptError> {
-        let tools = Tool::ALL.map(Tool::name);
-        let variables = match error {
-            CallError::None => context! { kind => "none" },
-            CallError::Several(count) => context! { kind => "several", count },
-            CallError::Unbalanced { opening, closing } => context! { kind => "unbalanced", opening, closing },
-            CallError::Unknown { name } => context! { kind => "unknown", name },
-            CallError::Empty { tool } => context! { kind => "empty", tool },
-            CallError::MissingEnd => context! { kind => "missing_end" },
-            CallError::RepeatedEnd(count) => context! { kind => "repeated_end", count },
-        };
-        self.render("format_error", context! { tools, ..variables })
+        self.render("format_error", variables::call_error(error))
     }
 
     /// Why the session ended, and that a fresh one started in `directory`.

@@ -10,6 +10,10 @@ mod copies;
 #[cfg(test)]
 mod one_shot;
 #[cfg(test)]
+mod rank;
+#[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod session;

@@ -47,9 +47,14 @@ impl Signals {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(interrupt);
     }
 
+    /// How many signals came.
+    pub(crate) fn count(&self) -> u32 {
+        self.count.load(Ordering::SeqCst)
+    }
+
     /// Whether a signal came.
     pub(crate) fn caught(&self) -> bool {
-        self.count.load(Ordering::SeqCst) > 0
+        self.count() > 0
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the tools' typed results to the variables of templates.
 
+use cwm_tools::call::{CallError, Tool};
 use cwm_tools::edit::{Difference, EditDone, EditFailure, EditSyntaxError, NearMiss, NoMatch, PartialMatch};
 use cwm_tools::files::FileError;
 use minijinja::{Value, context};
@@ -90,6 +91,20 @@ fn near_miss(miss: &NearMiss) -> Value {
         },
     };
     context! { line => miss.line, count => miss.count, ..difference }
+}
+
+pub(super) fn call_error(error: &CallError) -> Value {
+    let tools = Tool::ALL.map(Tool::name);
+    let variables = match error {
+        CallError::None => context! { kind => "none" },
+        CallError::Several(count) => context! { kind => "several", count },
+        CallError::Unbalanced { opening, closing } => context! { kind => "unbalanced", opening, closing },
+        CallError::Unknown { name } => context! { kind => "unknown", name },
+        CallError::Empty { tool } => context! { kind => "empty", tool },
+        CallError::MissingEnd => context! { kind => "missing_end" },
+        CallError::RepeatedEnd(count) => context! { kind => "repeated_end", count },
+    };
+    context! { tools, ..variables }
 }
 
 pub(super) fn file_error(error: &FileError) -> Value {

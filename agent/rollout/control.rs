@@ -1,30 +1,41 @@
-//! The user's word to end: first in order, then at once.
+//! The user's word to end: first in order, then at once. An attempt has a control of its own below the run's, so that it can be
+//! ended alone.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cwm_tools::sandbox::{Interrupt, KillReason};
 
-/// Shared by everything that works on a run.
+/// Shared by everything that works on a run, or on one attempt of it.
 #[derive(Default)]
 pub struct Control {
     level: AtomicU8,
     deadline: Mutex<Option<Instant>>,
     running: Mutex<Vec<(u64, Interrupt)>>,
-    next: std::sync::atomic::AtomicU64,
+    next: AtomicU64,
+    parent: Option<Arc<Control>>,
 }
 
-/// A sandbox that a [`Control`] can kill, until this is dropped.
+/// A sandbox that a [`Control`] and those above it can kill, until this is dropped.
 pub struct Registered<'a> {
     control: &'a Control,
     key: u64,
+    _above: Option<Box<Registered<'a>>>,
 }
 
 const FINISH: u8 = 1;
 const NOW: u8 = 2;
 
 impl Control {
+    /// One that ends with this one, and can be ended alone.
+    pub fn child(self: &Arc<Control>) -> Control {
+        Control {
+            parent: Some(self.clone()),
+            ..Control::default()
+        }
+    }
+
     /// Asks to end after the step that is being done.
     pub fn finish(&self) {
         self.level.fetch_max(FINISH, Ordering::SeqCst);
@@ -40,32 +51,47 @@ impl Control {
 
     /// Whether no new step is to begin.
     pub fn ending(&self) -> bool {
-        self.level.load(Ordering::SeqCst) >= FINISH
+        self.level() >= FINISH
     }
 
     /// Whether the step that is being done is to be given up.
     pub fn stopped(&self) -> bool {
-        self.level.load(Ordering::SeqCst) >= NOW
+        self.level() >= NOW
     }
 
-    /// From now on the run's time is over at this moment.
+    fn level(&self) -> u8 {
+        let above = self.parent.as_ref().map_or(0, |parent| parent.level());
+        self.level.load(Ordering::SeqCst).max(above)
+    }
+
+    /// From now on the time is over at this moment.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         *lock(&self.deadline) = deadline;
     }
 
-    /// Whether the run's time is over.
+    /// Whether the time is over.
     pub fn out_of_time(&self) -> bool {
         lock(&self.deadline).is_some_and(|deadline| Instant::now() >= deadline)
+            || self.parent.as_ref().is_some_and(|parent| parent.out_of_time())
     }
 
     /// Lets [`Control::stop`] kill a sandbox.
     pub fn register(&self, interrupt: Interrupt) -> Registered<'_> {
+        let above = self
+            .parent
+            .as_ref()
+            .map(|parent| Box::new(parent.register(interrupt.clone())));
         let key = self.next.fetch_add(1, Ordering::SeqCst);
+        lock(&self.running).push((key, interrupt.clone()));
+        // After it stands in the list: a stop in between kills it twice, none forgets it.
         if self.stopped() {
             interrupt.kill(KillReason::Cancelled);
         }
-        lock(&self.running).push((key, interrupt));
-        Registered { control: self, key }
+        Registered {
+            control: self,
+            key,
+            _above: above,
+        }
     }
 }
 
@@ -75,6 +101,24 @@ impl Drop for Registered<'_> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_ends_with_its_run_and_can_end_alone() {
+        let run = Arc::new(Control::default());
+        let (one, other) = (run.child(), run.child());
+        one.stop();
+        assert!(one.stopped() && one.ending());
+        assert!(!other.ending() && !run.ending());
+        run.finish();
+        assert!(other.ending() && !other.stopped());
+        run.set_deadline(Some(Instant::now()));
+        assert!(other.out_of_time());
+    }
 }

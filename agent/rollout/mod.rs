@@ -5,9 +5,13 @@
 //! [`journal`] before it is relied on, so that an attempt that was cut short goes on where it was. `scaling` calls this room.
 
 pub mod agentic;
+mod chosen_patch;
 mod control;
+mod conversation;
 pub mod journal;
 pub mod one_shot;
+pub mod redact;
+mod tokens;
 mod types;
 
 pub use control::Control;

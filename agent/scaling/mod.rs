@@ -3,8 +3,17 @@
 //! What enters is a problem and a model; what leaves is the candidate that was chosen and the evidence for it. The command line calls
 //! this room, and `cwm rank` calls its validation alone.
 
+mod baseline;
 mod choose;
+mod judge;
+mod measure;
+mod pass;
+mod solve;
 mod validate;
 
+pub use baseline::{Baseline, BaselineError, baseline};
 pub use choose::{Ranked, rank};
+pub use judge::{failing_before, name_some};
+pub use measure::Measure;
+pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
 pub use validate::{ValidateError, ValidateOptions, validate};

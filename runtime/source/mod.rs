@@ -6,6 +6,7 @@ mod embedded;
 mod load;
 mod model;
 mod script;
+mod script_text;
 mod server;
 
 pub use embedded::{EmbeddedModel, EmbeddedOptions, OpenError};
@@ -14,5 +15,9 @@ pub use model::{
     CallFormat, ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt,
     Sampled, StopReason, ToolCall, ToolDefinition,
 };
-pub use script::{ScriptAnswer, ScriptModel, count as count_script_tokens};
+pub use script::{ScriptAnswer, ScriptModel};
+pub use script_text::count as count_script_tokens;
 pub use server::{ApiKey, ServerModel, ServerOptions};
+
+#[cfg(test)]
+mod test_model;

@@ -7,4 +7,4 @@ mod many;
 mod options;
 mod repository;
 
-pub(crate) use repository::{Repository, assert_same, picture};
+pub(crate) use repository::{Picture, Repository, assert_same, picture};

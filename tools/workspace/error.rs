@@ -100,6 +100,41 @@ pub enum WorkspaceError {
     /// A run's id does not exist or is in use.
     #[error("run {0} is not there to be resumed, or another cwm process holds it")]
     NoSuchRun(String),
+    /// A run that is over cannot go on.
+    #[error("run {0} is over and cannot be resumed; `cwm runs show {0}` shows it")]
+    RunFinished(String),
+    /// A process works on the run.
+    #[error("run {0} is in use by another cwm process; end that one first")]
+    RunInUse(String),
+    /// No run is meant by the word.
+    #[error("no run is called `{given}`; there are {}", listed(known))]
+    UnknownRun {
+        /// What was asked for.
+        given: String,
+        /// All ids, newest first.
+        known: Vec<String>,
+    },
+    /// More than one run is meant by the word.
+    #[error("`{given}` could be any of {}; write more of the id", listed(matching))]
+    AmbiguousRun {
+        /// What was asked for.
+        given: String,
+        /// The ids that begin so.
+        matching: Vec<String>,
+    },
+    /// There are no runs.
+    #[error("there are no runs")]
+    NoRuns,
+}
+
+/// The first of many, and how many more.
+fn listed(words: &[String]) -> String {
+    const MOST: usize = 8;
+    let shown = words.get(..MOST).unwrap_or(words).join(", ");
+    match words.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 impl WorkspaceError {

@@ -1,27 +1,47 @@
 //! The folders of runs, below the user's state folder: one a run, held by a lock for as long as its process lives.
 //!
 //! Two locks keep processes that start at once apart. A run's own `lock` says that its process lives; the state
-//! folder's `lock` is held only while a run's folder appears or is judged dead, so that no folder is seen between its
-//! making and its locking. A dead run's folder is renamed before it is taken apart: one cut short is taken up again.
+//! folder's `lock` is held only while a run's folder appears, changes its state or is judged, so that no folder is seen between its
+//! making and its locking. What is removed is renamed before it is taken apart: a removal cut short is taken up again.
+//!
+//! A folder may outlive its process: marked as resumable it stays whole, marked as finished it stays with the run's record alone.
+//! The mark of the end is on disk before anything goes, so that a run killed at any moment can be resumed or is finished.
+
+mod id;
+mod lock;
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
-
+use self::id::{new_id, random};
+use self::lock::Lock;
 use super::disk;
 use super::error::WorkspaceError;
 
 /// Marks a folder that is being taken apart.
 const REMOVING: &str = ".removing-";
+/// Marks what a finished run needs no more, on its way out. No id begins like that.
+const REMOVING_REST: &str = ".removing-rest-";
 /// Marks a run that may be resumed.
 const RESUMABLE: &str = "resumable";
+/// Marks a run that is over and whose record is kept.
+const FINISHED: &str = "finished";
+/// The name of a run's journal.
+pub const JOURNAL: &str = "journal.jsonl";
+/// What is kept of a finished run, beside its marks.
+const RECORD: [&str; 6] = [
+    JOURNAL,
+    "patch.diff",
+    "report.json",
+    "report.html",
+    "candidates",
+    "outputs",
+];
+/// Names the newest run that has a journal.
+const LAST: &str = "last";
 
 /// The user's state folder from the values of `XDG_STATE_HOME` and `HOME`; `None` when neither names a folder.
 pub fn state_folder(xdg_state_home: Option<&OsStr>, home: Option<&OsStr>) -> Option<PathBuf> {
@@ -44,8 +64,8 @@ pub struct Run {
     pub id: String,
     /// Its folder, mode 0700.
     pub path: PathBuf,
-    /// Locked until dropped, or until the process ends in whatever way.
-    lock: File,
+    /// Held until dropped, or until the process ends in whatever way.
+    lock: Lock,
     state: PathBuf,
 }
 
@@ -56,8 +76,36 @@ pub struct Removed {
     pub id: String,
 }
 
+/// Where a run is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RunState {
+    /// A process works on it.
+    Live,
+    /// No process works on it, and it can go on.
+    Resumable,
+    /// It is over; its record is kept.
+    Finished,
+    /// Its process ended without a word. The next clean-up removes it.
+    Dead,
+}
+
+/// A run's folder, as it was when looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    /// The run's id.
+    pub id: String,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Where the run is in its life.
+    pub state: RunState,
+}
+
 impl Runs {
     /// Opens a state folder, which is made when missing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made or found.
     pub fn open(state: &Path) -> Result<Runs, WorkspaceError> {
         let runs = state.join("runs");
         let mut builder = std::fs::DirBuilder::new();
@@ -75,8 +123,12 @@ impl Runs {
     }
 
     /// Begins a run: a new folder, locked.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
     pub fn begin(&self) -> Result<Run, WorkspaceError> {
-        let held = lock_state(&self.state)?;
+        let held = Lock::of_state(&self.state)?;
         loop {
             let id = new_id();
             let path = self.folder().join(&id);
@@ -84,9 +136,7 @@ impl Runs {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 other => other.map_err(WorkspaceError::io("making", &path))?,
             }
-            let lock = open_lock(&path.join("lock"))?;
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-                .map_err(WorkspaceError::io("locking", &path))?;
+            let lock = Lock::of_run(&path)?.ok_or_else(|| WorkspaceError::RunInUse(id.clone()))?;
             drop(held);
             return Ok(Run {
                 id,
@@ -98,18 +148,21 @@ impl Runs {
     }
 
     /// Takes up a run that was kept for it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such run, it is over, or another process holds it.
     pub fn resume(&self, id: &str) -> Result<Run, WorkspaceError> {
         let missing = || WorkspaceError::NoSuchRun(id.to_owned());
-        let held = lock_state(&self.state)?;
-        if id.is_empty() || id.starts_with('.') || id.contains('/') {
-            return Err(missing());
+        let held = Lock::of_state(&self.state)?;
+        let path = self.path_of(id).ok_or_else(missing)?;
+        if path.join(FINISHED).is_file() {
+            return Err(WorkspaceError::RunFinished(id.to_owned()));
         }
-        let path = self.folder().join(id);
         if !path.join(RESUMABLE).is_file() {
             return Err(missing());
         }
-        let lock = open_lock(&path.join("lock"))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| missing())?;
+        let lock = Lock::of_run(&path)?.ok_or_else(missing)?;
         drop(held);
         Ok(Run {
             id: id.to_owned(),
@@ -120,45 +173,138 @@ impl Runs {
     }
 
     /// The ids of runs that may be resumed and that no process holds, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
     pub fn resumable(&self) -> Result<Vec<String>, WorkspaceError> {
-        let mut ids = Vec::new();
-        let held = lock_state(&self.state)?;
+        let all = self.all()?.into_iter();
+        let resumable = all.filter(|run| run.state == RunState::Resumable);
+        Ok(resumable.map(|run| run.id).collect())
+    }
+
+    /// Every run there is, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn all(&self) -> Result<Vec<RunFolder>, WorkspaceError> {
+        let mut runs = Vec::new();
+        let held = Lock::of_state(&self.state)?;
         for id in self.ids()? {
-            let path = self.folder().join(&id);
-            if path.join(RESUMABLE).is_file() && is_dead(&path)?.is_some() {
-                ids.push(id);
+            if !id.starts_with('.') {
+                let path = self.folder().join(&id);
+                let state = state_of(&path)?.0;
+                runs.push(RunFolder { id, path, state });
             }
         }
         drop(held);
-        ids.sort();
-        Ok(ids)
+        runs.sort_by(|left, right| left.id.cmp(&right.id));
+        Ok(runs)
     }
 
-    /// Removes the folders of runs whose processes are gone, but for those that may be resumed. Called at the start.
+    /// The run that a user means: by its id, by the beginning of the id or of the part behind its `-` where that fits one run only, or
+    /// by `last`, the newest run that has a journal.
+    ///
+    /// # Errors
+    ///
+    /// When no run, or more than one, is meant.
+    pub fn find(&self, word: &str) -> Result<RunFolder, WorkspaceError> {
+        let mut all = self.all()?;
+        if word == LAST {
+            let newest = all.iter().rposition(|run| run.path.join(JOURNAL).is_file());
+            return newest.map(|at| all.swap_remove(at)).ok_or(WorkspaceError::NoRuns);
+        }
+        if let Some(at) = all.iter().position(|run| run.id == word) {
+            return Ok(all.swap_remove(at));
+        }
+        let meant = |run: &RunFolder| {
+            let tail = run
+                .id
+                .split_once('-')
+                .is_some_and(|(_, tail)| tail.starts_with(word));
+            run.id.starts_with(word) || tail
+        };
+        let known: Vec<String> = all.iter().rev().map(|run| run.id.clone()).collect();
+        if !word.is_empty() {
+            all.retain(meant);
+        }
+        match (all.len(), all.pop()) {
+            (1, Some(run)) if !word.is_empty() => Ok(run),
+            (2.., Some(last)) if !word.is_empty() => {
+                let mut matching: Vec<String> = all.into_iter().map(|run| run.id).collect();
+                matching.push(last.id);
+                Err(WorkspaceError::AmbiguousRun {
+                    given: word.to_owned(),
+                    matching,
+                })
+            }
+            _ if known.is_empty() => Err(WorkspaceError::NoRuns),
+            _ => Err(WorkspaceError::UnknownRun {
+                given: word.to_owned(),
+                known,
+            }),
+        }
+    }
+
+    /// Removes a run, whatever its state, unless a process works on it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no run of that id, or a process holds it.
+    pub fn remove(&self, id: &str) -> Result<(), WorkspaceError> {
+        let held = Lock::of_state(&self.state)?;
+        let path = self.path_of(id).filter(|path| path.is_dir());
+        let path = path.ok_or_else(|| WorkspaceError::NoSuchRun(id.to_owned()))?;
+        let lock = Lock::of_run(&path)?.ok_or_else(|| WorkspaceError::RunInUse(id.to_owned()))?;
+        let aside = set_aside(&path)?;
+        drop((held, lock));
+        disk::remove_tree(&aside).map_err(WorkspaceError::io("removing", &aside))
+    }
+
+    /// Removes what runs have left whose processes are gone: all of the dead, of the finished what is not their record, nothing of those
+    /// that may be resumed. Called at the start. Returns the dead ones.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be looked at or removed.
     pub fn clean_up(&self) -> Result<Vec<Removed>, WorkspaceError> {
         let mut removed = Vec::new();
-        let held = lock_state(&self.state)?;
+        let held = Lock::of_state(&self.state)?;
         let mut waiting = Vec::new();
         for id in self.ids()? {
             let path = self.folder().join(&id);
+            if id.starts_with(REMOVING_REST) {
+                waiting.push((None, path));
+                continue;
+            }
             if let Some(old) = id.strip_prefix(REMOVING) {
-                waiting.push((old.to_owned(), path));
+                waiting.push((Some(old.to_owned()), path));
                 continue;
             }
-            if path.join(RESUMABLE).is_file() {
-                continue;
-            }
-            if let Some(_lock) = is_dead(&path)? {
-                waiting.push((id, set_aside(&path)?));
+            match state_of(&path)? {
+                (RunState::Dead, _lock) => waiting.push((Some(id), set_aside(&path)?)),
+                (RunState::Finished, _lock) => {
+                    if let Some(rest) = strip(&path)? {
+                        waiting.push((None, rest));
+                    }
+                }
+                (RunState::Live | RunState::Resumable, _) => {}
             }
         }
         // Taking apart may last; others may begin meanwhile.
         drop(held);
         for (id, path) in waiting {
             disk::remove_tree(&path).map_err(WorkspaceError::io("removing", &path))?;
-            removed.push(Removed { id });
+            removed.extend(id.map(|id| Removed { id }));
         }
         Ok(removed)
+    }
+
+    /// Where a run of that id would be; `None` for what cannot be an id.
+    fn path_of(&self, id: &str) -> Option<PathBuf> {
+        let plain = !id.is_empty() && !id.starts_with('.') && !id.contains(['/', '\0']);
+        plain.then(|| self.folder().join(id))
     }
 
     fn ids(&self) -> Result<Vec<String>, WorkspaceError> {
@@ -179,30 +325,70 @@ impl Runs {
 
 impl Run {
     /// Keeps the folder when the process ends, so that the run can be resumed.
+    ///
+    /// # Errors
+    ///
+    /// When the mark cannot be written.
     pub fn keep_for_resume(&self) -> Result<(), WorkspaceError> {
-        disk::write(&self.path.join(RESUMABLE), b"")
+        mark(&self.path, RESUMABLE)
     }
 
     /// The run is over: its folder goes with the process unless it is marked again.
+    ///
+    /// # Errors
+    ///
+    /// When the mark cannot be removed.
     pub fn forget_resume(&self) -> Result<(), WorkspaceError> {
-        let path = self.path.join(RESUMABLE);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(WorkspaceError::io("removing", &path)(error))
-            }
-            _ => Ok(()),
+        unmark(&self.path, RESUMABLE)
+    }
+
+    /// The run is over and its record is kept: `journal.jsonl`, `patch.diff`, `report.json`, `report.html`, `candidates/` and `outputs/`,
+    /// as far as they are there. Everything else in the folder is removed. To be called when all of the record is written and no copy is
+    /// in use. A process that is killed meanwhile leaves a run that can be resumed, or a finished one whose rest the next
+    /// [`clean_up`](Runs::clean_up) removes.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be written or removed.
+    pub fn finish(&self) -> Result<(), WorkspaceError> {
+        for name in RECORD {
+            save(&self.path.join(name))?;
+        }
+        mark(&self.path, FINISHED)?;
+        let held = Lock::of_state(&self.state)?;
+        let rest = strip(&self.path)?;
+        drop(held);
+        match rest {
+            Some(rest) => disk::remove_tree(&rest).map_err(WorkspaceError::io("removing", &rest)),
+            None => Ok(()),
         }
     }
 
     /// Removes the run's folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed.
     pub fn remove(self) -> Result<(), WorkspaceError> {
-        let held = lock_state(&self.state)?;
+        let held = Lock::of_state(&self.state)?;
         let aside = set_aside(&self.path)?;
         drop(held);
         let result = disk::remove_tree(&aside).map_err(WorkspaceError::io("removing", &aside));
         drop(self.lock);
         result
     }
+}
+
+/// The state of the run in that folder, and its lock unless a process holds it.
+fn state_of(path: &Path) -> Result<(RunState, Option<Lock>), WorkspaceError> {
+    let lock = Lock::of_run(path)?;
+    let state = match &lock {
+        None => RunState::Live,
+        Some(_) if path.join(FINISHED).is_file() => RunState::Finished,
+        Some(_) if path.join(RESUMABLE).is_file() => RunState::Resumable,
+        Some(_) => RunState::Dead,
+    };
+    Ok((state, lock))
 }
 
 /// Renames a folder so that nobody takes it for a run.
@@ -213,67 +399,85 @@ fn set_aside(path: &Path) -> Result<PathBuf, WorkspaceError> {
     Ok(aside)
 }
 
-/// The lock of a run that no process holds; `None` for one that lives.
-fn is_dead(path: &Path) -> Result<Option<File>, WorkspaceError> {
-    let lock = open_lock(&path.join("lock"))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(lock)),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(WorkspaceError::io("locking", path)(error)),
-    }
-}
-
-fn open_lock(path: &Path) -> Result<File, WorkspaceError> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    options.open(path).map_err(WorkspaceError::io("opening", path))
-}
-
-/// Holds the state folder until dropped; waits for whoever holds it.
-fn lock_state(state: &Path) -> Result<File, WorkspaceError> {
-    let path = state.join("lock");
-    let lock = open_lock(&path)?;
-    loop {
-        match rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
-            Ok(()) => return Ok(lock),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(WorkspaceError::io("locking", &path)(error)),
+/// Moves what is not its record out of a finished run's folder; `None` when there is nothing. The caller holds the state's lock.
+fn strip(path: &Path) -> Result<Option<PathBuf>, WorkspaceError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(WorkspaceError::io("reading", path))? {
+        let name = entry.map_err(WorkspaceError::io("reading", path))?.file_name();
+        let kept = RECORD.iter().chain(&[FINISHED, RESUMABLE, "lock"]);
+        if !kept.into_iter().any(|kept| name == *kept) {
+            names.push(name);
         }
     }
+    let mut rest = None;
+    if !names.is_empty() {
+        let id = path.file_name().unwrap_or_default().to_string_lossy();
+        // A name of its own each time: another process may still be removing what was moved out before.
+        let folder = path.with_file_name(format!("{REMOVING_REST}{id}-{:08x}", random()));
+        let mut builder = std::fs::DirBuilder::new();
+        builder
+            .mode(0o700)
+            .create(&folder)
+            .map_err(WorkspaceError::io("making", &folder))?;
+        for name in names {
+            move_into(&path.join(&name), &folder.join(&name))?;
+        }
+        rest = Some(folder);
+    }
+    unmark(path, RESUMABLE)?;
+    save_folder(path)?;
+    Ok(rest)
 }
 
-/// UTC to the second, then four random bytes: `20260131T235959Z-1a2b3c4d`.
-fn new_id() -> String {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    let random = hasher.finish() as u32;
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{random:08x}")
-}
-
-/// The day of the Gregorian calendar that is this many days after 1 January 1970.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Counted from 1 March of the year 0, so that leap days come last.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
+/// Renames, also a folder that its owner may not write: moving one changes its `..`.
+fn move_into(from: &Path, to: &Path) -> Result<(), WorkspaceError> {
+    use std::os::unix::fs::PermissionsExt;
+    let moved = match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            std::fs::set_permissions(from, std::fs::Permissions::from_mode(0o700))
+                .and_then(|()| std::fs::rename(from, to))
+        }
+        other => other,
     };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    moved.map_err(WorkspaceError::io("moving", from))
+}
+
+/// Puts a mark into a run's folder; it is on disk when this returns.
+fn mark(folder: &Path, name: &str) -> Result<(), WorkspaceError> {
+    disk::write(&folder.join(name), b"")?;
+    save_folder(folder)
+}
+
+fn unmark(folder: &Path, name: &str) -> Result<(), WorkspaceError> {
+    let path = folder.join(name);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(WorkspaceError::io("removing", &path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Has a file, or a folder with the files right in it, written to disk; what is not there need not be.
+fn save(path: &Path) -> Result<(), WorkspaceError> {
+    let failed = |error| WorkspaceError::io("saving", path)(error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(failed)?,
+    };
+    if file.metadata().map_err(failed)?.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                let inner = File::open(entry.path()).and_then(|file| file.sync_all());
+                inner.map_err(WorkspaceError::io("saving", &entry.path()))?;
+            }
+        }
+    }
+    file.sync_all().map_err(failed)
+}
+
+fn save_folder(path: &Path) -> Result<(), WorkspaceError> {
+    let folder = File::open(path).and_then(|folder| folder.sync_all());
+    folder.map_err(WorkspaceError::io("saving", path))
 }

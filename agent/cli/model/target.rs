@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cwm_runtime::catalogue::{self, State, Store};
 
-use crate::cli::{Environment, ExitCode, Failure};
+use super::pull;
+use crate::cli::{Environment, ExitCode, Failure, Printer};
 
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,21 @@ pub(crate) fn resolve(model: &OsStr, environment: &Environment) -> Result<Target
         )
         .with_hint(format!("`cwm model pull {}` fetches it.", entry.name))),
     }
+}
+
+/// The same, but a model of the catalogue that is not on this machine is fetched.
+pub(crate) fn resolve_or_pull(
+    model: &OsStr,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<Target> {
+    if let Some(entry) = catalogue::find(&model.to_string_lossy())
+        && !Path::new(model).exists()
+        && store(environment)?.state(entry) != State::Present
+    {
+        pull::fetch(entry, environment, printer)?;
+    }
+    Ok(resolve(model, environment)?)
 }
 
 /// Whether a folder could be a model's: it has a configuration, or a GGUF file.

@@ -52,6 +52,11 @@ impl<'a> AttemptLog<'a> {
         !self.recorded.is_empty()
     }
 
+    /// What was recorded next, when steps of an earlier process are being done again.
+    pub fn upcoming(&self) -> Option<&Record> {
+        self.recorded.front()
+    }
+
     /// Whether a tool said something else than it did before, so that the copy may differ from what the model was told.
     pub fn diverged(&self) -> bool {
         self.diverged

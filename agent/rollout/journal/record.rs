@@ -165,8 +165,10 @@ pub struct RunRecord {
     pub tests: Vec<TestCommand>,
     /// What its files tell those who work on it.
     pub guidance: Vec<Guidance>,
-    /// The command line's other choices that `cwm runs resume` needs, in the command line's own form.
+    /// The command line, without the program's name: `cwm runs resume` reads it again for what stands nowhere else here.
     pub arguments: Vec<String>,
+    /// Where the command was given, which relative paths in it refer to.
+    pub directory: String,
 }
 
 /// What a model said.

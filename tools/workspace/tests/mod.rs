@@ -6,3 +6,4 @@ mod environment;
 mod fixture;
 mod kinds;
 mod run_folders;
+mod run_lives;

@@ -1,0 +1,206 @@
+//! What came of a run: files in its folder, the patch, the summary, the exit code.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use cwm_tools::patch::apply::{ApplyOptions, to_repository};
+use cwm_tools::patch::parse;
+use cwm_tools::truncate::display_text;
+use serde::Serialize;
+
+use super::choices::Choices;
+use super::start::Prepared;
+use super::{AcceptChoice, FixArguments};
+use crate::cli::walls::no_copy;
+use crate::cli::{ExitCode, Failure, Printer};
+use crate::rollout::Ending;
+use crate::rollout::journal::{Record, RunRecord};
+use crate::scaling::{Attempted, Baseline, Outcome};
+
+/// A run that ended.
+pub(super) struct Finished {
+    pub(super) prepared: Prepared,
+    pub(super) baseline: Baseline,
+    pub(super) outcome: Outcome,
+    pub(super) out_of_time: bool,
+}
+
+/// The run's result, in `report.json` and as an event.
+#[derive(Serialize)]
+struct Report<'a> {
+    run: &'a RunRecord,
+    outcome: &'static str,
+    verified: bool,
+    chosen: Option<&'a str>,
+    patch: Option<String>,
+    patch_file: Option<&'a Path>,
+    baseline: &'a [crate::suite::TestRun],
+    flaky: &'a [String],
+    attempts: &'a [ReportedAttempt<'a>],
+    failures: &'a [(String, String)],
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct ReportedAttempt<'a> {
+    candidate: &'a crate::rollout::Candidate,
+    verdict: &'a crate::rollout::journal::Verdict,
+}
+
+impl Finished {
+    fn code(&self) -> ExitCode {
+        let used_up = |attempted: &Attempted| {
+            matches!(
+                attempted.candidate.ending,
+                Ending::Time | Ending::Turns | Ending::Tokens
+            )
+        };
+        let outcome = &self.outcome;
+        if outcome.verified() {
+            ExitCode::Success
+        } else if outcome.interrupted && !self.out_of_time {
+            ExitCode::Interrupted
+        } else if self.out_of_time || !outcome.attempts.is_empty() && outcome.attempts.iter().all(used_up) {
+            ExitCode::BudgetExhausted
+        } else if outcome.attempts.is_empty() {
+            ExitCode::Environment
+        } else {
+            ExitCode::Unverified
+        }
+    }
+
+    /// Whether `cwm runs resume` could still make something of it.
+    fn resumable(&self) -> bool {
+        !self.outcome.verified() && (self.outcome.interrupted || !self.outcome.failures.is_empty())
+    }
+}
+
+/// Keeps what is to be kept, prints the patch and the summary.
+pub(super) fn conclude(
+    finished: Finished,
+    choices: &Choices,
+    arguments: &FixArguments,
+    printer: &mut Printer,
+) -> anyhow::Result<ExitCode> {
+    let code = finished.code();
+    let run = &finished.prepared.run;
+    keep_candidates(&run.path, &finished.outcome)?;
+    let best = finished.outcome.best();
+    let kept = match best {
+        Some(best) => {
+            let path = run.path.join("patch.diff");
+            write(&path, &best.candidate.patch)?;
+            Some(path)
+        }
+        None => None,
+    };
+    report(&finished, code, kept.as_deref(), printer)?;
+    if !finished.resumable() {
+        finished.prepared.journal.append(&Record::End {
+            chosen: best.map(|best| best.candidate.attempt.clone()),
+            verified: finished.outcome.verified(),
+            outcome: code.meaning().to_owned(),
+            seconds: finished.outcome.seconds,
+        })?;
+        run.finish().map_err(no_copy)?;
+    }
+    let accepted = finished.outcome.verified() || choices.accept == AcceptChoice::Best;
+    if let Some(best) = best.filter(|_| accepted) {
+        hand_over(best, &finished, arguments, printer)?;
+    }
+    if finished.outcome.attempts.is_empty()
+        && let Some((attempt, reason)) = finished.outcome.failures.first()
+    {
+        return Err(
+            Failure::new(code, format!("No attempt came to an end; {attempt}: {reason}."))
+                .with_hint(format!(
+                    "What was done is kept: `cwm runs resume {}` goes on when that is mended.",
+                    run.id
+                ))
+                .into(),
+        );
+    }
+    Ok(code)
+}
+
+/// Prints the patch, or writes and applies it, as asked.
+fn hand_over(
+    best: &Attempted,
+    finished: &Finished,
+    arguments: &FixArguments,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let patch = &best.candidate.patch;
+    match &arguments.result.output {
+        Some(path) => write(path, patch)?,
+        None if printer.is_json() => {}
+        None => printer.result(patch)?,
+    }
+    if arguments.result.apply {
+        let parsed = parse(patch).map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
+        let root = &finished.prepared.copies.snapshot.root;
+        to_repository(root, &parsed, ApplyOptions::default()).map_err(|error| {
+            Failure::new(ExitCode::Conflict, error.to_string()).with_hint(
+                "Nothing was changed: the files are not as they were when the run began. `cwm apply --3way` merges.",
+            )
+        })?;
+        printer.note(format_args!("The patch was applied to {}.", root.display()));
+    }
+    Ok(())
+}
+
+/// Every candidate's patch lies in the run's folder.
+fn keep_candidates(run: &Path, outcome: &Outcome) -> anyhow::Result<()> {
+    let folder = run.join("candidates");
+    std::fs::create_dir_all(&folder).with_context(|| unwritable(&folder))?;
+    for attempted in &outcome.attempts {
+        let path = folder.join(format!("{}.diff", attempted.candidate.attempt));
+        write(&path, &attempted.candidate.patch)?;
+    }
+    Ok(())
+}
+
+fn report(
+    finished: &Finished,
+    code: ExitCode,
+    patch_file: Option<&Path>,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let outcome = &finished.outcome;
+    let best = outcome.best();
+    let attempts: Vec<ReportedAttempt<'_>> = outcome
+        .attempts
+        .iter()
+        .map(|attempted| ReportedAttempt {
+            candidate: &attempted.candidate,
+            verdict: &attempted.verdict,
+        })
+        .collect();
+    let report = Report {
+        run: &finished.prepared.record,
+        outcome: code.meaning(),
+        verified: outcome.verified(),
+        chosen: best.map(|best| best.candidate.attempt.as_str()),
+        patch: best.map(|best| display_text(&best.candidate.patch)),
+        patch_file,
+        baseline: &finished.baseline.runs,
+        flaky: &finished.baseline.flaky,
+        attempts: &attempts,
+        failures: &outcome.failures,
+        seconds: outcome.seconds,
+    };
+    let text = serde_json::to_vec_pretty(&report)?;
+    write(&finished.prepared.run.path.join("report.json"), &text)?;
+    printer.event("fix.result", &report)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, bytes).with_context(|| unwritable(path))
+}
+
+fn unwritable(path: &Path) -> Failure {
+    Failure::new(
+        ExitCode::Environment,
+        format!("{} cannot be written.", PathBuf::from(path).display()),
+    )
+}

@@ -1,0 +1,223 @@
+//! From the choices to everything that a run needs: the model, the run's folder, the snapshot, the tests.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cwm_runtime::source::{Model, ModelInfo};
+use cwm_tools::session::SessionOptions;
+use cwm_tools::workspace::runs::Run;
+use cwm_tools::workspace::{self, Snapshot, SnapshotOptions};
+
+use super::choices::Choices;
+use super::{FixArguments, issue};
+use crate::cli::model::{self, Opened, Target, model_failure};
+use crate::cli::walls::{begin_run, no_copy, start_folder, walls};
+use crate::cli::{Environment, ExitCode, Failure, Printer};
+use crate::prompts::Prompts;
+use crate::rollout::Copies;
+use crate::rollout::journal::{Journal, ModelRecord, Observer, Record, RunRecord};
+use crate::rollout::redact::{RedactingModel, Redactor};
+use crate::scaling::Plan;
+use crate::suite::{self, TestCommand};
+
+/// Where a run begins.
+pub(crate) enum Beginning {
+    /// With an issue.
+    New {
+        /// Its text.
+        issue: String,
+    },
+    /// Where an earlier process left it.
+    Resumed {
+        /// Its folder.
+        run: Run,
+        /// What it depends on.
+        record: Box<RunRecord>,
+    },
+}
+
+/// Everything that a run needs.
+pub(super) struct Prepared {
+    pub(super) run: Run,
+    pub(super) journal: Journal,
+    pub(super) record: RunRecord,
+    pub(super) copies: Copies,
+    pub(super) model: Arc<dyn Model>,
+    pub(super) prompts: Prompts,
+    pub(super) plan: Plan,
+}
+
+/// The journal's place in a run's folder.
+pub(crate) fn journal_path(run: &Path) -> PathBuf {
+    run.join("journal.jsonl")
+}
+
+/// Prepares a new run, or one that goes on.
+pub(super) fn prepare(
+    beginning: Beginning,
+    choices: &Choices,
+    arguments: &FixArguments,
+    environment: &Environment,
+    observer: Arc<dyn Observer>,
+    printer: &mut Printer,
+) -> anyhow::Result<Prepared> {
+    // What is quickly found wrong comes before what takes time.
+    if let Beginning::New { .. } = beginning {
+        workspace::working_tree(&arguments.repo).map_err(no_copy)?;
+    }
+    let prompts = match &choices.prompts {
+        Some(folder) => Prompts::from_folder(folder),
+        None => Prompts::built_in(),
+    };
+    let prompts = prompts.map_err(|error| Failure::new(ExitCode::Usage, format!("{error}.")))?;
+    let walls = walls(&arguments.walls, &arguments.limits, environment)?;
+    let target = model::resolve_or_pull(&choices.model, environment, printer)?;
+    let remote = matches!(target, Target::Server(_));
+    let Opened { model, defaults } = arguments.open.open(target, environment, printer)?;
+    let info = model.info().map_err(|error| model_failure(&error))?;
+    let model: Arc<dyn Model> = if remote {
+        redacted(model, environment)
+    } else {
+        model
+    };
+    let named = model_record(choices, &info);
+    let (run, snapshot, journal, record, plan) = match beginning {
+        Beginning::New { issue } => {
+            let plan = choices.plan(&info, &defaults)?;
+            let run = begin_run(environment, printer)?;
+            let snapshot = copy(arguments, &walls, &run, printer)?;
+            let record = describe(issue, choices, arguments, &plan, &run, &snapshot, named)?;
+            let journal = Journal::create(&journal_path(&run.path), observer)?;
+            journal.append(&Record::Run(Box::new(record.clone())))?;
+            run.keep_for_resume().map_err(no_copy)?;
+            (run, snapshot, journal, record, plan)
+        }
+        Beginning::Resumed { run, record } => {
+            let snapshot = Snapshot::open(&run.path).map_err(no_copy)?;
+            let journal = Journal::resume(&journal_path(&run.path), observer)?;
+            if record.model.fingerprint != named.fingerprint {
+                printer.warning(format_args!(
+                    "the run began with another model ({}); what it said until now stays",
+                    record.model.name
+                ));
+            }
+            journal.append(&Record::Resumed {
+                cwm_version: env!("CARGO_PKG_VERSION").to_owned(),
+                model: named,
+            })?;
+            let plan = Plan {
+                strategy: record.strategy,
+                samples: record.samples,
+                sampling: record.sampling.clone(),
+                budget: record.budget.clone(),
+                ..choices.plan(&info, &defaults)?
+            };
+            (run, snapshot, journal, *record, plan)
+        }
+    };
+    let copies = Copies {
+        snapshot,
+        walls,
+        start: PathBuf::from(&record.start),
+        session: SessionOptions {
+            command_timeout: plan.budget.command_timeout,
+            ..SessionOptions::default()
+        },
+    };
+    Ok(Prepared {
+        run,
+        journal,
+        record,
+        copies,
+        model,
+        prompts,
+        plan,
+    })
+}
+
+/// What goes to another machine goes without secrets.
+fn redacted(model: Arc<dyn Model>, environment: &Environment) -> Arc<dyn Model> {
+    let redactor = Redactor::new(&environment.all());
+    Arc::new(RedactingModel::new(model, Arc::new(redactor)))
+}
+
+fn model_record(choices: &Choices, info: &ModelInfo) -> ModelRecord {
+    ModelRecord {
+        argument: choices.model.to_string_lossy().into_owned(),
+        name: info.name.clone(),
+        fingerprint: info.fingerprint.clone(),
+        context: info.context,
+    }
+}
+
+fn copy(
+    arguments: &FixArguments,
+    walls: &cwm_tools::isolated::Walls,
+    run: &Run,
+    printer: &mut Printer,
+) -> anyhow::Result<Snapshot> {
+    printer.progress("copying the repository …");
+    let uncommitted = !arguments.copy.committed_only;
+    let options = SnapshotOptions {
+        base: None,
+        uncommitted,
+        untracked: uncommitted,
+        environment: true,
+    };
+    let snapshot = walls
+        .snapshot(&arguments.repo, &run.path, &options)
+        .map_err(no_copy)?;
+    printer.clear_progress();
+    for note in &snapshot.notes {
+        printer.detail(note);
+    }
+    Ok(snapshot)
+}
+
+fn describe(
+    issue: String,
+    choices: &Choices,
+    arguments: &FixArguments,
+    plan: &Plan,
+    run: &Run,
+    snapshot: &Snapshot,
+    model: ModelRecord,
+) -> anyhow::Result<RunRecord> {
+    let start = start_folder(&arguments.repo, &snapshot.root);
+    let tree = snapshot.tree();
+    let tests = if choices.tests.is_empty() {
+        suite::find(&tree.join(&start))
+    } else {
+        choices
+            .tests
+            .iter()
+            .map(|test| TestCommand::given(test))
+            .collect()
+    };
+    Ok(RunRecord {
+        cwm_version: env!("CARGO_PKG_VERSION").to_owned(),
+        id: run.id.clone(),
+        repository: snapshot.root.display().to_string(),
+        start: start.display().to_string(),
+        base_commit: snapshot.base_commit.to_string(),
+        issue,
+        model,
+        strategy: plan.strategy,
+        samples: plan.samples,
+        seed: choices.seed,
+        sampling: plan.sampling.clone(),
+        budget: plan.budget.clone(),
+        tests,
+        guidance: issue::guidance(&tree),
+        arguments: arguments_of_process(),
+        directory: std::env::current_dir().map_or_else(|_| String::new(), |path| path.display().to_string()),
+    })
+}
+
+/// The command line, for a later `cwm runs resume`.
+fn arguments_of_process() -> Vec<String> {
+    std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}

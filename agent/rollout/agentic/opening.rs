@@ -1,0 +1,199 @@
+//! How a conversation begins: the system prompt and the issue's message.
+
+use cwm_runtime::source::{CallFormat, ChatMessage, Model, ToolDefinition};
+use cwm_tools::call::Tool;
+use cwm_tools::sandbox::policy::Network;
+use serde_json::{Map, Value, json};
+
+use crate::prompts::{PromptError, Prompts, SystemPrompt, TestsBefore, TestsOutcome};
+use crate::rollout::tokens::TokenCounter;
+use crate::rollout::types::{AttemptOptions, RolloutError, Workbench};
+use crate::suite::RunEnding;
+
+/// What a cut text begins with, as the model was trained with.
+const CUT: &str = "[...]";
+/// What its own files tell may take one part in so many of the message.
+const GUIDANCE_SHARE: usize = 4;
+/// The issue's message may take one part in so many of the window.
+const MESSAGE_SHARE: usize = 2;
+/// A tool's result may take one part in so many of the window.
+const RESULT_SHARE: usize = 4;
+/// A token is seldom longer; longer texts are cut before they are counted.
+const MOST_TOKEN_BYTES: usize = 16;
+/// Names of failing tests that are told.
+const MOST_FAILING: usize = 10;
+
+/// The tokens that prompt and answers may have together.
+pub(super) fn window(model: &dyn Model, options: &AttemptOptions) -> Result<usize, RolloutError> {
+    let context = model.info()?.context.unwrap_or(usize::MAX);
+    Ok(context.min(options.budget.context))
+}
+
+/// The most tokens of a tool's result.
+pub(super) fn result_tokens(window: usize, options: &AttemptOptions) -> usize {
+    options.budget.result_tokens.min(window / RESULT_SHARE)
+}
+
+/// The first messages.
+pub(super) fn messages(
+    bench: &Workbench<'_>,
+    options: &AttemptOptions,
+    format: CallFormat,
+    counter: &TokenCounter<'_>,
+) -> Result<Vec<ChatMessage>, RolloutError> {
+    let window = window(bench.model, options)?;
+    let start = bench.problem.root.join(&bench.copies.start);
+    let system = bench.prompts.agentic_system(&SystemPrompt {
+        reasoning: format == CallFormat::Tags,
+        native: format == CallFormat::Native,
+        network: bench.copies.walls.policy.network == Network::Host,
+        directory: &start,
+        turns: options.budget.turns,
+        context: window,
+        command_timeout: options.budget.command_timeout.as_secs(),
+        result_tokens: result_tokens(window, options),
+    })?;
+    let most = options.budget.prompt_tokens.min(window / MESSAGE_SHARE);
+    Ok(vec![
+        ChatMessage::new("system", system),
+        ChatMessage::new("user", issue_message(bench, most, counter)?),
+    ])
+}
+
+/// The user's message, of which only the issue and the repository's own words are cut.
+fn issue_message(
+    bench: &Workbench<'_>,
+    most: usize,
+    counter: &TokenCounter<'_>,
+) -> Result<String, RolloutError> {
+    let problem = bench.problem;
+    let tests = tests_before(bench);
+    let mut share = most / GUIDANCE_SHARE;
+    let mut guidance = Vec::new();
+    for file in &problem.guidance {
+        let text = cut_right(&file.text, share, counter);
+        share = share.saturating_sub(counter.text(&text));
+        if !text.is_empty() {
+            guidance.push((file.path.clone(), text));
+        }
+    }
+    let message = |issue: &str| {
+        bench
+            .prompts
+            .agentic_issue(&problem.root, issue, &tests, &guidance)
+    };
+    let issue = problem.issue.trim();
+    // Parts may have a token more or less than when they stand together: what is rendered is what counts.
+    let mut room = most.saturating_sub(counter.text(&message("")?));
+    loop {
+        let text = message(&cut_left(issue, room, counter))?;
+        let over = counter.text(&text).saturating_sub(most);
+        if over == 0 || room == 0 {
+            return Ok(text);
+        }
+        room = room.saturating_sub(over);
+    }
+}
+
+fn tests_before(bench: &Workbench<'_>) -> Vec<TestsBefore> {
+    let runs = &bench.problem.baseline;
+    let before = |command: &crate::suite::TestCommand| {
+        let run = runs.iter().find(|run| run.command == *command);
+        let outcome = match run.map(|run| (&run.ending, run)) {
+            None => TestsOutcome::Unknown,
+            Some((RunEnding::Ran, run)) => TestsOutcome::Ran {
+                passed: run.count(crate::suite::Status::passes),
+                failed: run.count(crate::suite::Status::fails),
+                failing: run.failing().take(MOST_FAILING).map(str::to_owned).collect(),
+            },
+            Some((RunEnding::TimedOut, _)) => TestsOutcome::TimedOut,
+            Some((RunEnding::NotStarted { reason } | RunEnding::Stopped { reason }, _)) => {
+                TestsOutcome::NotRun {
+                    reason: reason.clone(),
+                }
+            }
+        };
+        TestsBefore {
+            command: command.command.clone(),
+            outcome,
+        }
+    };
+    bench.problem.tests.iter().map(before).collect()
+}
+
+/// The end of a text that has at most so many tokens, behind a mark when it is not the whole.
+fn cut_left(text: &str, most: usize, counter: &TokenCounter<'_>) -> String {
+    let bytes = most
+        .saturating_mul(MOST_TOKEN_BYTES)
+        .saturating_add(MOST_TOKEN_BYTES);
+    let near = text.ceil_char_boundary(text.len().saturating_sub(bytes));
+    if near == 0 && counter.text(text) <= most {
+        return text.to_owned();
+    }
+    let end = |from: usize| text.get(text.ceil_char_boundary(from)..).unwrap_or_default();
+    // `exceeds` is taken to have too many tokens, `fits` has not.
+    let (mut exceeds, mut fits) = (near, text.len());
+    while fits - exceeds > 1 + text.len() / 4096 {
+        let middle = exceeds + (fits - exceeds) / 2;
+        if counter.text(&format!("{CUT}{}", end(middle))) <= most {
+            fits = middle;
+        } else {
+            exceeds = middle;
+        }
+    }
+    format!("{CUT}{}", end(fits))
+}
+
+/// The beginning of a text that has at most so many tokens, before a mark when it is not the whole.
+fn cut_right(text: &str, most: usize, counter: &TokenCounter<'_>) -> String {
+    let bytes = most.saturating_mul(MOST_TOKEN_BYTES);
+    let near = text.floor_char_boundary(bytes.min(text.len()));
+    if near == text.len() && counter.text(text) <= most {
+        return text.to_owned();
+    }
+    let begin = |to: usize| text.get(..text.floor_char_boundary(to)).unwrap_or_default();
+    let (mut fits, mut exceeds) = (0, near);
+    while exceeds - fits > 1 + text.len() / 4096 {
+        let middle = fits + (exceeds - fits) / 2;
+        if counter.text(&format!("{}{CUT}", begin(middle))) <= most {
+            fits = middle;
+        } else {
+            exceeds = middle;
+        }
+    }
+    if fits == 0 {
+        return String::new();
+    }
+    format!("{}{CUT}", begin(fits))
+}
+
+/// The four tools for models that are told of them in their own format.
+pub(super) fn definitions(prompts: &Prompts) -> Result<Vec<ToolDefinition>, PromptError> {
+    let mut definitions = Vec::new();
+    for tool in Tool::ALL {
+        let arguments: &[&str] = match tool {
+            Tool::Bash => &["command"],
+            Tool::Edit => &["path", "search", "replace"],
+            Tool::Create => &["path", "content"],
+            Tool::Submit => &["path"],
+        };
+        let mut properties = Map::new();
+        for &argument in arguments {
+            let description = prompts.tool_description(tool, Some(argument))?;
+            properties.insert(
+                argument.to_owned(),
+                json!({"type": "string", "description": description}),
+            );
+        }
+        definitions.push(ToolDefinition {
+            name: tool.name().to_owned(),
+            description: prompts.tool_description(tool, None)?,
+            parameters: json!({
+                "type": "object",
+                "properties": Value::Object(properties),
+                "required": arguments,
+            }),
+        });
+    }
+    Ok(definitions)
+}

@@ -1,0 +1,537 @@
+//! The loop itself: an answer, what it comes to, and what the model is told.
+
+use std::time::Duration;
+
+use cwm_runtime::source::{
+    CallFormat, ChatMessage, GenerateRequest, ModelError, Prompt, Sampled, StopReason, ToolCall,
+};
+use cwm_tools::call::{Call, CallError, Tool};
+use cwm_tools::truncate;
+
+use super::answer::{self, Turn, Wrong};
+use super::halt::Halt;
+use super::repeats::Repeats;
+use super::workplace::Workplace;
+use super::{ask, opening, room, tools};
+use crate::prompts::Scarce;
+use crate::rollout::chosen_patch::{self, Submission};
+use crate::rollout::conversation::{Conversation, Output};
+use crate::rollout::journal::{AttemptLog, Generated, Record};
+use crate::rollout::tokens::TokenCounter;
+use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
+
+/// So many last turns are announced.
+const ANNOUNCED_TURNS: usize = 3;
+/// Time is scarce when one part in so many is left.
+const SCARCE_TIME_SHARE: u32 = 10;
+/// How often a request may be refused as too long for the window.
+const MOST_REFUSALS: u32 = 3;
+
+/// An attempt at work.
+pub(super) struct Attempt<'a> {
+    pub(super) bench: Workbench<'a>,
+    pub(super) options: &'a AttemptOptions,
+    pub(super) log: AttemptLog<'a>,
+    pub(super) counter: TokenCounter<'a>,
+    pub(super) conversation: Conversation,
+    pub(super) workplace: Workplace<'a>,
+    /// The tokens that prompt and answers may have together.
+    pub(super) window: usize,
+    /// What answers begin with.
+    pub(super) prefix: &'static str,
+    format: CallFormat,
+    submission: Option<Submission>,
+    /// Every path that was submitted: files of the model's own, wherever they lie.
+    submitted_paths: Vec<Vec<u8>>,
+    repeats: Repeats,
+    turns: usize,
+    format_errors: usize,
+    /// What answers and calls took.
+    spent: Duration,
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    words: String,
+    /// Steps of an earlier process are done again, or were, and the model was not told yet.
+    resumed: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// Opens the copy and begins the conversation.
+    pub(super) fn begin(
+        bench: &Workbench<'a>,
+        options: &'a AttemptOptions,
+        log: AttemptLog<'a>,
+    ) -> Result<Attempt<'a>, RolloutError> {
+        let info = bench.model.info()?;
+        let counter = TokenCounter::new(bench.model, tools(bench, info.calls)?);
+        let messages = opening::messages(bench, options, info.calls, &counter)?;
+        let window = opening::window(bench.model, options)?;
+        let prefix = answer::assistant_prefix(info.calls);
+        let tokens = counter.conversation(&messages, prefix);
+        if tokens > room::full(window) {
+            return Err(RolloutError::WindowTooSmall(format!(
+                "{} has a window of {window} tokens, but what it must read before its first answer has {tokens}, and room for the answer is needed too; give it a longer context, or choose a model that has one",
+                info.name
+            )));
+        }
+        let mut attempt = Attempt {
+            bench: *bench,
+            options,
+            counter,
+            conversation: Conversation::default(),
+            workplace: Workplace::open(bench, options)?,
+            window,
+            prefix,
+            format: info.calls,
+            submission: None,
+            submitted_paths: Vec::new(),
+            repeats: Repeats::default(),
+            turns: 0,
+            format_errors: 0,
+            spent: Duration::ZERO,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            words: String::new(),
+            resumed: log.replaying(),
+            log,
+        };
+        attempt.log.note(Record::Attempt {
+            attempt: options.name.clone(),
+            strategy: Strategy::Agentic,
+            sampling: options.sampling.clone(),
+        })?;
+        for message in messages {
+            attempt.push(message, Some(tokens))?;
+        }
+        Ok(attempt)
+    }
+
+    /// One turn: an answer and its effect.
+    pub(super) fn step(&mut self) -> Result<(), Halt> {
+        self.take_over()?;
+        self.check_limits()?;
+        let generated = self.generate()?;
+        self.account(&generated);
+        let turn = answer::read(&generated, self.format, self.submission.is_some());
+        self.push_answer(&generated)?;
+        if generated.reason == StopReason::Cancelled && self.time_is_over() {
+            return Err(Halt::Ended(Ending::Time));
+        }
+        match turn {
+            Turn::Final(words) => {
+                self.words = words;
+                Err(Halt::Ended(Ending::Finished))
+            }
+            Turn::Call(call) => {
+                self.format_errors = 0;
+                self.use_tool(&call, generated.calls.first())
+            }
+            Turn::Wrong(wrong) => self.tell_wrong(&wrong, &generated),
+        }
+    }
+
+    /// Takes over what was recorded besides answers and their results, and tells the model when it cannot rely on them.
+    fn take_over(&mut self) -> Result<(), Halt> {
+        loop {
+            match self.log.upcoming().cloned() {
+                Some(Record::Message { message, tokens, .. }) => self.push(message, tokens)?,
+                Some(Record::Elision { attempt, elided }) => {
+                    self.elide(&elided.messages)?;
+                    self.log.note(Record::Elision { attempt, elided })?;
+                }
+                _ => break,
+            }
+        }
+        if self.resumed && !self.log.replaying() {
+            self.resumed = false;
+            if self.log.diverged() {
+                let text = self.bench.prompts.session_restored()?;
+                self.push(ChatMessage::new("user", text), None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the attempt where nothing more may be done.
+    fn check_limits(&mut self) -> Result<(), Halt> {
+        let ended = |ending| Err(Halt::Ended(ending));
+        if self.bench.control.ending() {
+            return ended(Ending::Interrupted);
+        }
+        if self.turns >= self.options.budget.turns {
+            return ended(Ending::Turns);
+        }
+        if self.time_is_over() {
+            return ended(Ending::Time);
+        }
+        Ok(())
+    }
+
+    fn time_is_over(&self) -> bool {
+        // What is only done again takes no time of the attempt's.
+        let run_over = !self.log.replaying() && self.bench.control.out_of_time();
+        run_over || self.time_left().is_some_and(|left| left.is_zero())
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.options
+            .budget
+            .time
+            .map(|time| time.saturating_sub(self.spent))
+    }
+
+    /// The model's next answer.
+    fn generate(&mut self) -> Result<Generated, Halt> {
+        let mut refused = 0;
+        loop {
+            let tokens = if self.log.replaying() {
+                0
+            } else {
+                self.make_room()?
+            };
+            let request = self.request(tokens, refused);
+            let (bench, name, prefix) = (self.bench, self.options.name.as_str(), self.prefix);
+            let left = self.time_left();
+            let answered = self
+                .log
+                .generation(|| ask::ask(&bench, name, &request, prefix, left));
+            let (allowed, error) = match answered {
+                Err(Halt::Failed(error)) => match *error {
+                    RolloutError::Model(ModelError::PromptTooLong { context, .. }) => (context, error),
+                    RolloutError::Model(ModelError::ServerContext { allowed, .. }) => {
+                        (allowed.unwrap_or(self.window), error)
+                    }
+                    _ => return Err(Halt::Failed(error)),
+                },
+                other => return other,
+            };
+            // The window is smaller, or the tokens are more, than was thought: first less room for the answer is asked for,
+            // then results are taken out.
+            refused += 1;
+            self.window = self.window.min(allowed);
+            if refused > MOST_REFUSALS {
+                return Err(match self.turns {
+                    0 => Halt::Failed(error),
+                    _ => Halt::Ended(Ending::Tokens),
+                });
+            }
+            if refused == MOST_REFUSALS {
+                self.window = self.window.min(tokens);
+            }
+        }
+    }
+
+    /// What is asked of the model, whose prompt has so many tokens; `refused` tells how often it was refused as too long.
+    fn request(&self, tokens: usize, refused: u32) -> GenerateRequest {
+        let room = (self.window.saturating_sub(tokens) >> (2 * refused)).max(1);
+        GenerateRequest {
+            prompt: Prompt::Chat {
+                messages: self.conversation.messages().to_vec(),
+                assistant_prefix: self.prefix.to_owned(),
+            },
+            samples: 1,
+            sampling: self.options.sampling.clone(),
+            max_tokens: Some(self.options.budget.action_tokens.min(room)),
+            stop: Vec::new(),
+            logprobs: None,
+            tools: self.counter.tools().to_vec(),
+        }
+    }
+
+    fn account(&mut self, generated: &Generated) {
+        self.turns += 1;
+        self.spend(generated.seconds);
+        self.prompt_tokens += generated.usage.prompt_tokens;
+        self.completion_tokens += generated.usage.completion_tokens;
+        self.counter
+            .learn(self.conversation.messages(), generated.usage.prompt_tokens);
+        let words = answer::words(&generated.text);
+        if !words.is_empty() {
+            self.words = words.to_owned();
+        }
+    }
+
+    fn spend(&mut self, seconds: f64) {
+        self.spent += Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    }
+
+    /// Adds what the model said, token by token where its tokens are known.
+    fn push_answer(&mut self, generated: &Generated) -> Result<(), Halt> {
+        let mut message = ChatMessage::new("assistant", format!("{}{}", generated.prefix, generated.text));
+        if !generated.tokens.is_empty() {
+            message.sampled = Some(Sampled {
+                start: generated.prefix.len(),
+                tokens: generated.tokens.clone(),
+            });
+        }
+        message.calls.clone_from(&generated.calls);
+        Ok(self.push(message, None)?)
+    }
+
+    /// Adds a message; in what is done again, the one that was recorded in its place.
+    fn push(
+        &mut self,
+        message: ChatMessage,
+        tokens: Option<usize>,
+    ) -> Result<(), crate::rollout::journal::JournalError> {
+        let message = match self.log.upcoming() {
+            Some(Record::Message {
+                message: recorded, ..
+            }) if recorded.role == message.role => recorded.clone(),
+            _ => message,
+        };
+        self.log.note(Record::Message {
+            attempt: self.options.name.clone(),
+            message: message.clone(),
+            tokens,
+        })?;
+        self.conversation.push(message);
+        Ok(())
+    }
+
+    /// Runs a call and tells the model what came of it.
+    fn use_tool(&mut self, call: &Call, id: Option<&ToolCall>) -> Result<(), Halt> {
+        let mut whole_output = None;
+        let workplace = &mut self.workplace;
+        let used = self.log.tool::<Halt>(|| {
+            let acted = workplace.act(call)?;
+            whole_output = acted.whole_output;
+            Ok(acted.used)
+        })?;
+        self.spend(used.seconds);
+        let mut remarks = Vec::new();
+        if let Some(patch) = &used.submitted {
+            remarks.extend(self.take_submission(call, patch)?);
+        }
+        let path = whole_output.map(|path| path.to_string_lossy().into_owned());
+        let (shown, path) = self.fit(&used.result, path)?;
+        if let Some(count) = self.repeats.take(call, &used.result) {
+            remarks.push(self.bench.prompts.repeated_call(count)?);
+            self.notice(format!(
+                "{}: the model made the same call {count} times in a row",
+                self.options.name
+            ))?;
+        }
+        let message = self.result_message(call.tool, &shown, id, remarks)?;
+        self.push(message, None)?;
+        let whole = (shown != used.result).then_some(used.result);
+        self.conversation.push_output(Output {
+            message: 0,
+            tool: call.tool,
+            turn: self.turns,
+            shown,
+            whole,
+            path,
+            elided: false,
+        });
+        Ok(())
+    }
+
+    /// Takes a patch that was handed in, and tells what is wrong with it.
+    fn take_submission(&mut self, call: &Call, patch: &str) -> Result<Option<String>, Halt> {
+        let path = call.content.trim();
+        let directory = self.workplace.working_directory();
+        self.submitted_paths.extend(chosen_patch::in_repository(
+            path,
+            self.workplace.root(),
+            &directory,
+        ));
+        let submission = Submission {
+            path: path.to_owned(),
+            patch: patch.to_owned(),
+        };
+        let remark = match chosen_patch::usable(&submission, &self.bench.problem.tree) {
+            Ok(_) => None,
+            Err(reason) => Some(self.bench.prompts.patch_refused(&reason)?),
+        };
+        self.submission = Some(submission);
+        Ok(remark)
+    }
+
+    /// A result cut to its share of the window, and where the whole of it lies.
+    fn fit(&mut self, result: &str, path: Option<String>) -> Result<(String, Option<String>), Halt> {
+        let most = opening::result_tokens(self.window, self.options);
+        let counter = &self.counter;
+        let cut = truncate::by(result, most, |text| counter.text(text));
+        if cut.omitted_bytes == 0 {
+            return Ok((result.to_owned(), path));
+        }
+        let (head, tail) = (cut.head.to_owned(), cut.tail.to_owned());
+        let (bytes, lines) = (cut.omitted_bytes as u64, cut.omitted_lines as u64);
+        let path = match path {
+            Some(path) => Some(path),
+            None => self.keep_output(self.turns, result),
+        };
+        let between =
+            self.bench
+                .prompts
+                .truncated(bytes, lines, path.as_deref().map(std::path::Path::new))?;
+        let line_end = if head.is_empty() || head.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        Ok((format!("{head}{line_end}{between}\n{tail}"), path))
+    }
+
+    /// The message that holds a tool's result, what is left, and remarks behind it.
+    fn result_message(
+        &self,
+        tool: Tool,
+        shown: &str,
+        id: Option<&ToolCall>,
+        mut remarks: Vec<String>,
+    ) -> Result<ChatMessage, Halt> {
+        let role = match self.format {
+            CallFormat::Native => "tool".to_owned(),
+            CallFormat::Tags | CallFormat::None => format!("tool: {}", tool.name()),
+        };
+        let turns = self.options.budget.turns.saturating_sub(self.turns);
+        let render = |tokens: usize| self.bench.prompts.tool_result(shown, turns as u64, tokens as u64);
+        let mut message = ChatMessage::new(role, render(self.window)?);
+        message.call_id = id.map(|call| call.id.clone());
+        let now = self.count_with(&message);
+        remarks.extend(self.scarcity(turns, now)?);
+        message.content = render(self.window.saturating_sub(now))?;
+        for remark in remarks {
+            message.content.push_str("\n\n");
+            message.content.push_str(&remark);
+        }
+        Ok(message)
+    }
+
+    /// That the end is near, if it is.
+    fn scarcity(&self, turns: usize, tokens: usize) -> Result<Option<String>, Halt> {
+        let time_is_scarce = || {
+            let (time, left) = (self.options.budget.time?, self.time_left()?);
+            (left < time / SCARCE_TIME_SHARE).then_some(Scarce::Time)
+        };
+        let scarce = if turns == 0 {
+            None
+        } else if turns <= ANNOUNCED_TURNS {
+            Some(Scarce::Turns(turns))
+        } else if self.tokens_are_scarce(tokens) {
+            Some(Scarce::Tokens)
+        } else {
+            time_is_scarce()
+        };
+        let submitted = self.submission.is_some();
+        Ok(match scarce {
+            Some(scarce) => Some(self.bench.prompts.last_turns(scarce, submitted)?),
+            None => None,
+        })
+    }
+
+    /// Tells the model what is wrong with its answer.
+    fn tell_wrong(&mut self, wrong: &Wrong, generated: &Generated) -> Result<(), Halt> {
+        self.format_errors += 1;
+        let prompts = self.bench.prompts;
+        let reasoning = self.format == CallFormat::Tags;
+        let mut text = match wrong {
+            Wrong::Cut => prompts.answer_cut(generated.usage.completion_tokens, reasoning)?,
+            Wrong::Arguments(error) => prompts.arguments_error(error)?,
+            Wrong::Form(error) if self.format == CallFormat::Native => prompts.format_error_native(error)?,
+            Wrong::Form(error) => prompts.format_error(error)?,
+        };
+        let turns = self.options.budget.turns.saturating_sub(self.turns);
+        if let Some(remark) = self.scarcity(turns, self.count())? {
+            text = format!("{text}\n\n{remark}");
+        }
+        // A server wants an answer to each call that its model made.
+        for call in &generated.calls {
+            let mut message = ChatMessage::new("tool", text.clone());
+            message.call_id = Some(call.id.clone());
+            self.push(message, None)?;
+        }
+        if generated.calls.is_empty() {
+            self.push(ChatMessage::new("user", text), None)?;
+        }
+        if self.format_errors >= self.options.budget.format_errors.max(1) {
+            return Err(Halt::Ended(match wrong {
+                // It kept saying that it is done.
+                Wrong::Form(CallError::None) => Ending::NotSubmitted,
+                _ => Ending::FormatErrors,
+            }));
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, text: String) -> Result<(), Halt> {
+        Ok(self.log.note(Record::Notice {
+            attempt: Some(self.options.name.clone()),
+            text,
+        })?)
+    }
+
+    /// The candidate, recorded.
+    pub(super) fn finish(mut self, ending: Ending) -> Result<Candidate, RolloutError> {
+        let patch = if self.bench.control.stopped() {
+            // The user waits: what lies in the copy is made again when the attempt goes on.
+            let submitted = self.submission.take().map(|submission| submission.patch);
+            Ok(submitted.unwrap_or_default().into_bytes())
+        } else {
+            self.patch()
+        };
+        let (patch, ending) = match patch {
+            Ok(patch) => (patch, ending),
+            Err(Halt::Failed(error)) => return Err(*error),
+            // The copy is lost. What was submitted is all there is.
+            Err(Halt::Ended(failed)) => {
+                let submitted = self
+                    .submission
+                    .as_ref()
+                    .map(|submission| submission.patch.clone());
+                let failed = if ending == Ending::Interrupted {
+                    ending
+                } else {
+                    failed
+                };
+                (submitted.unwrap_or_default().into_bytes(), failed)
+            }
+        };
+        let candidate = Candidate {
+            attempt: self.options.name.clone(),
+            strategy: Strategy::Agentic,
+            ending,
+            patch,
+            answer: self.words,
+            turns: self.turns,
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.completion_tokens,
+            seconds: self.spent.as_secs_f64(),
+        };
+        self.log.end(&candidate)?;
+        Ok(candidate)
+    }
+
+    /// What was submitted, if it applies, else what the copy changed.
+    fn patch(&mut self) -> Result<Vec<u8>, Halt> {
+        let name = self.options.name.clone();
+        if let Some(submission) = &self.submission {
+            match chosen_patch::usable(submission, &self.bench.problem.tree) {
+                Ok(patch) => return Ok(patch),
+                Err(why) => {
+                    let path = submission.path.clone();
+                    self.notice(format!(
+                        "{name}: the submitted patch {path} cannot be used ({why}); what the copy changed is taken instead"
+                    ))?;
+                }
+            }
+        }
+        let exclude = std::mem::take(&mut self.submitted_paths);
+        let patch = self.workplace.diff(&exclude).map_err(|error| {
+            let reason = error.to_string();
+            Halt::Ended(Ending::Failed { reason })
+        })?;
+        if self.submission.is_none() {
+            let added = chosen_patch::added_files(&patch);
+            if !added.is_empty() {
+                self.notice(format!(
+                    "{name}: no patch was submitted, so what the copy changed is taken; it adds {}",
+                    added.join(", ")
+                ))?;
+            }
+        }
+        Ok(patch)
+    }
+}

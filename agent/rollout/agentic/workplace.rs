@@ -1,0 +1,274 @@
+//! Where calls act: the attempt's copy with its session, made anew once when its sandbox is lost.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use cwm_tools::bash::{self, BashError};
+use cwm_tools::call::{Call, Tool};
+use cwm_tools::isolated::{IsolatedCopy, IsolatedError};
+use cwm_tools::patch::ScanOptions;
+use cwm_tools::sandbox::SandboxError;
+use cwm_tools::session::CommandResult;
+
+use super::halt::Halt;
+use crate::prompts::SessionEnd;
+use crate::rollout::control::Registered;
+use crate::rollout::journal::ToolUsed;
+use crate::rollout::types::{AttemptOptions, Ending, Workbench};
+use crate::rollout::{Copies, RolloutError};
+
+/// What a call did, and where the whole of what it said lies inside.
+pub(super) struct Acted {
+    pub(super) used: ToolUsed,
+    pub(super) whole_output: Option<PathBuf>,
+}
+
+/// A copy that calls act on.
+pub(super) struct Workplace<'a> {
+    bench: Workbench<'a>,
+    copies: Copies,
+    name: String,
+    open: Open<'a>,
+    /// What was done in the copy, to be done again in another.
+    done: Vec<Deed>,
+    reopened: bool,
+}
+
+struct Open<'a> {
+    // Dropped first: nothing is to be killed that is going away.
+    _registered: Registered<'a>,
+    copy: IsolatedCopy,
+}
+
+/// Something that was done in the copy.
+enum Deed {
+    Call(Call),
+    File { path: String, text: String },
+}
+
+impl<'a> Workplace<'a> {
+    /// A fresh copy for the attempt.
+    pub(super) fn open(
+        bench: &Workbench<'a>,
+        options: &AttemptOptions,
+    ) -> Result<Workplace<'a>, RolloutError> {
+        let mut copies = bench.copies.clone();
+        copies.session.command_timeout = options.budget.command_timeout;
+        Ok(Workplace {
+            bench: *bench,
+            open: Open::new(bench, &copies, &options.name)?,
+            copies,
+            name: options.name.clone(),
+            done: Vec::new(),
+            reopened: false,
+        })
+    }
+
+    /// Runs a call. What the tool has to say against it is its result.
+    pub(super) fn act(&mut self, call: &Call) -> Result<Acted, Halt> {
+        let started = Instant::now();
+        let acted = self.try_call(call);
+        if self.bench.control.stopped() {
+            return Err(Halt::Ended(Ending::Interrupted));
+        }
+        let (mut acted, lost) = match acted {
+            Ok(acted) => (acted, false),
+            Err(Failure::Halt(halt)) => return Err(halt),
+            Err(Failure::Sandbox(SandboxError::Refused(reason))) => {
+                let result = self.bench.prompts.tool_failed(call.tool, &reason)?;
+                (said(call, result, false), false)
+            }
+            Err(Failure::Sandbox(lost)) => {
+                self.reopen(&lost.to_string())?;
+                let end = SessionEnd::Restarted {
+                    reason: lost.to_string(),
+                };
+                let result = self.bench.prompts.session_ended(&end, &self.start())?;
+                (said(call, result, false), true)
+            }
+        };
+        // A call that ended the sandbox would end the next one too.
+        if !lost {
+            self.done.push(Deed::Call(call.clone()));
+        }
+        acted.used.seconds = started.elapsed().as_secs_f64();
+        Ok(acted)
+    }
+
+    fn try_call(&mut self, call: &Call) -> Result<Acted, Failure> {
+        let prompts = self.bench.prompts;
+        let content = call.content.as_str();
+        let session = self.open.copy.session();
+        Ok(match call.tool {
+            Tool::Bash => match bash::run(session, content) {
+                Ok(result) => self.bash_said(call, &result)?,
+                Err(BashError::Sandbox(error)) => return Err(error.into()),
+                Err(error @ BashError::Empty) => {
+                    said(call, prompts.tool_failed(call.tool, &error.to_string())?, false)
+                }
+            },
+            Tool::Edit => {
+                let result = session.edit(content)?;
+                said(call, prompts.edit_result(&result)?, result.is_ok())
+            }
+            Tool::Create => {
+                let result = session.create(content)?;
+                said(call, prompts.create_result(&result)?, result.is_ok())
+            }
+            Tool::Submit => {
+                let result = session.submit(content)?;
+                let mut acted = said(call, prompts.submit_result(&result)?, result.is_ok());
+                // A patch that is no text cannot be recorded as one; the copy's own diff takes its place then.
+                acted.used.submitted = result
+                    .ok()
+                    .map(|submitted| String::from_utf8(submitted.bytes).unwrap_or_default());
+                acted
+            }
+        })
+    }
+
+    fn bash_said(&self, call: &Call, result: &CommandResult) -> Result<Acted, Failure> {
+        let limits = &self.copies.walls.policy.limits;
+        let seconds = self.copies.session.command_timeout.as_secs();
+        let text = self
+            .bench
+            .prompts
+            .bash_result(result, limits, seconds, &self.start())?;
+        let mut acted = said(call, text, true);
+        acted.whole_output.clone_from(&result.whole_output);
+        Ok(acted)
+    }
+
+    /// Puts a text into a new file inside, outside of the repository; tells whether it is there.
+    pub(super) fn keep_text(&mut self, path: &str, text: &str) -> bool {
+        let kept = put_file(&mut self.open.copy, path, text);
+        if kept {
+            self.done.push(Deed::File {
+                path: path.to_owned(),
+                text: text.to_owned(),
+            });
+        }
+        kept
+    }
+
+    /// What the copy changed, without the files that `exclude` names.
+    pub(super) fn diff(&mut self, exclude: &[Vec<u8>]) -> Result<Vec<u8>, IsolatedError> {
+        let options = ScanOptions {
+            exclude: exclude.to_vec(),
+            ..ScanOptions::default()
+        };
+        match self.open.copy.diff(options.clone()) {
+            Err(IsolatedError::Sandbox(lost @ SandboxError::Lost(_)))
+                if !self.bench.control.stopped() && self.reopen(&lost.to_string()).is_ok() =>
+            {
+                Ok(self.open.copy.diff(options)?.patch)
+            }
+            first => Ok(first?.patch),
+        }
+    }
+
+    /// Where the repository is seen.
+    pub(super) fn root(&self) -> &Path {
+        self.open.copy.root()
+    }
+
+    /// Where a fresh session starts.
+    pub(super) fn start(&self) -> PathBuf {
+        self.root().join(&self.copies.start)
+    }
+
+    /// Where the shell stands.
+    pub(super) fn working_directory(&mut self) -> PathBuf {
+        self.open.copy.session().working_directory().to_owned()
+    }
+
+    /// Another copy, in which everything is done again; once.
+    fn reopen(&mut self, why: &str) -> Result<(), Halt> {
+        let failed = |reason: String| Halt::Ended(Ending::Failed { reason });
+        if self.reopened {
+            return Err(failed(why.to_owned()));
+        }
+        self.reopened = true;
+        // The name is free only once nothing uses the lost copy: that one goes when it is replaced.
+        let spare = format!("{}-again", self.name);
+        self.open =
+            Open::new(&self.bench, &self.copies, &spare).map_err(|error| failed(error.to_string()))?;
+        for deed in &self.done {
+            if self.bench.control.stopped() {
+                return Err(Halt::Ended(Ending::Interrupted));
+            }
+            let again = match deed {
+                Deed::File { path, text } => {
+                    put_file(&mut self.open.copy, path, text);
+                    Ok(())
+                }
+                Deed::Call(call) => repeat(&mut self.open.copy, call),
+            };
+            again.map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Open<'a> {
+    fn new(bench: &Workbench<'a>, copies: &Copies, name: &str) -> Result<Open<'a>, RolloutError> {
+        let mut copy = copies.open(name)?;
+        let registered = bench.control.register(copy.session().interrupter());
+        Ok(Open {
+            _registered: registered,
+            copy,
+        })
+    }
+}
+
+/// Why a call has no result.
+enum Failure {
+    Sandbox(SandboxError),
+    Halt(Halt),
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Failure {
+        Failure::Sandbox(error)
+    }
+}
+
+impl From<crate::prompts::PromptError> for Failure {
+    fn from(error: crate::prompts::PromptError) -> Failure {
+        Failure::Halt(error.into())
+    }
+}
+
+fn said(call: &Call, result: String, done: bool) -> Acted {
+    Acted {
+        used: ToolUsed {
+            tool: call.tool,
+            content: call.content.clone(),
+            result,
+            done,
+            submitted: None,
+            seconds: 0.0,
+        },
+        whole_output: None,
+    }
+}
+
+/// Does a call again, whatever it says now.
+fn repeat(copy: &mut IsolatedCopy, call: &Call) -> Result<(), SandboxError> {
+    let session = copy.session();
+    let again = match call.tool {
+        Tool::Bash => session.run(&call.content).map(drop),
+        Tool::Edit => session.edit(&call.content).map(drop),
+        Tool::Create => session.create(&call.content).map(drop),
+        Tool::Submit => Ok(()),
+    };
+    match again {
+        Err(SandboxError::Refused(_)) => Ok(()),
+        other => other,
+    }
+}
+
+fn put_file(copy: &mut IsolatedCopy, path: &str, text: &str) -> bool {
+    let content = format!("{path}\n{text}");
+    matches!(copy.session().create(&content), Ok(Ok(_)))
+}

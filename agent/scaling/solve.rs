@@ -1,0 +1,333 @@
+//! A run: attempts side by side, each validated as soon as it ends, and the best of them chosen.
+//!
+//! The outcome does not depend on which attempt happens to be quicker: the first verified one (by number) ends those behind it, and those
+//! before it are waited for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use cwm_runtime::engine::SamplingParameters;
+
+use super::choose::rank;
+use super::measure::Measure;
+use super::validate::{ValidateError, ValidateOptions, validate};
+use crate::rollout::journal::{Journal, JournalError, Record, Verdict};
+use crate::rollout::{
+    AttemptOptions, Budget, Candidate, Control, Ending, RolloutError, Strategy, Workbench, agentic, one_shot,
+};
+
+/// How a run is done.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How attempts work.
+    pub strategy: Strategy,
+    /// How many attempts at most.
+    pub samples: usize,
+    /// How many at once.
+    pub parallel: usize,
+    /// How tokens are chosen; attempt i has the seed plus i.
+    pub sampling: SamplingParameters,
+    /// Whether the temperature is the user's word, which no ladder changes.
+    pub fixed_temperature: bool,
+    /// What an attempt may use.
+    pub budget: Budget,
+    /// How candidates are tried.
+    pub validation: ValidateOptions,
+}
+
+/// An attempt that ended, and what its candidate did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempted {
+    /// What it yielded.
+    pub candidate: Candidate,
+    /// What that did in a fresh copy.
+    pub verdict: Verdict,
+}
+
+/// What a run yields.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The attempts that ended, best first.
+    pub attempts: Vec<Attempted>,
+    /// Attempts that failed for good, and why.
+    pub failures: Vec<(String, String)>,
+    /// Whether the user ended it before its end.
+    pub interrupted: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Outcome {
+    /// The best attempt whose patch changes something and can be applied.
+    pub fn best(&self) -> Option<&Attempted> {
+        let usable = |attempted: &&Attempted| attempted.verdict.refused.is_none();
+        self.attempts.first().filter(usable)
+    }
+
+    /// Whether the best one is verified.
+    pub fn verified(&self) -> bool {
+        self.best().is_some_and(|best| best.verdict.verified)
+    }
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SolveError {
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A candidate could not be tried.
+    #[error(transparent)]
+    Validate(#[from] ValidateError),
+}
+
+/// Makes the attempts and chooses. What the journal holds of them from before is not done again.
+///
+/// # Errors
+///
+/// When the journal cannot be written, or candidates cannot be tried at all. A failing attempt is part of the outcome.
+pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Result<Outcome, SolveError> {
+    let started = Instant::now();
+    let run = Run {
+        bench,
+        plan,
+        control,
+        controls: (0..plan.samples).map(|_| control.child()).collect(),
+        shared: Mutex::new(Shared {
+            outcomes: (0..plan.samples).map(|_| None).collect(),
+            ..Shared::default()
+        }),
+    };
+    run.work();
+    let shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = shared.fatal {
+        return Err(error);
+    }
+    let needed = shared.enough_at.map_or(plan.samples, |index| index + 1);
+    let mut ended = Vec::new();
+    let mut outcome = Outcome::default();
+    for (index, result) in shared.outcomes.into_iter().take(needed).enumerate() {
+        match result {
+            Some(Ok(attempted)) => ended.push(attempted),
+            Some(Err(reason)) => outcome.failures.push((name(index), reason)),
+            None => outcome.interrupted = true,
+        }
+    }
+    outcome.attempts = ranked(ended);
+    outcome.seconds = started.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+fn ranked(ended: Vec<Attempted>) -> Vec<Attempted> {
+    let measures: Vec<Measure> = ended
+        .iter()
+        .map(|attempted| Measure::of(&attempted.candidate.patch))
+        .collect();
+    let verdicts = ended.iter().map(|attempted| attempted.verdict.clone()).collect();
+    let order = rank(verdicts, &measures);
+    order
+        .iter()
+        .filter_map(|place| ended.get(place.index).cloned())
+        .collect()
+}
+
+/// An attempt's name by its index.
+pub fn name(index: usize) -> String {
+    format!("attempt-{}", index + 1)
+}
+
+#[derive(Default)]
+struct Shared {
+    /// By index; none for those that were interrupted or not begun.
+    outcomes: Vec<Option<Result<Attempted, String>>>,
+    /// The lowest index that is verified.
+    enough_at: Option<usize>,
+    fatal: Option<SolveError>,
+}
+
+struct Run<'a> {
+    bench: &'a Workbench<'a>,
+    plan: &'a Plan,
+    control: &'a Arc<Control>,
+    controls: Vec<Control>,
+    shared: Mutex<Shared>,
+}
+
+impl Run<'_> {
+    fn work(&self) {
+        // One-shot attempts share the packed prompt: the first one leaves it in the cache, and often solves the issue alone.
+        let alone = usize::from(self.plan.strategy == Strategy::OneShot);
+        for index in 0..alone.min(self.plan.samples) {
+            self.attempt(index);
+        }
+        let next = AtomicUsize::new(alone);
+        let workers = self.plan.parallel.clamp(1, self.plan.samples.max(1));
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::SeqCst);
+                        if index >= self.plan.samples {
+                            return;
+                        }
+                        self.attempt(index);
+                    }
+                });
+            }
+        });
+    }
+
+    fn attempt(&self, index: usize) {
+        let Some(control) = self.controls.get(index) else {
+            return;
+        };
+        if control.ending() || self.enough_before(index) {
+            return;
+        }
+        let bench = Workbench {
+            control,
+            ..*self.bench
+        };
+        let result = self.candidate(&bench, index).and_then(|candidate| {
+            candidate
+                .map(|candidate| self.judged(&bench, candidate))
+                .transpose()
+                .map(Option::flatten)
+        });
+        let mut shared = self.lock();
+        match result {
+            Ok(None) => {}
+            Ok(Some(attempted)) => {
+                if attempted.verdict.verified {
+                    shared.enough_at = Some(shared.enough_at.map_or(index, |at| at.min(index)));
+                    for later in self.controls.iter().skip(index + 1) {
+                        later.stop();
+                    }
+                }
+                store(&mut shared.outcomes, index, Ok(attempted));
+            }
+            Err(Trouble::Attempt(reason)) => store(&mut shared.outcomes, index, Err(reason)),
+            Err(Trouble::Run(error)) => {
+                shared.fatal.get_or_insert(error);
+                self.control.stop();
+            }
+        }
+    }
+
+    fn enough_before(&self, index: usize) -> bool {
+        self.lock().enough_at.is_some_and(|at| at < index)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the attempt yields; none when it was interrupted.
+    fn candidate(&self, bench: &Workbench<'_>, index: usize) -> Result<Option<Candidate>, Trouble> {
+        let options = self.options(index);
+        if let Some(candidate) = recorded_candidate(bench.journal, &options.name) {
+            return Ok(Some(candidate));
+        }
+        let candidate = match self.plan.strategy {
+            Strategy::Agentic => agentic::attempt(bench, &options),
+            Strategy::OneShot => one_shot::attempt(bench, &options),
+        };
+        match candidate {
+            Ok(candidate) if candidate.ending == Ending::Interrupted => Ok(None),
+            Ok(candidate) => Ok(Some(candidate)),
+            Err(RolloutError::Journal(error)) => Err(error.into()),
+            // What fails because everything is being ended is no failure.
+            Err(_) if bench.control.stopped() => Ok(None),
+            Err(error) => {
+                bench.journal.append(&Record::Notice {
+                    attempt: Some(options.name),
+                    text: format!("The attempt failed: {error}."),
+                })?;
+                Err(Trouble::Attempt(error.to_string()))
+            }
+        }
+    }
+
+    fn options(&self, index: usize) -> AttemptOptions {
+        let plan = self.plan;
+        let mut sampling = match plan.strategy {
+            Strategy::Agentic => plan.sampling.clone(),
+            Strategy::OneShot => one_shot::ladder(index, &plan.sampling, plan.fixed_temperature),
+        };
+        sampling.seed = sampling.seed.wrapping_add(index as u64);
+        AttemptOptions {
+            index,
+            name: name(index),
+            sampling,
+            budget: plan.budget.clone(),
+        }
+    }
+
+    /// Tries a candidate; none when that was interrupted.
+    fn judged(&self, bench: &Workbench<'_>, candidate: Candidate) -> Result<Option<Attempted>, Trouble> {
+        let earlier = bench.journal.earlier().iter();
+        let recorded = earlier.rev().find_map(|record| match record {
+            Record::Validation(verdict) if verdict.attempt == candidate.attempt => Some((**verdict).clone()),
+            _ => None,
+        });
+        if let Some(verdict) = recorded {
+            return Ok(Some(Attempted { candidate, verdict }));
+        }
+        let copy = format!("{}-trial", candidate.attempt);
+        let tried = validate(
+            bench.copies,
+            &copy,
+            &candidate.patch,
+            &bench.problem.baseline,
+            &self.plan.validation,
+            bench.control,
+        );
+        if bench.control.stopped() {
+            return Ok(None);
+        }
+        let verdict = Verdict {
+            attempt: candidate.attempt.clone(),
+            ..tried.map_err(SolveError::from)?
+        };
+        bench
+            .journal
+            .append(&Record::Validation(Box::new(verdict.clone())))?;
+        Ok(Some(Attempted { candidate, verdict }))
+    }
+}
+
+fn store(
+    outcomes: &mut [Option<Result<Attempted, String>>],
+    index: usize,
+    result: Result<Attempted, String>,
+) {
+    if let Some(place) = outcomes.get_mut(index) {
+        *place = Some(result);
+    }
+}
+
+fn recorded_candidate(journal: &Journal, name: &str) -> Option<Candidate> {
+    journal.earlier().iter().rev().find_map(|record| match record {
+        Record::Candidate(candidate) if candidate.attempt == name => Some((**candidate).clone()),
+        _ => None,
+    })
+}
+
+/// What went wrong, and how much it ends.
+enum Trouble {
+    Attempt(String),
+    Run(SolveError),
+}
+
+impl From<JournalError> for Trouble {
+    fn from(error: JournalError) -> Trouble {
+        Trouble::Run(error.into())
+    }
+}
+
+impl From<SolveError> for Trouble {
+    fn from(error: SolveError) -> Trouble {
+        Trouble::Run(error)
+    }
+}

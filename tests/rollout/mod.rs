@@ -1,0 +1,4 @@
+//! Attempts at issues, with models that play scripts, in real sandboxes.
+
+mod cases;
+mod harness;
