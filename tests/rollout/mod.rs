@@ -1,4 +1,5 @@
 //! Attempts at issues, with models that play scripts, in real sandboxes.
 
 mod cases;
+mod first_turn;
 mod harness;
