@@ -8,12 +8,15 @@ mod events;
 mod lines;
 mod screen;
 mod state;
+mod summary;
 mod words;
 
 use std::time::{Duration, Instant};
 
 use crate::cli::{Environment, Printer};
 use crate::rollout::journal::Record;
+
+pub(crate) use summary::{Summary, summary};
 
 use state::Overview;
 
@@ -111,3 +114,6 @@ impl View {
         self.started.elapsed().as_secs_f64()
     }
 }
+
+#[cfg(test)]
+mod tests;
