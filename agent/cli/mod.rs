@@ -18,6 +18,8 @@ mod printer;
 mod rank;
 mod sandbox;
 mod signals;
+#[cfg(test)]
+mod terminal;
 mod text;
 mod values;
 mod view;
