@@ -34,25 +34,25 @@ impl Bench<'_> {
         patch: Option<&[u8]>,
         commands: impl Iterator<Item = &'c TestCommand>,
     ) -> Result<Pass, ValidateError> {
-        self.go_on()?;
+        self.go_on(patch)?;
         let mut copy = self.copies.open(self.name)?;
         let _registered = self.control.register(copy.session().interrupter());
         let mut applied = None;
-        if let Some(patch) = patch {
-            match copy.apply(patch, true) {
+        if let Some(text) = patch {
+            match copy.apply(text, true) {
                 Ok(Ok(done)) => applied = Some(done),
                 Ok(Err(refused)) => return Ok(Pass::Refused(refused.to_string())),
                 Err(error) => {
-                    self.go_on()?;
+                    self.go_on(patch)?;
                     return Ok(Pass::Refused(error.to_string()));
                 }
             }
         }
         let mut runs = Vec::new();
         for command in commands {
-            self.go_on()?;
+            self.go_on(patch)?;
             let done = run(copy.session(), command, self.options);
-            self.go_on()?;
+            self.go_on(patch)?;
             match done {
                 Ok(run) => runs.push(run),
                 // What a patch does to its own sandbox is no reason to give up the others.
@@ -65,8 +65,9 @@ impl Bench<'_> {
         Ok(Pass::Ran { runs, applied })
     }
 
-    fn go_on(&self) -> Result<(), ValidateError> {
-        if self.control.stopped() {
+    /// A candidate that is there is tried to its end when the user asks to end in order; a baseline for new ones is needless then.
+    fn go_on(&self, patch: Option<&[u8]>) -> Result<(), ValidateError> {
+        if self.control.stopped() || patch.is_none() && self.control.ending() {
             Err(ValidateError::Interrupted)
         } else {
             Ok(())

@@ -1,5 +1,6 @@
 //! Isolated copies from a user's seat: `cwm sandbox` and `cwm apply` on real repositories, judged by git.
 
+mod applying;
 mod diffs;
 mod environments;
 mod git_inside;

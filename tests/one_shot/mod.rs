@@ -1,5 +1,6 @@
 //! The one-shot strategy with scripted models, in real copies and sandboxes.
 
+mod edges;
 mod harness;
 mod resume;
 mod rounds;

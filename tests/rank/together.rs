@@ -42,7 +42,6 @@ fn it_works_from_a_folder_of_the_repository_and_with_uncommitted_work() {
     let mut command = bench.repository.context.command(crate::cli::context::binary());
     command.args([
         "rank",
-        "--untracked",
         "--repo",
         "tests",
         "--test",

@@ -17,7 +17,7 @@ use crate::cli::walls::{self, LimitArguments, OwnedRun, WallArguments, begin_run
 use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
-use crate::scaling::{Baseline, Measure, Ranked, ValidateError, ValidateOptions, baseline, rank, validate};
+use crate::scaling::{Measure, Ranked, ValidateError, ValidateOptions, baseline, rank, validate};
 use crate::suite::{self, Comparison, RunOptions, TestCommand};
 
 use crew::Crew;
@@ -57,12 +57,9 @@ pub(crate) struct RankArguments {
     /// Run no test a second time to tell flaky ones
     #[arg(long)]
     no_rerun: bool,
-    /// Copy the last commit, without uncommitted changes
-    #[arg(long, help_heading = "What is copied", conflicts_with = "untracked")]
-    committed_only: bool,
-    /// Copy untracked files too
+    /// Copy the last commit, without uncommitted changes and new files
     #[arg(long, help_heading = "What is copied")]
-    untracked: bool,
+    committed_only: bool,
     #[command(flatten)]
     walls: WallArguments,
     #[command(flatten)]
@@ -97,7 +94,7 @@ pub(crate) fn run(
     let options = SnapshotOptions {
         base: None,
         uncommitted: !arguments.committed_only,
-        untracked: arguments.untracked,
+        untracked: !arguments.committed_only,
         environment: true,
     };
     let snapshot = walls
@@ -124,8 +121,7 @@ pub(crate) fn run(
         Err(_) if control.stopped() => return Ok(ExitCode::Interrupted),
         Err(error) => return Err(error),
     };
-    let (baseline, ranked) = ranked;
-    report::patches(printer, &baseline, &ranked, &contenders)?;
+    report::patches(printer, &ranked, &contenders)?;
     let verified = ranked.first().filter(|best| best.verdict.verified);
     let best = verified.and_then(|best| contenders.get(best.index));
     if let Some(file) = &arguments.output {
@@ -172,25 +168,26 @@ fn commands(
             .collect());
     }
     let found = suite::find(&copies.snapshot.tree().join(&copies.start));
-    // The others run the same tests in other ways.
-    let Some(first) = found.into_iter().next() else {
+    if found.is_empty() {
         let message = "How this repository is tested cannot be told from its files.";
         return Err(Failure::new(ExitCode::Usage, message)
             .with_hint("Say it with --test, such as --test 'make test'.")
             .into());
-    };
-    report::found(printer, &first);
-    Ok(vec![first])
+    }
+    for command in &found {
+        report::found(printer, command);
+    }
+    Ok(found)
 }
 
-/// The baseline, and the patches best first.
+/// The patches, best first.
 fn try_all(
     arguments: &RankArguments,
     copies: &Copies,
     commands: &[TestCommand],
     contenders: &[Contender],
     crew: &mut Crew<'_>,
-) -> anyhow::Result<(Baseline, Vec<Ranked>)> {
+) -> anyhow::Result<Vec<Ranked>> {
     let run_options = RunOptions {
         timeout: arguments.test_timeout,
         ..RunOptions::default()
@@ -225,7 +222,7 @@ fn try_all(
         .iter()
         .map(|contender| contender.measure.clone())
         .collect();
-    Ok((before, rank(verdicts(tried)?, &measures)))
+    Ok(rank(verdicts(tried)?, &measures))
 }
 
 /// A patch that the machine failed to try is last; only when that is all of them, the command fails.

@@ -3,7 +3,7 @@
 use cwm_runtime::source::{ChatMessage, Prompt};
 
 use super::failures;
-use crate::context::{Excerpt, PackRequest, language, pack};
+use crate::context::{Excerpt, Ranking, language};
 use crate::prompts::{AskFor, OneShotRequest, Prompts, ShownFile, ShownGuidance};
 use crate::rollout::types::{Budget, RolloutError, Workbench};
 
@@ -94,7 +94,12 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
         .min(window.context / 4)
         .max(FEWEST_ANSWER.min(budget.action_tokens));
     let room = window.context.saturating_sub(answer + MARGIN);
-    let said = failures::output(&bench.problem.baseline);
+    let problem = bench.problem;
+    let said = failures::output(&problem.baseline);
+    // A command may name the tests' files.
+    let mut told = vec![said.clone()];
+    told.extend(problem.tests.iter().map(|test| test.command.clone()));
+    let ranking = Ranking::of(&problem.tree, &problem.root, &problem.issue, &told)?;
     for example in [true, false] {
         let frame = conversation(prompts, &OneShotRequest::default(), ask, example)?;
         let left = room.saturating_sub(window.count_all(&frame, ""));
@@ -110,7 +115,7 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
             + shares.guidance;
         shares.files = shares.files.min(left.saturating_sub(others));
         while shares.files >= FEWEST_FILES && shares.issue >= FEWEST_ISSUE {
-            let (request, shown) = request(window, shares, &said)?;
+            let (request, shown) = request(window, &ranking, shares, &said)?;
             let messages = conversation(prompts, &request, ask, example)?;
             let first = request.files.first();
             let language = first.map_or("", |file| file.language.as_str());
@@ -175,19 +180,13 @@ fn conversation(
 /// What is asked with these shares, and the files in it.
 fn request(
     window: Window<'_>,
+    ranking: &Ranking<'_>,
     shares: Shares,
     said: &str,
 ) -> Result<(OneShotRequest, Vec<(String, bool)>), RolloutError> {
     let problem = window.bench.problem;
     let count = |text: &str| window.count(text);
-    let packed = pack(&PackRequest {
-        tree: &problem.tree,
-        root: &problem.root,
-        issue: &problem.issue,
-        failures: &[said.to_owned()],
-        budget: shares.files,
-        count: &count,
-    })?;
+    let packed = ranking.cut(shares.files, &count);
     let files: Vec<ShownFile> = packed.excerpts.iter().map(shown_file).collect();
     let mut shown: Vec<(String, bool)> = Vec::new();
     for file in &files {

@@ -78,7 +78,12 @@ fn is_name(byte: u8) -> bool {
 
 /// Characters of values without quotes.
 fn is_bare(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=_.~!@#%^*-".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"+/_.~!@#%^*-".contains(&byte)
+}
+
+/// Where a value without quotes ends, which may be padded with `=` as base64 is.
+fn bare_end(bytes: &[u8], at: usize, most: usize) -> usize {
+    run_end(bytes, run_end(bytes, at, is_bare, most), |byte| byte == b'=', 2)
 }
 
 /// Where a run of such bytes ends, of at most so many.
@@ -129,7 +134,7 @@ fn value(text: &str, name: Name, start: usize, end: usize) -> Option<(usize, usi
     match name {
         Name::Authorization => header(text, at),
         Name::Bearer => {
-            let end = run_end(bytes, at, is_bare, LONGEST_WORD);
+            let end = bare_end(bytes, at, LONGEST_WORD);
             let word = text.get(at..end)?;
             (word.len() >= 20 && random::is_random_word(word)).then_some((at, end))
         }
@@ -183,7 +188,8 @@ fn join(bytes: &[u8], name: Name, start: usize, end: usize) -> Option<(Join, usi
     let behind = spaces + operator.len();
     let value = skip_blanks(bytes, behind);
     if operator == b"=" && byte(spaces) == b':' {
-        let typed = behind_type(bytes, value);
+        // A header's credential may be padded with what looks like an assignment.
+        let typed = behind_type(bytes, value).filter(|_| name != Name::Authorization);
         return Some((Join::Colon, typed.unwrap_or(value)));
     }
     let tight = spaces == at && value == behind;
@@ -229,7 +235,7 @@ fn quoted(text: &str, at: usize) -> Option<(usize, usize)> {
 /// A secret without quotes: as in files of settings, or such that nobody would name a thing like it.
 fn bare(text: &str, name: Name, join: Join, at: usize, all_capitals: bool) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
-    let mut end = run_end(bytes, at, is_bare, LONGEST_WORD);
+    let mut end = bare_end(bytes, at, LONGEST_WORD);
     let next = bytes.get(end).copied().unwrap_or(b'\n');
     if !(next.is_ascii_whitespace() || b",;&\"'`})]<>|\\".contains(&next)) {
         return None;
@@ -263,7 +269,7 @@ fn header(text: &str, at: usize) -> Option<(usize, usize)> {
     if scheme > at && bytes.get(scheme) == Some(&b' ') {
         at = scheme + 1;
     }
-    let end = run_end(bytes, at, is_bare, LONGEST_WORD * 4);
+    let end = bare_end(bytes, at, LONGEST_WORD * 4);
     let next = bytes.get(end).copied().unwrap_or(b'\n');
     let word = text.get(at..end)?;
     (!b"({[$".contains(&next) && random::is_credential(word)).then_some((at, end))

@@ -14,7 +14,7 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     let has_words = parts.peek().is_some();
     let known = parts.all(|word| {
         let word = word.to_ascii_lowercase();
-        PLACEHOLDERS.contains(&word.as_str()) || distinct(&word) <= 2
+        PLACEHOLDERS.contains(&word.as_str()) || (word.len() >= 3 && distinct(&word) == 1)
     });
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     let other = value
@@ -57,7 +57,7 @@ pub(super) fn is_random_word(word: &str) -> bool {
         && digits >= 2
         && !is_placeholder(word)
         && kinds(word).letter()
-        && changes_of_kind(word) * 100 >= 28 * word.len()
+        && (changes_of_kind(word) - humps(word)) * 100 >= 28 * word.len()
         && bits(word) >= 44.0
 }
 
@@ -106,6 +106,14 @@ fn changes_of_kind(value: &str) -> usize {
     let pairs = value.bytes().zip(value.bytes().skip(1));
     pairs
         .filter(|&(left, right)| kind(left) != kind(right) && kind(left) != 0 && kind(right) != 0)
+        .count()
+}
+
+/// How often a small letter follows a capital, as in names too: `Base64UrlString`.
+fn humps(value: &str) -> usize {
+    let pairs = value.bytes().zip(value.bytes().skip(1));
+    pairs
+        .filter(|(left, right)| left.is_ascii_uppercase() && right.is_ascii_lowercase())
         .count()
 }
 

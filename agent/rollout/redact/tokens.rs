@@ -121,7 +121,7 @@ fn form_end(bytes: &[u8], start: usize) -> Option<(usize, &'static str)> {
     let body = rest.get(prefix.len()..)?;
     let holds = |byte: &&u8| alphabet.holds(**byte);
     // No more is looked at than is needed to refuse it, so that a text of prefixes alone takes no longer.
-    if body.iter().take(*least).take_while(holds).count() < *least {
+    if body.iter().take(*least).take_while(holds).count() < *least || !is_plausible(body.get(..*least)?) {
         return None;
     }
     let mut length = body.iter().take_while(holds).count();
@@ -137,12 +137,16 @@ fn form_end(bytes: &[u8], start: usize) -> Option<(usize, &'static str)> {
     if *kind == "AWS key id" && (length != *least || goes_on) {
         return None;
     }
-    let body = std::str::from_utf8(body.get(..length)?).ok()?;
-    let plausible = !random::is_placeholder(body)
-        && body
-            .bytes()
-            .any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    plausible.then_some((start + prefix.len() + length, *kind))
+    Some((start + prefix.len() + length, *kind))
+}
+
+/// Whether the first characters of a body are no example's: `ghp_xxxxxxxx`, `xoxb-your-token-here`.
+fn is_plausible(body: &[u8]) -> bool {
+    let Ok(body) = std::str::from_utf8(body) else {
+        return false;
+    };
+    let drawn = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    !random::is_placeholder(body) && body.bytes().any(drawn)
 }
 
 /// Where the JSON web token ends that begins at `start`: three parts, of which the first two are objects and the last a signature.

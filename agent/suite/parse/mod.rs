@@ -170,3 +170,7 @@ fn javascript(text: &str) -> Parsed {
     }
     Parsed::default()
 }
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;
