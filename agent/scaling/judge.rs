@@ -57,12 +57,12 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
             changes.still_failing.push(command.clone());
         }
         let mended = |name: &String| {
-            if after.tests.contains_key(name) {
-                return false;
-            }
             // What stands in parentheses is no test, but what the suite says of a run as a whole.
             if name == command || name.starts_with('(') {
                 return after.all_pass() && after.count(|status| status.passes()) > 0;
+            }
+            if after.tests.contains_key(name) {
+                return false;
             }
             let inside = |test: &str| {
                 let rest = test.strip_prefix(name.as_str());
