@@ -76,19 +76,7 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
         changes.still_failing = failing;
         all.extend(changes);
     }
-    if !flaky.is_empty() {
-        let flaky: BTreeSet<&String> = flaky.iter().collect();
-        for list in [
-            &mut all.fixed,
-            &mut all.broken,
-            &mut all.vanished,
-            &mut all.still_failing,
-            &mut all.new_passing,
-            &mut all.new_failing,
-        ] {
-            list.retain(|name| !flaky.contains(name));
-        }
-    }
+    all.without(flaky);
     all
 }
 

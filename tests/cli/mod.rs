@@ -1,9 +1,11 @@
 //! Tests of the command line itself.
 
 mod completions;
+mod config;
 pub(crate) mod context;
 mod doctor;
 mod help;
 mod kill;
 mod models;
 mod streams;
+mod view;

@@ -3,3 +3,6 @@
 mod cases;
 mod first_turn;
 mod harness;
+mod limits;
+mod opening;
+mod resume;

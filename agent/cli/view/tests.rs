@@ -251,6 +251,14 @@ fn a_narrow_terminal_shows_the_most_telling() {
 }
 
 #[test]
+fn the_tests_first_run_is_announced() {
+    let mut overview = Overview::default();
+    overview.record(&run_record());
+    let lines = screen::lines(&overview, 3.0, 80, 24);
+    assert_eq!(lines[1][0].1, "running the tests before any change");
+}
+
+#[test]
 fn many_attempts_do_not_fill_the_screen_and_those_at_work_come_first() {
     let mut records = vec![run_record()];
     for number in 1..=30 {

@@ -289,7 +289,3 @@ fn likeness(one: &str, other: &str) -> f64 {
     }
     2.0 * f64::from(common) / (one.len() + other.len()) as f64
 }
-
-#[cfg(test)]
-#[path = "matching_tests.rs"]
-mod tests;
