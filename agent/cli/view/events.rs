@@ -82,6 +82,9 @@ pub(super) fn print(record: &Record, baseline: &[TestRun], printer: &mut Printer
             };
             printer.event("fix.elision", &event)
         }
+        Record::Diverged { attempt, kept } => {
+            printer.event("fix.diverged", &Diverged { attempt, kept: *kept })
+        }
         Record::Notice { attempt, text } => {
             let (text, _) = shorten(text, MOST_TEXT);
             let attempt = attempt.as_deref();
@@ -119,6 +122,12 @@ fn list(cut: bool, field: &'static str) -> Vec<&'static str> {
 
 fn names(all: &[String]) -> &[String] {
     all.get(..MOST_NAMES).unwrap_or(all)
+}
+
+#[derive(Serialize)]
+struct Diverged<'a> {
+    attempt: &'a str,
+    kept: usize,
 }
 
 #[derive(Serialize)]

@@ -44,6 +44,10 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
             ),
         ),
         Record::Message { .. } | Record::End { .. } => {}
+        Record::Diverged { attempt, kept } => printer.detail(format_args!(
+            "{attempt}: done again, it went another way after {}",
+            several(*kept, "step")
+        )),
         Record::Generation { attempt, generated } => {
             let known = overview.attempts.iter().find(|known| known.name == *attempt);
             let turns = known.map_or(1, |known| known.turns);
