@@ -5,6 +5,7 @@
 //! in; a folder may replace some or all of them. What a folder gets wrong (an unknown name, a syntax error, a
 //! variable that does not exist) is an error when it is read, not in the middle of a run.
 
+mod one_shot;
 mod rollout;
 mod variables;
 
@@ -25,6 +26,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use thiserror::Error;
 
+pub use one_shot::{AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance};
 pub use rollout::{ArgumentsError, Scarce, SystemPrompt, TestsBefore, TestsOutcome};
 
 const EXTENSION: &str = ".jinja";
@@ -76,6 +78,11 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "arguments_error": ["kind", "tool", "argument", "message"],
     "format_error_native": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
     "tool_description": ["tool", "argument"],
+    "one_shot_system": ["format", "explain"],
+    "one_shot_example": ["part", "format", "explain"],
+    "one_shot_request": ["files", "guidance", "issue", "failures", "format", "explain", "hint"],
+    "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
+    "one_shot_prefix": ["language", "path", "format", "explain"],
 };
 
 /// What is wrong with a template.

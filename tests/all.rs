@@ -8,6 +8,10 @@ mod containers;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod one_shot;
+#[cfg(test)]
+mod rank;
+#[cfg(test)]
 mod rollout;
 #[cfg(test)]
 mod sandbox;

@@ -11,9 +11,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::patch::ScanOptions;
+use crate::patch::apply::Applied;
 use crate::sandbox::container::ContainerOptions;
 use crate::sandbox::policy::{Mount, Policy};
-use crate::sandbox::{DiffDone, DiffRequest, Interrupt, KillReason, Sandbox, SandboxError};
+use crate::sandbox::{
+    ApplyRefused, ApplyRequest, DiffDone, DiffRequest, Interrupt, KillReason, Sandbox, SandboxError,
+};
 use crate::session::{Session, SessionOptions};
 use crate::workspace::{
     Attempt, Copying, MANIFEST_INSIDE, STORE_INSIDE, Snapshot, SnapshotOptions, WorkspaceError,
@@ -175,6 +178,25 @@ impl IsolatedCopy {
             options,
         };
         self.session.diff(request)?.map_err(IsolatedError::Diff)
+    }
+
+    /// Applies a patch to the copy, all of it or nothing. With `leave_tests` what lies at the paths of tests stays as it is, so that a
+    /// patch is judged by the tests of the base and not by its own.
+    ///
+    /// # Errors
+    ///
+    /// When the sandbox is lost. A patch that does not apply is the inner error.
+    pub fn apply(
+        &mut self,
+        patch: &[u8],
+        leave_tests: bool,
+    ) -> Result<Result<Applied, ApplyRefused>, IsolatedError> {
+        let request = ApplyRequest {
+            root: self.seen.root.clone(),
+            patch: patch.to_vec(),
+            leave_tests,
+        };
+        Ok(self.session.apply(request)?)
     }
 
     /// Leaves the copy on disk when this value is dropped, for a run that is to be resumed.

@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 
 use crate::create::{CreateDone, CreateError};
 use crate::edit::{EditDone, EditError};
+use crate::patch::apply::Applied;
 use crate::sandbox::{
-    DiffDone, DiffRequest, Ending, FileTool, Interrupt, JobOutcome, ProgramSpec, Sandbox, SandboxError, Sink,
-    Stream, Task,
+    ApplyRefused, ApplyRequest, DiffDone, DiffRequest, Ending, FileTool, Interrupt, JobOutcome, ProgramSpec,
+    Sandbox, SandboxError, Sink, Stream, Task,
 };
 use crate::submit::{SubmitError, Submitted};
 use crate::truncate::{HeadTail, Truncated};
@@ -172,6 +173,11 @@ impl Session {
     /// What the copy changed against its base, made inside, without a look at the copy's `.git`.
     pub fn diff(&mut self, request: DiffRequest) -> Result<Result<DiffDone, String>, SandboxError> {
         self.task(Task::Diff(request))
+    }
+
+    /// Applies a patch to the copy, all of it or nothing, by our own code inside.
+    pub fn apply(&mut self, request: ApplyRequest) -> Result<Result<Applied, ApplyRefused>, SandboxError> {
+        self.task(Task::Apply(request))
     }
 
     /// Where the shell stands, inside.

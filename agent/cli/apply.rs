@@ -70,6 +70,7 @@ pub(crate) fn run(arguments: &ApplyArguments, printer: &mut Printer) -> anyhow::
         index: arguments.index,
         three_way: arguments.three_way,
         check_only: arguments.check,
+        ..ApplyOptions::default()
     };
     let applied = to_repository(&root, &patch, options).map_err(|error| conflict(&error, arguments))?;
     show(&applied, arguments.check, printer)?;

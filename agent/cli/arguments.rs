@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::apply::ApplyArguments;
 use crate::cli::completions::CompletionsArguments;
+use crate::cli::config::ConfigArguments;
 use crate::cli::doctor::DoctorArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit_code;
@@ -11,6 +12,7 @@ use crate::cli::fix::FixArguments;
 use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
+use crate::cli::rank::RankArguments;
 use crate::cli::sandbox::SandboxArguments;
 
 /// A command-line coding agent that proves its patches by running tests on your own machine.
@@ -80,8 +82,10 @@ pub(crate) enum Command {
     Fix(Box<FixArguments>),
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
+    Rank(Box<RankArguments>),
     Generate(Box<GenerateArguments>),
     Model(ModelArguments),
+    Config(ConfigArguments),
     Doctor(DoctorArguments),
     Completions(CompletionsArguments),
 }

@@ -4,6 +4,7 @@
 mod apply;
 mod arguments;
 mod completions;
+mod config;
 mod doctor;
 mod environment;
 mod exit_code;
@@ -11,10 +12,15 @@ mod failure;
 mod fix;
 mod generate;
 mod input;
+mod live;
 mod model;
 mod printer;
+mod rank;
 mod sandbox;
 mod signals;
+#[cfg(test)]
+mod terminal;
+mod text;
 mod values;
 mod view;
 mod walls;
@@ -42,9 +48,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
         Command::Sandbox(sandbox) => sandbox::run(sandbox, environment, &mut printer),
         Command::Fix(fix) => fix::run(fix, environment, &mut printer),
         Command::Apply(apply) => apply::run(apply, &mut printer),
+        Command::Rank(rank) => rank::run(rank, environment, &mut printer),
         Command::Generate(generate) => generate::run(generate, environment, &mut printer),
         Command::Model(model) => model::run(model, environment, &mut printer),
         Command::Doctor(doctor) => doctor::run(doctor, environment, &mut printer),
+        Command::Config(config) => config::run(config, environment, &mut printer),
         Command::Completions(completions) => completions::run(completions, &mut printer),
     }));
     // The panic's own message is on stderr by then.

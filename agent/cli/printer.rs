@@ -13,6 +13,8 @@ use serde::Serialize;
 use crate::cli::environment::Environment;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, ReaderGone};
+use crate::cli::live::{self, LiveLine, Screen};
+use crate::cli::text::{cut, plain};
 
 /// The version of the JSON events, in each of them as `schema`. It grows when a field is renamed, removed
 /// or changes its meaning; new events and new fields may come without that.
@@ -162,18 +164,35 @@ struct EndEvent {
     meaning: &'static str,
 }
 
+/// What stands on the terminal below all that was printed, and will go again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Below {
+    Nothing,
+    /// A line of progress; the cursor is behind it.
+    Line,
+    /// A live area as it was drawn; the cursor is at its beginning. There it stays before the same text when a terminal is made
+    /// narrower and breaks lines anew, so that the area is found again.
+    Area(String, Screen),
+}
+
 /// Writes results and messages.
 pub struct Printer {
     results: Box<dyn Write>,
     messages: Box<dyn Write>,
     settings: Settings,
-    progress_shown: bool,
+    screen: Box<dyn Fn() -> Screen>,
+    below: Below,
+    /// The live area that comes back after other output.
+    live: Vec<LiveLine>,
+    /// Whether the last output did not end its line.
+    line_open: bool,
 }
 
 impl Printer {
     /// A printer on the process's stdout and stderr.
     pub fn standard(settings: Settings) -> Printer {
-        Printer::to(Box::new(io::stdout()), Box::new(io::stderr()), settings)
+        let printer = Printer::to(Box::new(io::stdout()), Box::new(io::stderr()), settings);
+        printer.on_screen(Screen::of_stderr)
     }
 
     /// A printer on other streams.
@@ -182,8 +201,33 @@ impl Printer {
             results,
             messages,
             settings,
-            progress_shown: false,
+            screen: Box::new(|| Screen::USUAL),
+            below: Below::Nothing,
+            live: Vec::new(),
+            line_open: false,
         }
+    }
+
+    /// The same on a terminal whose size is asked for each time that something is drawn.
+    #[must_use]
+    pub(crate) fn on_screen(mut self, screen: impl Fn() -> Screen + 'static) -> Printer {
+        self.screen = Box::new(screen);
+        self
+    }
+
+    /// How large the terminal is; of a usual size where there is none.
+    pub(crate) fn screen(&self) -> Screen {
+        (self.screen)()
+    }
+
+    /// Whether progress is shown.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.settings.progress
+    }
+
+    /// A piece of a message in its colour, or plain.
+    pub(crate) fn paint_message(&self, style: Style, text: &str) -> String {
+        style.paint(text, self.settings.color_messages)
     }
 
     /// Whether results are JSON events.
@@ -208,11 +252,12 @@ impl Printer {
 
     /// Writes a part of the result to stdout, byte for byte.
     pub fn result(&mut self, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
-        self.clear_progress();
+        self.take_down();
         let outcome = self
             .results
             .write_all(bytes.as_ref())
             .and_then(|()| self.results.flush());
+        self.put_back(bytes.as_ref());
         outcome.map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe => ReaderGone.into(),
             _ => Failure::new(
@@ -253,12 +298,9 @@ impl Printer {
 
     /// Passes a program's own bytes on to stderr, whatever the verbosity.
     pub fn pass_on(&mut self, bytes: &[u8]) {
-        self.clear_progress();
-        ignore(
-            self.messages
-                .write_all(bytes)
-                .and_then(|()| self.messages.flush()),
-        );
+        self.take_down();
+        self.write_message(bytes);
+        self.put_back(bytes);
     }
 
     /// Warns on stderr.
@@ -307,28 +349,85 @@ impl Printer {
     pub fn progress(&mut self, text: impl Display) {
         if self.settings.progress {
             self.clear_progress();
-            let text = Style::Faint.paint(&text.to_string(), self.settings.color_messages);
-            ignore(write!(self.messages, "{text}").and_then(|()| self.messages.flush()));
-            self.progress_shown = true;
+            let text = cut(&plain(&text.to_string()), self.screen().columns.saturating_sub(1));
+            let text = Style::Faint.paint(&text, self.settings.color_messages);
+            self.write_message(text.as_bytes());
+            self.below = Below::Line;
         }
     }
 
-    /// Takes the line of progress away.
+    /// Shows on a terminal, in lines below all other output, what is going on; the next call replaces them. Other output goes above them.
+    /// They are cut to the terminal's size.
+    pub(crate) fn live(&mut self, lines: Vec<LiveLine>) {
+        if !self.settings.progress {
+            return;
+        }
+        if lines.is_empty() {
+            return self.clear_progress();
+        }
+        if self.below == Below::Line {
+            self.take_down();
+        }
+        if std::mem::take(&mut self.line_open) {
+            self.write_message(b"\r\n");
+        }
+        self.live = lines;
+        self.draw();
+    }
+
+    /// Takes the line of progress or the live area away.
     pub fn clear_progress(&mut self) {
-        if std::mem::take(&mut self.progress_shown) {
-            ignore(
-                self.messages
-                    .write_all(b"\r\x1b[K")
-                    .and_then(|()| self.messages.flush()),
-            );
+        self.take_down();
+        self.live.clear();
+    }
+
+    fn draw(&mut self) {
+        let screen = self.screen();
+        let color = self.settings.color_messages;
+        let text = live::drawing(&self.live, screen, |style, text| style.paint(text, color));
+        let drawn = Below::Area(text.clone(), screen);
+        if self.below != drawn {
+            self.write_message(text.as_bytes());
+            self.below = drawn;
+        }
+    }
+
+    /// Takes what is below away, so that something else can be written there.
+    fn take_down(&mut self) {
+        match std::mem::replace(&mut self.below, Below::Nothing) {
+            Below::Nothing => {}
+            Below::Line => self.write_message(b"\r\x1b[K"),
+            Below::Area(..) => self.write_message(b"\r\x1b[J"),
+        }
+    }
+
+    /// Draws the live area again below what was written; behind an open line it waits until its next change.
+    fn put_back(&mut self, written: &[u8]) {
+        if let Some(last) = written.last() {
+            self.line_open = *last != b'\n';
+        }
+        if self.line_open {
+            self.live.clear();
+        } else if !self.live.is_empty() {
+            self.draw();
         }
     }
 
     fn message(&mut self, least: Verbosity, text: &dyn Display) {
         if self.settings.verbosity >= least {
-            self.clear_progress();
-            ignore(writeln!(self.messages, "{text}").and_then(|()| self.messages.flush()));
+            self.take_down();
+            let text = format!("{text}\n");
+            self.write_message(text.as_bytes());
+            self.put_back(text.as_bytes());
         }
+    }
+
+    fn write_message(&mut self, bytes: &[u8]) {
+        ignore(
+            self.messages
+                .write_all(bytes)
+                .and_then(|()| self.messages.flush()),
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -21,12 +21,12 @@ use crate::cli::{Environment, ExitCode, Failure, Printer};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sandbox")]
 pub(crate) struct WallArguments {
-    /// Which network the command has
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
-    pub(crate) network: NetworkChoice,
-    /// What keeps the command in
-    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
-    pub(crate) sandbox: SandboxChoice,
+    /// Which network the command has [default: loopback]
+    #[arg(long, value_name = "WHICH", value_enum)]
+    pub(crate) network: Option<NetworkChoice>,
+    /// What keeps the command in [default: auto]
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub(crate) sandbox: Option<SandboxChoice>,
     /// The container image to run in
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<String>,
@@ -85,7 +85,7 @@ pub(crate) fn walls(
     limits: &LimitArguments,
     environment: &Environment,
 ) -> anyhow::Result<Walls> {
-    let backend = match (arguments.sandbox, &arguments.image) {
+    let backend = match (arguments.sandbox.unwrap_or_default(), &arguments.image) {
         (SandboxChoice::Container, None) => {
             return Err(Failure::new(
                 ExitCode::Usage,
@@ -134,7 +134,7 @@ fn policy(
 ) -> anyhow::Result<Policy> {
     let asked = variables(&arguments.variables, environment)?;
     let mut policy = MachineView::look(environment.all()).policy(&asked);
-    policy.network = match arguments.network {
+    policy.network = match arguments.network.unwrap_or_default() {
         NetworkChoice::None => Network::None,
         NetworkChoice::Loopback => Network::Loopback,
         NetworkChoice::Host => Network::Host,
@@ -170,6 +170,42 @@ fn variables(given: &[OsString], environment: &Environment) -> anyhow::Result<BT
         }
     }
     Ok(variables)
+}
+
+/// A run whose folder goes at the end, however the command ends.
+pub(crate) struct OwnedRun {
+    run: Option<Run>,
+    path: PathBuf,
+}
+
+impl OwnedRun {
+    /// Owns a run.
+    pub(crate) fn of(run: Run) -> OwnedRun {
+        OwnedRun {
+            path: run.path.clone(),
+            run: Some(run),
+        }
+    }
+
+    /// Its folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for OwnedRun {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            // What cannot be removed now, the next start removes.
+            let _ = run.remove();
+        }
+    }
+}
+
+/// Where in a copy commands start: in the folder that the user named.
+pub(crate) fn start_folder(named: &Path, root: &Path) -> PathBuf {
+    let named = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+    named.strip_prefix(root).map(Path::to_owned).unwrap_or_default()
 }
 
 /// A new run, after what dead ones had left is removed.

@@ -10,6 +10,7 @@ mod control;
 mod conversation;
 pub mod journal;
 pub mod one_shot;
+pub mod redact;
 mod tokens;
 mod types;
 

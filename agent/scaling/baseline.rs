@@ -1,102 +1,50 @@
-//! What the tests say before anything is changed: the measure for every candidate.
+//! What the tests say before anything is changed.
 
-use std::collections::BTreeSet;
-
-use cwm_tools::isolated::IsolatedError;
-use cwm_tools::sandbox::SandboxError;
-
+use super::pass::{Bench, Pass, unsteady};
+use super::validate::ValidateError;
 use crate::rollout::{Control, Copies};
-use crate::suite::{self, RunOptions, Status, TestCommand, TestRun};
+use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun};
 
-/// What the tests said.
+/// What every patch is compared with.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Baseline {
-    /// One a command.
+    /// What the commands said, one each.
     pub runs: Vec<TestRun>,
-    /// Tests that did not say the same twice.
+    /// Tests that said something else when they were run again.
     pub flaky: Vec<String>,
 }
 
-/// Why there is no baseline.
-#[derive(Debug, thiserror::Error)]
-pub enum BaselineError {
-    /// The copy.
-    #[error(transparent)]
-    Copy(#[from] IsolatedError),
-    /// Its sandbox.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    /// The user ended it.
-    #[error("the tests' first run was interrupted")]
-    Interrupted,
-}
-
-/// Runs the commands in a fresh copy. Those that do not pass are run again, in a fresh copy, so that tests are found that do not say the
-/// same each time.
+/// Runs the commands in a fresh copy named `name`. Unless it is to be done `once`, they are run again in another when something fails, to
+/// tell the tests that fail each time from those that do not.
 ///
 /// # Errors
 ///
-/// When there is no copy, its sandbox is lost, or the user ends it. Tests that fail or cannot be run are a result.
+/// When there is no copy, its sandbox is lost, or the user ends it. Tests that fail, hang or do not start are a result.
 pub fn baseline(
     copies: &Copies,
+    name: &str,
     commands: &[TestCommand],
     options: &RunOptions,
+    once: bool,
     control: &Control,
-) -> Result<Baseline, BaselineError> {
-    let runs = run_all(copies, commands, options, control)?;
-    let unsure: Vec<TestCommand> = runs
-        .iter()
-        .filter(|run| !run.all_pass() && run.ending == suite::RunEnding::Ran)
-        .map(|run| run.command.clone())
-        .collect();
-    if unsure.is_empty() {
-        return Ok(Baseline {
-            runs,
-            flaky: Vec::new(),
-        });
+) -> Result<Baseline, ValidateError> {
+    let bench = Bench {
+        copies,
+        name,
+        options,
+        control,
+    };
+    let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter())? {
+        Pass::Ran { runs, .. } => Ok(runs),
+        Pass::Refused(why) => Err(ValidateError::Baseline(why)),
+    };
+    let runs = pass(commands)?;
+    let doubtful = |run: &TestRun| run.ending == RunEnding::Ran && !run.all_pass();
+    let again = runs.iter().rposition(doubtful).map_or(0, |last| last + 1);
+    let mut flaky = Vec::new();
+    if !once && again > 0 {
+        // What runs before a command may be what it needs.
+        flaky = unsteady(&runs, &pass(commands.get(..again).unwrap_or_default())?);
     }
-    let again = run_all(copies, &unsure, options, control)?;
-    let mut flaky = BTreeSet::new();
-    for second in &again {
-        let first = runs.iter().find(|run| run.command == second.command);
-        flaky.extend(first.into_iter().flat_map(|first| differing(first, second)));
-    }
-    Ok(Baseline {
-        runs,
-        flaky: flaky.into_iter().collect(),
-    })
-}
-
-fn run_all(
-    copies: &Copies,
-    commands: &[TestCommand],
-    options: &RunOptions,
-    control: &Control,
-) -> Result<Vec<TestRun>, BaselineError> {
-    let mut copy = copies.open("baseline")?;
-    let _registered = control.register(copy.session().interrupter());
-    let mut runs = Vec::new();
-    for command in commands {
-        if control.ending() {
-            return Err(BaselineError::Interrupted);
-        }
-        runs.push(suite::run(copy.session(), command, options)?);
-    }
-    // A run that was cut short says nothing about the tests.
-    if control.stopped() {
-        return Err(BaselineError::Interrupted);
-    }
-    Ok(runs)
-}
-
-/// Names of the tests that passed in one run and not in the other.
-fn differing(first: &TestRun, second: &TestRun) -> Vec<String> {
-    let names: BTreeSet<&String> = first.tests.keys().chain(second.tests.keys()).collect();
-    let status = |run: &TestRun, name: &str| run.tests.get(name).map(|case| case.status);
-    let passes = |status: Option<Status>| status.map(Status::passes);
-    names
-        .into_iter()
-        .filter(|name| passes(status(first, name)) != passes(status(second, name)))
-        .cloned()
-        .collect()
+    Ok(Baseline { runs, flaky })
 }

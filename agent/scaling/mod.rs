@@ -5,10 +5,15 @@
 
 mod baseline;
 mod choose;
+mod judge;
+mod measure;
+mod pass;
 mod solve;
 mod validate;
 
-pub use baseline::{Baseline, BaselineError, baseline};
+pub use baseline::{Baseline, baseline};
 pub use choose::{Ranked, rank};
+pub use judge::{failing_before, name_some};
+pub use measure::Measure;
 pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
 pub use validate::{ValidateError, ValidateOptions, validate};

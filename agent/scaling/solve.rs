@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
-use cwm_tools::patch;
 
 use super::choose::rank;
+use super::measure::Measure;
 use super::validate::{ValidateError, ValidateOptions, validate};
 use crate::rollout::journal::{Journal, JournalError, Record, Verdict};
 use crate::rollout::{
@@ -120,23 +120,16 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
 }
 
 fn ranked(ended: Vec<Attempted>) -> Vec<Attempted> {
-    let sizes: Vec<usize> = ended
+    let measures: Vec<Measure> = ended
         .iter()
-        .map(|attempted| changed_lines(&attempted.candidate.patch))
+        .map(|attempted| Measure::of(&attempted.candidate.patch))
         .collect();
     let verdicts = ended.iter().map(|attempted| attempted.verdict.clone()).collect();
-    let order = rank(verdicts, &sizes);
+    let order = rank(verdicts, &measures);
     order
         .iter()
         .filter_map(|place| ended.get(place.index).cloned())
         .collect()
-}
-
-fn changed_lines(diff: &[u8]) -> usize {
-    patch::parse(diff).map_or(usize::MAX, |parsed| {
-        let size = parsed.statistics();
-        size.added + size.removed
-    })
 }
 
 /// An attempt's name by its index.
@@ -236,15 +229,6 @@ impl Run<'_> {
         if let Some(candidate) = recorded_candidate(bench.journal, &options.name) {
             return Ok(Some(candidate));
         }
-        let begun =
-            |record: &Record| matches!(record, Record::Attempt { attempt, .. } if *attempt == options.name);
-        if !bench.journal.earlier().iter().any(begun) {
-            bench.journal.append(&Record::Attempt {
-                attempt: options.name.clone(),
-                strategy: self.plan.strategy,
-                sampling: options.sampling.clone(),
-            })?;
-        }
         let candidate = match self.plan.strategy {
             Strategy::Agentic => agentic::attempt(bench, &options),
             Strategy::OneShot => one_shot::attempt(bench, &options),
@@ -267,7 +251,10 @@ impl Run<'_> {
 
     fn options(&self, index: usize) -> AttemptOptions {
         let plan = self.plan;
-        let mut sampling = plan.sampling.clone();
+        let mut sampling = match plan.strategy {
+            Strategy::Agentic => plan.sampling.clone(),
+            Strategy::OneShot => one_shot::ladder(index, &plan.sampling, plan.fixed_temperature),
+        };
         sampling.seed = sampling.seed.wrapping_add(index as u64);
         AttemptOptions {
             index,

@@ -1,11 +1,27 @@
 //! Tries a patch in a fresh copy: what do the tests say that the user has?
+//!
+//! What the patch does to tests is left out, so that it is judged by the tests of the base and never by its own. A patch that
+//! cannot be tried is a verdict like any other; only a machine on which nothing can be tried is an error.
 
+use std::time::Instant;
+
+use cwm_tools::bytes_path;
 use cwm_tools::isolated::IsolatedError;
+use cwm_tools::patch::apply::Applied;
+use cwm_tools::patch::{Patch, is_test_path, parse};
 use cwm_tools::sandbox::SandboxError;
 
+use super::judge::{judge, name_some, told_apart};
+use super::measure::Measure;
+use super::pass::{Bench, Pass, unsteady};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
-use crate::suite::{Comparison, RunOptions, TestRun};
+use crate::suite::{Comparison, RunEnding, RunOptions, TestRun};
+
+/// Bytes of a command's output that a verdict keeps, half of the beginning and half of the end.
+const KEPT_OUTPUT: usize = 8 << 10;
+/// Names in a remark.
+const NAMED: usize = 5;
 
 /// How a patch is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,6 +30,8 @@ pub struct ValidateOptions {
     pub run: RunOptions,
     /// Tests of the baseline that do not say the same each time.
     pub flaky: Vec<String>,
+    /// Run nothing a second time to tell flaky tests.
+    pub once: bool,
 }
 
 /// Why a patch could not be tried at all.
@@ -25,31 +43,199 @@ pub enum ValidateError {
     /// Its sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The sandbox was lost although nothing had been changed.
+    #[error("the tests cannot be run before anything is changed: {0}")]
+    Baseline(String),
+    /// The user ended it.
+    #[error("it was interrupted")]
+    Interrupted,
 }
 
-/// Applies a patch to a fresh copy named `name`, without what it does to test files of the base, runs the baseline's commands and compares.
+/// Applies a patch to a fresh copy named `name`, without what it does to test files, runs the baseline's commands and compares.
+/// Where something is broken the commands are run again in another copy, to tell tests that do not say the same each time.
 ///
 /// # Errors
 ///
-/// When there is no copy or its sandbox is lost. A patch that does not apply is a verdict.
+/// When there is no copy or no sandbox, or when the user ends it. A patch that does not apply is a verdict, and so is one that hangs,
+/// fills its disk or brings its sandbox down.
 pub fn validate(
     copies: &Copies,
     name: &str,
-    _patch: &[u8],
-    _baseline: &[TestRun],
-    _options: &ValidateOptions,
-    _control: &Control,
+    patch: &[u8],
+    baseline: &[TestRun],
+    options: &ValidateOptions,
+    control: &Control,
 ) -> Result<Verdict, ValidateError> {
-    let _copy = copies.open(name)?;
-    Ok(Verdict {
+    let started = Instant::now();
+    let mut verdict = Verdict {
         attempt: name.to_owned(),
-        refused: Some("it was not tried".to_owned()),
+        refused: None,
         runs: Vec::new(),
         changes: Comparison::default(),
-        flaky: Vec::new(),
+        flaky: options.flaky.clone(),
         test_files: Vec::new(),
         verified: false,
         remarks: Vec::new(),
         seconds: 0.0,
-    })
+    };
+    match read(patch) {
+        Err(why) => verdict.refused = Some(why),
+        Ok(parsed) => {
+            let measure = Measure::of_parsed(&parsed);
+            verdict.test_files = test_files(&parsed);
+            verdict.remarks = remarks_on(&measure, &verdict.test_files);
+            if measure.only_tests {
+                verdict.refused = Some("it changes nothing but tests, which are no evidence".to_owned());
+            } else {
+                let bench = Bench {
+                    copies,
+                    name,
+                    options: &options.run,
+                    control,
+                };
+                try_out(&bench, patch, baseline, options, &mut verdict)?;
+            }
+        }
+    }
+    verdict.seconds = started.elapsed().as_secs_f64();
+    Ok(verdict)
 }
+
+/// Reads a patch that is worth a trial.
+fn read(patch: &[u8]) -> Result<Patch, String> {
+    let empty = || "it is empty".to_owned();
+    if patch.trim_ascii().is_empty() {
+        return Err(empty());
+    }
+    let parsed = parse(patch).map_err(|error| format!("it cannot be read: {error}"))?;
+    if parsed.is_empty() {
+        Err(empty())
+    } else {
+        Ok(parsed)
+    }
+}
+
+/// The tests among a patch's paths.
+fn test_files(patch: &Patch) -> Vec<String> {
+    let paths = patch
+        .files
+        .iter()
+        .flat_map(|file| [&file.old_path, &file.new_path]);
+    let tests = paths.flatten().filter(|path| is_test_path(path));
+    let mut tests: Vec<String> = tests.map(|path| bytes_path::display(path)).collect();
+    tests.sort();
+    tests.dedup();
+    tests
+}
+
+/// What the patch itself shows that a person should know.
+fn remarks_on(measure: &Measure, test_files: &[String]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let mut say = |words: &str, paths: &[String]| {
+        if !paths.is_empty() {
+            remarks.push(format!("{words}: {}", name_some(paths, NAMED)));
+        }
+    };
+    say("it deletes tests, which was not applied", &measure.deleted_tests);
+    say(
+        "it takes checks out of tests or has tests skipped, which was not applied",
+        &measure.weakened_tests,
+    );
+    let named =
+        |path: &&String| !measure.deleted_tests.contains(path) && !measure.weakened_tests.contains(path);
+    let others: Vec<String> = test_files.iter().filter(named).cloned().collect();
+    say("what it does to test files was not applied", &others);
+    say(
+        "it changes files that can say how tests are run",
+        &measure.settings,
+    );
+    remarks
+}
+
+/// Runs the commands with the patch, again where something broke, and fills the verdict in.
+fn try_out(
+    bench: &Bench<'_>,
+    patch: &[u8],
+    baseline: &[TestRun],
+    options: &ValidateOptions,
+    verdict: &mut Verdict,
+) -> Result<(), ValidateError> {
+    let commands = |count: usize| baseline.iter().take(count).map(|run| &run.command);
+    let (mut runs, applied) = match bench.pass(Some(patch), commands(baseline.len()))? {
+        Pass::Ran { runs, applied } => (runs, applied),
+        Pass::Refused(why) => {
+            verdict.refused = Some(why);
+            return Ok(());
+        }
+    };
+    verdict.remarks.extend(applied.as_ref().and_then(repairs));
+    let again = if options.once {
+        0
+    } else {
+        doubtful(baseline, &runs, &options.flaky)
+    };
+    if again > 0
+        && let Pass::Ran { runs: second, .. } = bench.pass(Some(patch), commands(again))?
+    {
+        verdict.flaky.extend(unsteady(&runs, &second));
+        verdict.flaky.sort();
+        verdict.flaky.dedup();
+    }
+    verdict.changes = told_apart(baseline, &runs, &verdict.flaky);
+    let judgement = judge(baseline, &runs, &verdict.changes, &verdict.flaky);
+    verdict.verified = judgement.verified;
+    verdict.remarks.splice(0..0, judgement.remarks);
+    for run in &mut runs {
+        run.output = cut(std::mem::take(&mut run.output));
+    }
+    verdict.runs = runs;
+    Ok(())
+}
+
+/// How many of the commands are to be run again: all up to the last that ran to its end and has something broken. A later one may need
+/// what an earlier one did.
+fn doubtful(baseline: &[TestRun], runs: &[TestRun], flaky: &[String]) -> usize {
+    let broke = |(before, after): (&TestRun, &TestRun)| {
+        let changes = told_apart(std::slice::from_ref(before), std::slice::from_ref(after), flaky);
+        let worse = [&changes.broken, &changes.vanished, &changes.new_failing];
+        after.ending == RunEnding::Ran && worse.iter().any(|list| !list.is_empty())
+    };
+    let pairs: Vec<bool> = baseline.iter().zip(runs).map(broke).collect();
+    pairs.iter().rposition(|broke| *broke).map_or(0, |last| last + 1)
+}
+
+/// What in the patch had to be put right to apply it.
+fn repairs(applied: &Applied) -> Option<String> {
+    let repaired = applied.files.iter().filter(|file| !file.repairs.is_empty());
+    let sentences: Vec<String> = repaired
+        .map(|file| {
+            let path = file.new_path.as_deref().or(file.old_path.as_deref());
+            let words: Vec<String> = file.repairs.iter().map(ToString::to_string).collect();
+            format!(
+                "{} ({})",
+                bytes_path::display(path.unwrap_or_default()),
+                words.join("; ")
+            )
+        })
+        .collect();
+    let some = name_some(&sentences, NAMED);
+    (!sentences.is_empty()).then(|| format!("it was not quite right and was mended to apply: {some}"))
+}
+
+/// The beginning and the end of a text that is too long for the journal.
+fn cut(text: String) -> String {
+    if text.len() <= KEPT_OUTPUT {
+        return text;
+    }
+    let head = text.floor_char_boundary(KEPT_OUTPUT / 2);
+    let tail = text.ceil_char_boundary(text.len() - KEPT_OUTPUT / 2);
+    let (start, end) = (
+        text.get(..head).unwrap_or_default(),
+        text.get(tail..).unwrap_or_default(),
+    );
+    format!("{start}\n[... {} bytes ...]\n{end}", tail - head)
+}
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;

@@ -1,8 +1,10 @@
 //! What changed between two runs of the same tests.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::types::TestRun;
+use super::types::{RunEnding, Status, TestRun, UNNAMED};
 
 /// The tests that changed, and the number of those that did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,37 +36,77 @@ impl Comparison {
         self.new_failing.extend(other.new_failing);
         self.still_passing += other.still_passing;
     }
+
+    /// Leaves tests out: what is said of flaky ones is no evidence. `still_passing`, which has no names, stays.
+    pub fn without(&mut self, names: &[String]) {
+        let names: BTreeSet<&String> = names.iter().collect();
+        let lists = [
+            &mut self.fixed,
+            &mut self.broken,
+            &mut self.vanished,
+            &mut self.still_failing,
+            &mut self.new_passing,
+            &mut self.new_failing,
+        ];
+        for list in lists {
+            list.retain(|name| !names.contains(name));
+        }
+    }
+
+    /// Whether something that passed before does not pass now, or something new fails.
+    pub fn breaks(&self) -> bool {
+        !self.broken.is_empty() || !self.vanished.is_empty() || !self.new_failing.is_empty()
+    }
 }
 
 /// Compares a run with one of the same command before.
 pub fn compare(before: &TestRun, after: &TestRun) -> Comparison {
     let mut changes = Comparison::default();
-    for (name, old) in &before.tests {
-        let new = after.tests.get(name).map(|case| case.status);
+    let names: BTreeSet<&String> = before.tests.keys().chain(after.tests.keys()).collect();
+    for name in names {
+        let (old, new) = (status(before, name), status(after, name));
+        let passed = old.is_some_and(Status::passes);
+        let failed = old.is_some_and(Status::fails);
         let list = match new {
-            Some(new) if new.passes() && old.status.passes() => {
+            _ if name == UNNAMED && !(passed && new.is_none()) => {
+                changes.still_passing += usize::from(passed);
+                continue;
+            }
+            Some(new) if new.passes() && passed => {
                 changes.still_passing += 1;
                 continue;
             }
-            Some(new) if new.passes() && old.status.fails() => &mut changes.fixed,
-            Some(new) if new.fails() && old.status.passes() => &mut changes.broken,
-            _ if old.status.passes() => &mut changes.vanished,
-            _ if old.status.fails() => &mut changes.still_failing,
+            Some(new) if new.passes() && failed => &mut changes.fixed,
+            Some(new) if new.fails() && passed => &mut changes.broken,
+            _ if passed => &mut changes.vanished,
+            _ if failed => &mut changes.still_failing,
             Some(new) if new.passes() => &mut changes.new_passing,
             Some(new) if new.fails() => &mut changes.new_failing,
             _ => continue,
         };
         list.push(name.clone());
     }
-    for (name, case) in &after.tests {
-        if before.tests.contains_key(name) {
-            continue;
-        }
-        if case.status.passes() {
-            changes.new_passing.push(name.clone());
-        } else if case.status.fails() {
-            changes.new_failing.push(name.clone());
-        }
-    }
     changes
 }
+
+/// What a run says of a test. One that does not name what passes says so by not naming it.
+fn status(run: &TestRun, name: &str) -> Option<Status> {
+    let named = run.tests.get(name).map(|case| case.status);
+    let vouched = run.ending == RunEnding::Ran && run.tests.contains_key(UNNAMED);
+    named.or_else(|| vouched.then_some(Status::Passed))
+}
+
+/// The names of the tests of which two runs of the same tree say different things, in order: those are flaky.
+pub fn agree(first: &TestRun, second: &TestRun) -> Vec<String> {
+    let names: BTreeSet<&String> = first.tests.keys().chain(second.tests.keys()).collect();
+    let differ = names.into_iter().filter(|name| {
+        let (one, other) = (status(first, name), status(second, name));
+        let kind = |status: Option<Status>| status.map(|status| (status.passes(), status.fails()));
+        kind(one) != kind(other)
+    });
+    differ.cloned().collect()
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;

@@ -5,10 +5,14 @@
 
 mod compare;
 mod find;
+mod parse;
+mod prepare;
 mod run;
 mod types;
+mod verdict;
+mod words;
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, agree, compare};
 pub use find::find;
 pub use run::{RunOptions, run};
-pub use types::{CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun};
+pub use types::{CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};

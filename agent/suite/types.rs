@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The entry of a run for those tests that passed and that its output counts without naming them. Whatever failed in such a run is
+/// named, so a test that another run names and this one does not has passed here.
+pub const UNNAMED: &str = "(tests that passed, not named)";
+
 /// What kind of tests a command runs, which says how its output is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

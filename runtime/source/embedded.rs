@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::load::{BackendChoice, PAGE_TOKENS, load_backend};
 use super::{
-    CallFormat, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, StopReason,
-    ToolDefinition,
+    CallFormat, ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt,
+    Sampled, StopReason, ToolCall, ToolDefinition,
 };
 use crate::backend::LoadError;
 use crate::cache::{CacheSettings, KvCache, KvElement, PageLayout};
@@ -17,7 +17,7 @@ use crate::engine::{
 };
 use crate::formats::{Checkpoint, FormatError, LayerTypes, OpenOptions, TokenizerSource};
 use crate::model::{Architecture, ModelSpec, TokenId};
-use crate::text::{ChatFormat, TextError, Tokenizer};
+use crate::text::{Call, ChatFormat, Message, SampledPart, TextError, Tokenizer, Tool};
 
 /// How often the sink is asked whether to go on while nothing comes.
 const HEARTBEAT: Duration = Duration::from_millis(50);
@@ -149,12 +149,13 @@ impl EmbeddedModel {
         self.engine.statistics()
     }
 
-    /// The tokens of a prompt, as the model sees them.
+    /// The tokens of a prompt, as the model sees them, with the tools that a conversation announces. What was sampled in a conversation
+    /// stays the tokens that it was.
     ///
     /// # Errors
     ///
-    /// When the model has no vocabulary or no chat format, or the conversation is not one.
-    pub fn encode(&self, prompt: &Prompt) -> Result<Vec<TokenId>, ModelError> {
+    /// When the model has no vocabulary or no chat format, the conversation is not one, or its format has no place for tools.
+    pub fn encode(&self, prompt: &Prompt, tools: &[ToolDefinition]) -> Result<Vec<TokenId>, ModelError> {
         let request = |error: TextError| ModelError::Request(error.to_string());
         let tokenizer = || {
             self.tokenizer.as_deref().ok_or_else(|| {
@@ -180,11 +181,15 @@ impl EmbeddedModel {
                     .chat
                     .as_ref()
                     .map_err(|why| ModelError::Request(why.clone()))?;
-                let pairs: Vec<(&str, &str)> = messages
-                    .iter()
-                    .map(|message| (message.role.as_str(), message.content.as_str()))
-                    .collect();
-                chat.encode(tokenizer()?, &pairs, assistant_prefix)
+                if !tools.is_empty() && self.info.calls != CallFormat::Native {
+                    return Err(ModelError::Request(format!(
+                        "{} was not taught to read a list of tools (its chat format has no place for one); announce them in the system prompt instead",
+                        self.info.name
+                    )));
+                }
+                let messages: Vec<Message<'_>> = messages.iter().map(message).collect();
+                let tools: Vec<Tool<'_>> = tools.iter().map(tool).collect();
+                chat.encode(tokenizer()?, &messages, &tools, assistant_prefix)
                     .map_err(request)
             }
         }
@@ -212,8 +217,8 @@ impl Model for EmbeddedModel {
         Some(self.tokenizer.as_deref()?.encode(text).ok()?.len())
     }
 
-    fn count_prompt(&self, prompt: &Prompt, _tools: &[ToolDefinition]) -> Option<usize> {
-        Some(self.encode(prompt).ok()?.len())
+    fn count_prompt(&self, prompt: &Prompt, tools: &[ToolDefinition]) -> Option<usize> {
+        Some(self.encode(prompt, tools).ok()?.len())
     }
 
     fn generate(
@@ -221,7 +226,7 @@ impl Model for EmbeddedModel {
         request: &GenerateRequest,
         sink: &mut dyn FnMut(Piece) -> ControlFlow<()>,
     ) -> Result<Vec<Completion>, ModelError> {
-        let prompt = self.encode(&request.prompt)?;
+        let prompt = self.encode(&request.prompt, &request.tools)?;
         let room = self.context.saturating_sub(prompt.len());
         let submitted = self.engine.submit(Request {
             samples: request.samples,
@@ -235,6 +240,37 @@ impl Model for EmbeddedModel {
         });
         let mut generation = submitted.map_err(|error| self.refused(error))?;
         collect(&mut generation, request.samples, &self.stop_ids, sink)
+    }
+}
+
+/// A message as chat formats take it.
+fn message(message: &ChatMessage) -> Message<'_> {
+    let sampled = message.sampled.as_ref();
+    Message {
+        role: &message.role,
+        content: &message.content,
+        sampled: sampled.map(|Sampled { start, tokens }| SampledPart {
+            start: *start,
+            tokens,
+        }),
+        calls: message.calls.iter().map(call).collect(),
+        call_id: message.call_id.as_deref(),
+    }
+}
+
+fn call(call: &ToolCall) -> Call<'_> {
+    Call {
+        id: &call.id,
+        name: &call.name,
+        arguments: &call.arguments,
+    }
+}
+
+fn tool(tool: &ToolDefinition) -> Tool<'_> {
+    Tool {
+        name: &tool.name,
+        description: &tool.description,
+        parameters: &tool.parameters,
     }
 }
 
@@ -368,3 +404,7 @@ fn free_memory() -> Option<usize> {
 #[cfg(test)]
 #[path = "embedded_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod history;

@@ -18,3 +18,6 @@ pub use model::{
 pub use script::{ScriptAnswer, ScriptModel};
 pub use script_text::count as count_script_tokens;
 pub use server::{ApiKey, ServerModel, ServerOptions};
+
+#[cfg(test)]
+mod test_model;

@@ -1,9 +1,8 @@
 //! Conversations as the model was trained to read them: by its own template, or in CWM's format.
 
-use super::sentinel::Sentinel;
-use super::template::{Template, TemplateTokens};
-use super::vocabulary::Segment;
-use super::{TextError, Tokenizer, cwm};
+use super::template::{Template, Written};
+use super::templated::tokens_of;
+use super::{Message, TextError, Tokenizer, Tool, cwm, templated};
 use crate::formats::Checkpoint;
 use crate::model::{Architecture, TokenId};
 
@@ -45,8 +44,8 @@ impl ChatFormat {
         Ok(ChatFormat(Kind::Template(Box::new(Template::new(source)?))))
     }
 
-    /// A conversation of roles and contents as text, with the header of the assistant's answer behind it, if that is asked for. To be
-    /// looked at: special tokens' names in contents cannot be told from special tokens in it, so it must not be encoded.
+    /// A conversation as text, with the header of the assistant's answer behind it, if that is asked for. To be looked at: special
+    /// tokens' names in contents cannot be told from special tokens in it, so it must not be encoded. CWM's format has no tools.
     ///
     /// # Errors
     ///
@@ -54,20 +53,26 @@ impl ChatFormat {
     pub fn render(
         &self,
         tokenizer: &Tokenizer,
-        messages: &[(&str, &str)],
+        messages: &[Message<'_>],
+        tools: &[Tool<'_>],
         add_generation_prompt: bool,
     ) -> Result<String, TextError> {
         match &self.0 {
             Kind::Cwm => cwm::render(messages, add_generation_prompt),
-            Kind::Template(template) => {
-                template.render(&tokens_of(tokenizer), messages, add_generation_prompt)
-            }
+            Kind::Template(template) => template.render(&Written {
+                tokens: &tokens_of(tokenizer),
+                messages,
+                tools,
+                add_generation_prompt,
+                text: &str::to_owned,
+            }),
         }
     }
 
-    /// The tokens of a conversation of roles and contents, up to where the assistant's answer goes on behind `assistant_prefix`.
-    /// Roles are `system`, `user`, `assistant` and `tool: NAME`. Special tokens are those that the format writes; their names in
-    /// contents and in the prefix are text.
+    /// The tokens of a conversation, up to where the assistant's answer goes on behind `assistant_prefix`. Roles are `system`, `user`,
+    /// `assistant` and `tool: NAME`; templates may know others. Special tokens are those that the format writes; their names in contents
+    /// and in the prefix are text. What is given as tokens that were sampled stays those tokens, unless they do not spell the content,
+    /// or the template writes that otherwise than it is. CWM's format has no tools.
     ///
     /// # Errors
     ///
@@ -75,52 +80,15 @@ impl ChatFormat {
     pub fn encode(
         &self,
         tokenizer: &Tokenizer,
-        messages: &[(&str, &str)],
+        messages: &[Message<'_>],
+        tools: &[Tool<'_>],
         assistant_prefix: &str,
     ) -> Result<Vec<TokenId>, TextError> {
-        let Kind::Template(template) = &self.0 else {
-            return cwm::encode(tokenizer, messages, assistant_prefix);
-        };
-        let names = tokenizer.special_names();
-        let texts = messages.iter().flat_map(|(role, content)| [*role, *content]);
-        let sentinel = Sentinel::absent_from(
-            texts
-                .chain([assistant_prefix, template.source()])
-                .chain(names.iter()),
-        )?;
-        let broken: Vec<(&str, String)> = messages
-            .iter()
-            .map(|(role, content)| (*role, sentinel.break_names(names, content)))
-            .collect();
-        let broken: Vec<(&str, &str)> = broken
-            .iter()
-            .map(|(role, content)| (*role, content.as_str()))
-            .collect();
-        let mut text = template.render(&tokens_of(tokenizer), &broken, true)?;
-        text.push_str(&sentinel.break_names(names, assistant_prefix));
-        let texts: Vec<Result<String, TokenId>> = names
-            .cut(&text)
-            .into_iter()
-            .map(|segment| match segment {
-                Segment::Text(text) => Ok(sentinel.remove(text)),
-                Segment::Token(id) => Err(id),
-            })
-            .collect();
-        let segments: Vec<Segment<'_>> = texts
-            .iter()
-            .map(|text| {
-                text.as_ref()
-                    .map_or_else(|id| Segment::Token(*id), |text| Segment::Text(text))
-            })
-            .filter(|segment| *segment != Segment::Text(""))
-            .collect();
-        tokenizer.encode_segments(&segments)
+        match &self.0 {
+            Kind::Cwm => cwm::encode(tokenizer, messages, assistant_prefix),
+            Kind::Template(template) => {
+                templated::encode(template, tokenizer, messages, tools, assistant_prefix)
+            }
+        }
     }
-}
-
-fn tokens_of(tokenizer: &Tokenizer) -> TemplateTokens {
-    ["bos_token", "eos_token", "unk_token", "pad_token"]
-        .into_iter()
-        .filter_map(|name| Some((name, tokenizer.template_token(name)?)))
-        .collect()
 }

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::template::{Template, TemplateTokens};
+use super::template::{Template, TemplateTokens, Written};
 use super::test_files::{hugging_face, json, llama3, smollm2, tokenizer};
-use super::{ChatFormat, TextError, Tokenizer};
+use super::{ChatFormat, Message, TextError, Tokenizer};
 use crate::formats::TokenizerSource;
 use crate::model::{Architecture, TokenId};
 
@@ -41,11 +41,33 @@ fn rendered(template: &str) -> Vec<Rendered> {
     of
 }
 
-fn pairs(messages: &[(String, String)]) -> Vec<(&str, &str)> {
+fn pairs(messages: &[(String, String)]) -> Vec<Message<'_>> {
     messages
         .iter()
-        .map(|(role, content)| (role.as_str(), content.as_str()))
+        .map(|(role, content)| Message::new(role, content))
         .collect()
+}
+
+fn of<'m>(messages: &[(&'m str, &'m str)]) -> Vec<Message<'m>> {
+    messages
+        .iter()
+        .map(|(role, content)| Message::new(role, content))
+        .collect()
+}
+
+/// A conversation without tools, as it is written for people.
+fn written<'w>(
+    tokens: &'w TemplateTokens,
+    messages: &'w [Message<'w>],
+    add_generation_prompt: bool,
+) -> Written<'w> {
+    Written {
+        tokens,
+        messages,
+        tools: &[],
+        add_generation_prompt,
+        text: &str::to_owned,
+    }
 }
 
 fn source(name: &str) -> String {
@@ -61,11 +83,8 @@ fn templates_write_what_transformers_writes() {
         let template = Template::new(&source).unwrap_or_else(|error| panic!("{name}: {error}"));
         let tokens = TemplateTokens::from([("bos_token", tokens.bos_token), ("eos_token", tokens.eos_token)]);
         for expected in rendered(&name) {
-            let text = template.render(
-                &tokens,
-                &pairs(&expected.messages),
-                expected.add_generation_prompt,
-            );
+            let messages = pairs(&expected.messages);
+            let text = template.render(&written(&tokens, &messages, expected.add_generation_prompt));
             assert_eq!(
                 text.unwrap_or_else(|error| panic!("{name}: {error}")),
                 expected.text,
@@ -84,6 +103,7 @@ fn cwm_is_written_as_its_template_writes_it() {
             .render(
                 &LLAMA3,
                 &pairs(&expected.messages),
+                &[],
                 expected.add_generation_prompt,
             )
             .unwrap();
@@ -96,13 +116,20 @@ fn tokens_of_a_conversation_are_those_of_its_text() {
     let template = ChatFormat::template(&source("cwm")).unwrap();
     for expected in rendered("cwm").iter().filter(|one| one.add_generation_prompt) {
         let messages = pairs(&expected.messages);
-        let ids = ChatFormat::cwm().encode(&LLAMA3, &messages, "<think>\n").unwrap();
+        let ids = ChatFormat::cwm()
+            .encode(&LLAMA3, &messages, &[], "<think>\n")
+            .unwrap();
         assert_eq!(LLAMA3.decode_all(&ids), format!("{}<think>\n", expected.text));
-        assert_eq!(ids, template.encode(&LLAMA3, &messages, "<think>\n").unwrap());
+        assert_eq!(
+            ids,
+            template.encode(&LLAMA3, &messages, &[], "<think>\n").unwrap()
+        );
     }
     let (tokenizer, format) = &*SMOLLM2;
     for expected in rendered("smollm2").iter().filter(|one| one.add_generation_prompt) {
-        let ids = format.encode(tokenizer, &pairs(&expected.messages), "").unwrap();
+        let ids = format
+            .encode(tokenizer, &pairs(&expected.messages), &[], "")
+            .unwrap();
         // SmolLM2 has no tokens for some control characters.
         let kept = |text: &str| text.replace(['\u{1c}', '\u{1f}'], "");
         assert_eq!(kept(&tokenizer.decode_all(&ids)), kept(&expected.text));
@@ -111,12 +138,14 @@ fn tokens_of_a_conversation_are_those_of_its_text() {
 
 #[test]
 fn cwm_conversations_have_the_ids_of_its_format() {
-    let messages = [
+    let messages = of(&[
         ("system", " You help. "),
         ("user", "hi\n"),
         ("tool: bash", " out \n"),
-    ];
-    let ids = ChatFormat::cwm().encode(&LLAMA3, &messages, "<think>\n").unwrap();
+    ]);
+    let ids = ChatFormat::cwm()
+        .encode(&LLAMA3, &messages, &[], "<think>\n")
+        .unwrap();
     let text = |text: &str| LLAMA3.encode(text).unwrap();
     let header = |role: &str| [vec![128_006], text(role), vec![128_007]].concat();
     let expected = [
@@ -141,13 +170,16 @@ fn roles_and_templates_that_do_not_fit_are_refused() {
     let cwm = ChatFormat::cwm();
     for role in ["ipython", "tool:", "tool: ", "", "User"] {
         assert!(
-            matches!(cwm.encode(&LLAMA3, &[(role, "x")], ""), Err(TextError::Role(_))),
+            matches!(
+                cwm.encode(&LLAMA3, &of(&[(role, "x")]), &[], ""),
+                Err(TextError::Role(_))
+            ),
             "{role}"
         );
     }
     let smol = &SMOLLM2.0;
     assert!(matches!(
-        cwm.encode(smol, &[("user", "x")], ""),
+        cwm.encode(smol, &of(&[("user", "x")]), &[], ""),
         Err(TextError::MissingToken("<|begin_of_text|>"))
     ));
     let mut checkpoint = smollm2();
@@ -156,7 +188,7 @@ fn roles_and_templates_that_do_not_fit_are_refused() {
     checkpoint.spec.architecture = Architecture::Cwm;
     let text = ChatFormat::of(&checkpoint)
         .unwrap()
-        .render(&LLAMA3, &[("user", " x ")], false)
+        .render(&LLAMA3, &of(&[("user", " x ")]), &[], false)
         .unwrap();
     assert_eq!(
         text,
@@ -168,7 +200,10 @@ fn roles_and_templates_that_do_not_fit_are_refused() {
         "{error}"
     );
     let strict = ChatFormat::template("{{ raise_exception('roles must alternate') }}").unwrap();
-    let error = strict.encode(smol, &[("user", "x")], "").unwrap_err().to_string();
+    let error = strict
+        .encode(smol, &of(&[("user", "x")]), &[], "")
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         error,
         "the chat template refuses this conversation: roles must alternate"
@@ -186,7 +221,7 @@ fn templates_without_end_are_refused() {
         let format = ChatFormat::template(endless).unwrap();
         assert!(
             matches!(
-                format.encode(&LLAMA3, &[("user", "x")], ""),
+                format.encode(&LLAMA3, &of(&[("user", "x")]), &[], ""),
                 Err(TextError::Template(_))
             ),
             "{endless}"
@@ -210,7 +245,9 @@ fn white_space_that_special_tokens_swallow_is_not_encoded() {
     let format =
         ChatFormat::template("{{ messages[0].role }}<|end_header_id|>{{ messages[0].content }}").unwrap();
     let encode = |tokenizer: &Tokenizer| {
-        let ids = format.encode(tokenizer, &[("user", " \n x ")], "").unwrap();
+        let ids = format
+            .encode(tokenizer, &of(&[("user", " \n x ")]), &[], "")
+            .unwrap();
         tokenizer.decode_all(&ids)
     };
     assert_eq!(encode(&swallowing), "user<|end_header_id|>x ");
@@ -257,24 +294,24 @@ proptest! {
         // The template that keeps contents apart the least: one right behind the other.
         let bare = "{% for message in messages %}{{ message.content }}{% endfor %}{{ bos_token }}";
         let format = ChatFormat::template(bare).unwrap();
-        let messages = [("system", first.as_str()), ("user", second.as_str())];
-        let ids = format.encode(&LLAMA3, &messages, &prefix).unwrap();
+        let messages = of(&[("system", &first), ("user", &second)]);
+        let ids = format.encode(&LLAMA3, &messages, &[], &prefix).unwrap();
         prop_assert_eq!(count(&ids, &LLAMA3), 1);
         prop_assert_eq!(LLAMA3.decode_all(&ids), format!("{first}{second}<|begin_of_text|>{prefix}"));
 
         let (tokenizer, format) = &*SMOLLM2;
-        let ids = format.encode(tokenizer, &messages, &prefix).unwrap();
+        let ids = format.encode(tokenizer, &messages, &[], &prefix).unwrap();
         prop_assert_eq!(count(&ids, tokenizer), 5);
-        let text = format.render(tokenizer, &messages, true).unwrap();
+        let text = format.render(tokenizer, &messages, &[], true).unwrap();
         prop_assert_eq!(tokenizer.decode_all(&ids), text + &prefix);
 
-        let ids = ChatFormat::cwm().encode(&LLAMA3, &messages, &prefix).unwrap();
+        let ids = ChatFormat::cwm().encode(&LLAMA3, &messages, &[], &prefix).unwrap();
         prop_assert_eq!(count(&ids, &LLAMA3), 9);
-        let text = ChatFormat::cwm().render(&LLAMA3, &messages, true).unwrap();
+        let text = ChatFormat::cwm().render(&LLAMA3, &messages, &[], true).unwrap();
         prop_assert_eq!(LLAMA3.decode_all(&ids), text + &prefix);
 
         // A template that strips contents strips broken ones too.
         let stripping = ChatFormat::template(&source("cwm")).unwrap();
-        prop_assert_eq!(stripping.encode(&LLAMA3, &messages, &prefix).unwrap(), ids);
+        prop_assert_eq!(stripping.encode(&LLAMA3, &messages, &[], &prefix).unwrap(), ids);
     }
 }

@@ -1,7 +1,8 @@
 //! CWM's chat format: a header with the role, two newlines, the content, and the end of the turn.
 
+use super::conversation::Spelled;
 use super::vocabulary::Segment;
-use super::{TextError, Tokenizer};
+use super::{Message, TextError, Tokenizer};
 use crate::model::TokenId;
 
 const BEGIN_OF_TEXT: &str = "<|begin_of_text|>";
@@ -30,26 +31,33 @@ impl Marks {
 }
 
 /// The tokens of a conversation and of the header behind which the assistant goes on, with what its answer begins with. Contents of
-/// tools and of the assistant are kept as they are; those of the system and the user are stripped.
+/// tools and of the assistant are kept as they are; those of the system and the user are stripped. What was sampled is not encoded again:
+/// a prompt that goes on from another begins with that one's tokens and those that were sampled.
 pub(super) fn encode(
     tokenizer: &Tokenizer,
-    messages: &[(&str, &str)],
+    messages: &[Message<'_>],
     assistant_prefix: &str,
 ) -> Result<Vec<TokenId>, TextError> {
     let marks = Marks::of(tokenizer)?;
-    let mut texts = Vec::with_capacity(messages.len() + 1);
-    for (role, content) in messages {
-        texts.push((*role, format!("\n\n{}", content_of(role, content)?)));
+    let mut bodies = Vec::with_capacity(messages.len() + 1);
+    for message in messages {
+        let content = content_of(message.role, message.content)?;
+        let spelled = Spelled::of(tokenizer, message);
+        let text = spelled.map_or(content, |spelled| spelled.before);
+        bodies.push((message.role, format!("\n\n{text}"), spelled));
     }
-    texts.push(("assistant", format!("\n\n{assistant_prefix}")));
+    bodies.push(("assistant", format!("\n\n{assistant_prefix}"), None));
     let mut segments = vec![Segment::Token(marks.begin)];
-    for (index, (role, text)) in texts.iter().enumerate() {
+    for (index, (role, text, spelled)) in bodies.iter().enumerate() {
         segments.extend([
             Segment::Token(marks.start_header),
             Segment::Text(role),
             Segment::Token(marks.end_header),
             Segment::Text(text),
         ]);
+        if let Some(spelled) = spelled {
+            segments.extend([Segment::Tokens(spelled.tokens), Segment::Text(spelled.after)]);
+        }
         if index < messages.len() {
             segments.push(Segment::Token(marks.end_of_turn));
         }
@@ -58,9 +66,9 @@ pub(super) fn encode(
 }
 
 /// The same as text, for people and for servers that take one.
-pub(super) fn render(messages: &[(&str, &str)], add_generation_prompt: bool) -> Result<String, TextError> {
+pub(super) fn render(messages: &[Message<'_>], add_generation_prompt: bool) -> Result<String, TextError> {
     let mut out = BEGIN_OF_TEXT.to_owned();
-    for (role, content) in messages {
+    for Message { role, content, .. } in messages {
         let content = content_of(role, content)?;
         out.push_str(&format!(
             "{START_HEADER}{role}{END_HEADER}\n\n{content}{END_OF_TURN}"

@@ -6,6 +6,7 @@
 mod byte_pairs;
 mod bytes;
 mod chat;
+mod conversation;
 mod cwm;
 mod error;
 mod hugging_face;
@@ -16,11 +17,14 @@ mod sentinel;
 mod split;
 mod stream;
 mod template;
+mod templated;
 mod tiktoken;
 mod tokenizer;
+mod values;
 mod vocabulary;
 
 pub use chat::ChatFormat;
+pub use conversation::{Call, Message, SampledPart, Tool};
 pub use error::TextError;
 pub use stream::StreamDecoder;
 pub use tokenizer::Tokenizer;
@@ -28,6 +32,10 @@ pub use tokenizer::Tokenizer;
 #[cfg(test)]
 mod chat_tests;
 #[cfg(test)]
+mod sampled_tests;
+#[cfg(test)]
 mod test_files;
 #[cfg(test)]
 mod tokenizer_tests;
+#[cfg(test)]
+mod tools_tests;

@@ -117,6 +117,7 @@ impl SentencePiece {
         for segment in self.user_defined.cut(&marked) {
             match segment {
                 Segment::Token(id) => out.push(id),
+                Segment::Tokens(ids) => out.extend_from_slice(ids),
                 Segment::Text(text) => self.encode_piece(text, out)?,
             }
         }

@@ -10,8 +10,10 @@ use super::vocabulary::Names;
 pub(super) struct Sentinel(char);
 
 impl Sentinel {
-    /// A sentinel that occurs in none of the texts.
-    pub(super) fn absent_from<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Sentinel, TextError> {
+    /// A sentinel that occurs in none of the texts, and another such character.
+    pub(super) fn absent_from<'t>(
+        texts: impl Iterator<Item = &'t str>,
+    ) -> Result<(Sentinel, char), TextError> {
         let candidates = '\u{E000}'..='\u{F8FF}';
         let first = u32::from(*candidates.start());
         let mut seen = vec![false; candidates.clone().count()];
@@ -24,11 +26,15 @@ impl Sentinel {
                 *seen = true;
             }
         }
-        let free = candidates.zip(seen).find(|(_, seen)| !seen);
-        let all_taken =
-            || TextError::Encode("the messages contain every private-use character of Unicode".to_owned());
-        free.map(|(character, _)| Sentinel(character))
-            .ok_or_else(all_taken)
+        let mut free = candidates
+            .zip(seen)
+            .filter_map(|(character, seen)| (!seen).then_some(character));
+        free.next()
+            .zip(free.next())
+            .map(|(first, second)| (Sentinel(first), second))
+            .ok_or_else(|| {
+                TextError::Encode("the messages contain every private-use character of Unicode".to_owned())
+            })
     }
 
     /// The text with a sentinel inside each name in it. A beginning or end of the text that could become a name together with what

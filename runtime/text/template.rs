@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value, context};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::cwm::is_python_space;
-use super::{TextError, python};
+use super::{Message, TextError, Tool, python, values};
 
 /// `bos_token` and the like, with their names.
 pub(super) type TemplateTokens = BTreeMap<&'static str, String>;
@@ -79,30 +79,49 @@ impl Template {
     }
 
     /// Writes a conversation.
-    pub(super) fn render(
-        &self,
-        tokens: &TemplateTokens,
-        messages: &[(&str, &str)],
-        add_generation_prompt: bool,
-    ) -> Result<String, TextError> {
-        let messages: Vec<Value> = messages
+    pub(super) fn render(&self, written: &Written<'_>) -> Result<String, TextError> {
+        let messages: Vec<Value> = written
+            .messages
             .iter()
-            .map(|(role, content)| message(role, content))
+            .map(|message| values::message(message, written.text))
             .collect();
-        let tokens = tokens
+        let tools: Vec<Value> = written
+            .tools
             .iter()
-            .map(|(name, text)| (*name, Value::from(text.as_str())));
-        let mut variables: BTreeMap<&str, Value> = tokens.collect();
+            .map(|tool| values::tool(tool, written.text))
+            .collect();
+        let tools = if tools.is_empty() {
+            Value::from(())
+        } else {
+            Value::from(tools)
+        };
+        let tokens = written.tokens.iter();
+        let mut variables: BTreeMap<&str, Value> = tokens
+            .map(|(name, text)| (*name, Value::from(text.as_str())))
+            .collect();
         variables.extend([
             ("messages", Value::from(messages)),
-            ("add_generation_prompt", Value::from(add_generation_prompt)),
-            ("tools", Value::from(())),
+            (
+                "add_generation_prompt",
+                Value::from(written.add_generation_prompt),
+            ),
+            ("tools", tools),
             ("documents", Value::from(())),
         ]);
         let template = self.environment.get_template(NAME);
         let rendered = template.and_then(|template| template.render(Value::from(variables)));
         rendered.map_err(|error| TextError::Template(reason(&error)))
     }
+}
+
+/// What a template is given.
+pub(super) struct Written<'w> {
+    pub(super) tokens: &'w TemplateTokens,
+    pub(super) messages: &'w [Message<'w>],
+    pub(super) tools: &'w [Tool<'w>],
+    pub(super) add_generation_prompt: bool,
+    /// How texts are changed on the way.
+    pub(super) text: &'w dyn Fn(&str) -> String,
 }
 
 /// Marks the messages that a template raises itself.
@@ -113,14 +132,6 @@ fn reason(error: &Error) -> String {
     match error.detail() {
         Some(detail) if detail.starts_with(RAISED) => detail.to_owned(),
         _ => format!("fails: {error}"),
-    }
-}
-
-/// A message as templates see it. A tool's name is a field of its own there.
-fn message(role: &str, content: &str) -> Value {
-    match role.strip_prefix("tool: ") {
-        Some(name) => context! { role => "tool", name => name, content => content },
-        None => context! { role => role, content => content },
     }
 }
 

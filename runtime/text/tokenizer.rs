@@ -143,6 +143,7 @@ impl Tokenizer {
         for segment in self.user_defined.cut(text) {
             match segment {
                 Segment::Token(id) => out.push(id),
+                Segment::Tokens(ids) => out.extend_from_slice(ids),
                 Segment::Text(text) => encoder.encode(text, out)?,
             }
         }
@@ -155,6 +156,8 @@ impl Tokenizer {
         for (index, segment) in segments.iter().enumerate() {
             match *segment {
                 Segment::Token(id) => out.push(id),
+                Segment::Tokens(ids) => out.extend_from_slice(ids),
+                Segment::Text("") => {}
                 Segment::Text(text) => {
                     let before = index.checked_sub(1).and_then(|before| segments.get(before));
                     let text = match &self.encoder {

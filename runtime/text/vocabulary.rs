@@ -121,11 +121,12 @@ pub(super) struct Names {
     by_first: HashMap<u8, Vec<(String, TokenId)>>,
 }
 
-/// A stretch of a text: a token's name, or text between such.
+/// A stretch of a text: a token's name, or text between such; or, in what is to be encoded, text whose tokens are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Segment<'t> {
     Text(&'t str),
     Token(TokenId),
+    Tokens(&'t [TokenId]),
 }
 
 impl Names {

@@ -2,6 +2,7 @@
 
 mod build;
 mod python;
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -14,6 +14,7 @@ const PLAIN: ApplyOptions = ApplyOptions {
     index: false,
     three_way: false,
     check_only: false,
+    leave_tests: false,
 };
 const INDEX: ApplyOptions = ApplyOptions { index: true, ..PLAIN };
 const THREE_WAY: ApplyOptions = ApplyOptions {
@@ -192,4 +193,37 @@ fn three_way_merges_or_names_the_conflicts() {
         conflicting
     );
     assert_eq!(git(scratch.path(), ["diff", "--name-only", "--", "a.txt"]), b"");
+}
+
+#[test]
+fn tests_stay_as_they_are_when_they_are_to_be_left() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let mut files = base();
+    let file = |text: &str| FileState {
+        mode: FileMode::Regular,
+        content: text.as_bytes().to_vec(),
+    };
+    files.insert(b"tests/test_a.py".to_vec(), file("assert 1\n"));
+    files.insert(b"tests/helper.py".to_vec(), file("help\n"));
+    repository(scratch.path(), &files);
+    let patch = format!(
+        "{EDIT_A}--- a/tests/test_a.py\n+++ b/tests/test_a.py\n@@ -1 +1 @@\n-assert 1\n+pass\n\
+         diff --git a/tests/new.py b/tests/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/tests/new.py\n@@ -0,0 +1 @@\n+new\n\
+         diff --git a/tests/helper.py b/helper.py\nsimilarity index 100%\nrename from tests/helper.py\nrename to helper.py\n"
+    );
+    let options = ApplyOptions {
+        leave_tests: true,
+        ..PLAIN
+    };
+    let applied = apply(scratch.path(), &patch, options).expect("it applies");
+    assert_eq!(
+        applied.left,
+        [&b"tests/helper.py"[..], b"tests/new.py", b"tests/test_a.py"]
+    );
+    files.insert(b"a.txt".to_vec(), file("one\n2\nthree\n"));
+    files.insert(b"helper.py".to_vec(), file("help\n"));
+    assert_eq!(read_tree(scratch.path()), files);
+
+    let misfit = "--- a/tests/test_a.py\n+++ b/tests/test_a.py\n@@ -1 +1 @@\n-no such line\n+pass\n";
+    apply(scratch.path(), misfit, options).expect_err("a patch applies as a whole or not at all");
 }

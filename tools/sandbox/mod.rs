@@ -23,5 +23,5 @@ mod task;
 
 pub use handle::{Interrupt, JobOutcome, Probe, Sandbox, SandboxError, Sink};
 pub use protocol::{Ending, KillReason, ProgramSpec, Stream};
-pub use task::{DiffDone, DiffRequest};
+pub use task::{ApplyRefused, ApplyRequest, DiffDone, DiffRequest};
 pub(crate) use task::{FileTool, Task};

@@ -1,5 +1,5 @@
 //! Work of our own code inside a sandbox, done in a forked child of the supervisor that no other program can
-//! look into: the file tools, and the diff of the copy against its base. What enters is a [`Task`]; what leaves is its
+//! look into: the file tools, the diff of the copy against its base, and a patch onto the copy. What enters is a [`Task`]; what leaves is its
 //! result in postcard's encoding, a `Result` whose error is the tool's own.
 
 use std::fs::{self, File};
@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FileArea, FileError};
+use crate::patch::apply::{Applied, ApplyOptions, to_repository};
 use crate::patch::manifest::Manifest;
-use crate::patch::{BaseObjects, Note, ScanOptions, Statistics, diff_worktree};
+use crate::patch::{BaseObjects, Note, ScanOptions, Statistics, diff_worktree, parse};
 use crate::{create, edit, submit};
 
 /// Something to do inside.
@@ -28,6 +29,8 @@ pub(crate) enum Task {
     },
     /// What the copy changed against its base.
     Diff(DiffRequest),
+    /// A patch onto the copy.
+    Apply(ApplyRequest),
 }
 
 /// The tools that work on files.
@@ -53,6 +56,24 @@ pub struct DiffRequest {
     /// What to leave out.
     pub options: ScanOptions,
 }
+
+/// A patch, and where it goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// The copy, inside.
+    #[serde(with = "crate::bytes_path::serde_path")]
+    pub root: PathBuf,
+    /// Any git diff or plain unified diff.
+    #[serde(with = "serde_bytes")]
+    pub patch: Vec<u8>,
+    /// Leave what lies at the paths of tests as it is.
+    pub leave_tests: bool,
+}
+
+/// Why a patch was not applied to a copy, in a sentence. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{0}")]
+pub struct ApplyRefused(pub String);
 
 /// What a copy changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +114,7 @@ impl Task {
                 }
             }
             Task::Diff(request) => encode(diff(&request)),
+            Task::Apply(request) => encode(apply(&request)),
         };
         File::from(to).write_all(&result?)
     }
@@ -120,6 +142,16 @@ fn diff(request: &DiffRequest) -> Result<DiffDone, String> {
         statistics: done.patch.statistics(),
         notes: done.notes,
     })
+}
+
+fn apply(request: &ApplyRequest) -> Result<Applied, ApplyRefused> {
+    let refused = |error: &dyn std::fmt::Display| ApplyRefused(error.to_string());
+    let patch = parse(&request.patch).map_err(|error| refused(&error))?;
+    let options = ApplyOptions {
+        leave_tests: request.leave_tests,
+        ..ApplyOptions::default()
+    };
+    to_repository(&request.root, &patch, options).map_err(|error| refused(&error))
 }
 
 fn encode<T: Serialize>(result: T) -> io::Result<Vec<u8>> {

@@ -102,7 +102,7 @@ pub(super) fn conclude(
             outcome: code.meaning().to_owned(),
             seconds: finished.outcome.seconds,
         })?;
-        run.forget_resume().map_err(no_copy)?;
+        run.finish().map_err(no_copy)?;
     }
     let accepted = finished.outcome.verified() || choices.accept == AcceptChoice::Best;
     if let Some(best) = best.filter(|_| accepted) {

@@ -13,7 +13,7 @@ use crate::cli::view::{Update, View};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::rollout::journal::{Observer, Record};
 use crate::rollout::{Control, Problem, Workbench};
-use crate::scaling::{self, Baseline, BaselineError, Outcome, SolveError};
+use crate::scaling::{self, Baseline, Outcome, SolveError, ValidateError};
 
 /// Between two looks at the clock and the signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ impl Observer for Channel {
 #[derive(Debug, thiserror::Error)]
 enum WorkError {
     #[error(transparent)]
-    Baseline(#[from] BaselineError),
+    Baseline(#[from] ValidateError),
     #[error(transparent)]
     Solve(#[from] SolveError),
     #[error(transparent)]
@@ -63,7 +63,9 @@ pub(super) fn run(
     if let Some(time) = choices.max_time {
         control.set_deadline(Instant::now().checked_add(time));
     }
-    let mut view = View::new(printer, environment);
+    let mut view = View::new(printer, environment)
+        .limited_to(choices.max_time)
+        .recalling(prepared.journal.earlier());
     let mut shown = Ok(());
     let worked = std::thread::scope(|scope| {
         let worker = scope.spawn(|| work(&prepared, &choices, &control));
@@ -105,7 +107,7 @@ pub(super) fn run(
             };
             outcome::conclude(finished, &choices, arguments, printer)
         }
-        Err(WorkError::Baseline(BaselineError::Interrupted)) => {
+        Err(WorkError::Baseline(ValidateError::Interrupted)) => {
             printer.note(format_args!("Interrupted. `cwm runs resume {id}` goes on."));
             Ok(ExitCode::Interrupted)
         }
@@ -161,8 +163,10 @@ fn baseline(prepared: &Prepared, choices: &Choices, control: &Arc<Control>) -> R
     }
     let found = scaling::baseline(
         &prepared.copies,
+        "baseline",
         &prepared.record.tests,
         &choices.test_runs(),
+        false,
         control,
     )?;
     prepared.journal.append(&Record::Baseline {

@@ -11,6 +11,7 @@ use cwm_runtime::source::{
 };
 
 use super::{BackendArgument, KvChoice, LoadArguments, Target};
+use crate::cli::config::Layers;
 use crate::cli::values::{byte_count, duration};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
@@ -35,9 +36,9 @@ pub(crate) struct LocalArguments {
     /// How many threads compute [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
-    /// How keys and values are stored
-    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
-    kv: KvChoice,
+    /// How keys and values are stored [default: f16]
+    #[arg(long, value_name = "TYPE", value_enum)]
+    kv: Option<KvChoice>,
     /// The most memory for keys and values, such as 2G
     #[arg(long, value_name = "BYTES", value_parser = byte_count)]
     kv_memory: Option<u64>,
@@ -67,6 +68,18 @@ pub(crate) struct Opened {
 }
 
 impl OpenArguments {
+    /// The same, with what the configuration says where the flags say nothing.
+    pub(crate) fn settled(&self, layers: &Layers) -> OpenArguments {
+        let mut own = self.clone();
+        let (local, server) = (&mut own.local, &mut own.server);
+        local.context = layers.context(local.context).value;
+        local.threads = layers.threads(local.threads).value;
+        local.kv = Some(layers.kv(local.kv).value);
+        local.kv_memory = layers.kv_memory(local.kv_memory).value;
+        server.model_name = layers.model_name(server.model_name.take()).value;
+        own
+    }
+
     /// Opens the model, which may take seconds.
     pub(crate) fn open(
         &self,
@@ -127,7 +140,7 @@ impl OpenArguments {
             kv_memory: local
                 .kv_memory
                 .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-            kv_element: Some(local.kv.into()),
+            kv_element: Some(local.kv.unwrap_or_default().into()),
             threads: local.threads.map(|threads| threads as usize),
             layer_types: self.load.layer_types()?,
             backend: local.backend.into(),

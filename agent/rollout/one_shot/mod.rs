@@ -1,22 +1,18 @@
 //! One answer with edits, applied and tested; what fails is shown to the model for another round.
+//!
+//! What enters is a problem; what leaves is a candidate. The model is shown the files that matter and answers with SEARCH/REPLACE blocks or
+//! with functions written anew, which are read forgivingly: what an answer means is looked up in the files themselves, and when it is
+//! not plain, nothing is changed and the model is asked again. Every change goes through the same tools that the turn loop uses.
 
-use super::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
+mod answer;
+mod calls;
+mod failures;
+mod ladder;
+mod matching;
+mod plan;
+mod prompt;
+mod redefine;
+mod rounds;
 
-/// Asks for edits until the tests pass, or the rounds are used up.
-///
-/// # Errors
-///
-/// When the model, the sandbox or the journal fail for good. Whatever the model does wrong ends in a candidate.
-pub fn attempt(_bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candidate, RolloutError> {
-    Ok(Candidate {
-        attempt: options.name.clone(),
-        strategy: Strategy::OneShot,
-        ending: Ending::NoAnswer,
-        patch: Vec::new(),
-        answer: String::new(),
-        turns: 0,
-        prompt_tokens: 0,
-        completion_tokens: 0,
-        seconds: 0.0,
-    })
-}
+pub use ladder::ladder;
+pub use rounds::attempt;

@@ -47,7 +47,7 @@ pub struct FileOutcome {
 }
 
 /// Something in a patch that was wrong and could be put right without a guess. Hunks count from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Repair {
     /// The hunk's lines were found elsewhere.
     Moved {

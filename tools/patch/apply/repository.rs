@@ -5,11 +5,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::bytes_path::{self, RepoPath};
 
 use super::super::junk;
 use super::super::manifest::FileMode;
-use super::super::types::{Body, Change, FilePatch, Patch};
+use super::super::types::{Body, Change, FilePatch, Patch, is_test_path};
 use super::stage::{OnDisk, Stage, Tree};
 use super::{ApplyError, FileState, Repair, Series, file_body};
 
@@ -22,17 +24,21 @@ pub struct ApplyOptions {
     pub three_way: bool,
     /// Only say whether it would apply.
     pub check_only: bool,
+    /// Leave what lies at the paths of tests ([`is_test_path`]) as it is. The patch must apply as a whole all the same.
+    pub leave_tests: bool,
 }
 
 /// What was (or would be) applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// In the order of the patch.
     pub files: Vec<AppliedFile>,
+    /// Paths that the patch changes and that were left as they were.
+    pub left: Vec<RepoPath>,
 }
 
 /// What was done to one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedFile {
     /// What happened.
     pub change: Change,
@@ -84,8 +90,13 @@ pub fn to_repository(root: &Path, patch: &Patch, options: ApplyOptions) -> Resul
     };
     let tree = Tree::open(root)?;
     let read = |path: &[u8]| tree.read(path);
-    let (files, steps) = plan(patch, &read, repository.as_ref().filter(|_| options.three_way))?;
+    let (files, mut steps) = plan(patch, &read, repository.as_ref().filter(|_| options.three_way))?;
     check_shape(&tree, &steps)?;
+    let mut left = Vec::new();
+    if options.leave_tests {
+        let tests = steps.extract_if(.., |step| is_test_path(&step.path));
+        left = tests.map(|step| step.path).collect();
+    }
     let mut index = match &repository {
         Some(repository) if options.index => Some(repository.index()?),
         _ => None,
@@ -104,7 +115,7 @@ pub fn to_repository(root: &Path, patch: &Patch, options: ApplyOptions) -> Resul
             });
         stage.finish(done)?;
     }
-    Ok(Applied { files })
+    Ok(Applied { files, left })
 }
 
 /// Refuses paths that leave the working tree or enter a `.git`.

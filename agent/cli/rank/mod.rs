@@ -1,0 +1,273 @@
+//! `cwm rank`: tries patches in copies of a repository and puts the best first. No model takes part.
+
+mod crew;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use cwm_tools::session::SessionOptions;
+use cwm_tools::workspace::SnapshotOptions;
+
+use crate::cli::signals::Signals;
+use crate::cli::values::duration;
+use crate::cli::walls::{self, LimitArguments, OwnedRun, WallArguments, begin_run, no_copy, start_folder};
+use crate::cli::{Environment, ExitCode, Failure, Printer, input};
+use crate::rollout::journal::Verdict;
+use crate::rollout::{Control, Copies};
+use crate::scaling::{Measure, Ranked, ValidateError, ValidateOptions, baseline, rank, validate};
+use crate::suite::{self, Comparison, RunOptions, TestCommand};
+
+use crew::Crew;
+
+/// The largest patch that is read.
+const MOST_BYTES: u64 = 60 << 20;
+
+/// Try patches on copies of a repository and put the best first
+///
+/// Each patch is applied to a copy of its own, without what it does to tests, and the test commands are run. The
+/// best fixes most of what fails without it and breaks nothing. It is verified when all that failed passes and
+/// all that passed still does. The exit code is 0 when the best is verified, else 1.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cwm rank a.diff b.diff                            with the tests that the repository seems to have
+  cwm rank --test 'pytest tests/test_url.py' *.diff with a command of your own
+  cwm rank --test ./lint --test ./check fix.diff    with several, all of which count
+  git diff | cwm rank --committed-only -            is my uncommitted work a fix?
+  cwm rank -o best.diff *.diff && cwm apply best.diff
+
+What counts: failing tests fixed, tests broken, reasons for doubt, lines changed outside of tests, and how many
+of the patches are the same, in this order.")]
+pub(crate) struct RankArguments {
+    /// The repository to copy, or a folder in it, where the test commands start
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    repo: PathBuf,
+    /// A command that runs tests; may be given several times [default: guessed from the repository]
+    #[arg(long = "test", value_name = "CMD")]
+    tests: Vec<String>,
+    /// Write the best patch to a file, if it is verified
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How many patches are tried at once [default: half of the processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Run no test a second time to tell flaky ones
+    #[arg(long)]
+    no_rerun: bool,
+    /// Copy the last commit, without uncommitted changes and new files
+    #[arg(long, help_heading = "What is copied")]
+    committed_only: bool,
+    #[command(flatten)]
+    walls: WallArguments,
+    #[command(flatten)]
+    limits: LimitArguments,
+    /// End a test command after this time, such as 90, 90s, 5m or 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m", help_heading = "Limits")]
+    test_timeout: Duration,
+    /// The patch files; `-` is stdin
+    #[arg(required = true, value_name = "PATCH")]
+    patches: Vec<PathBuf>,
+}
+
+/// A patch that was read.
+struct Contender {
+    name: String,
+    patch: Vec<u8>,
+    measure: Measure,
+}
+
+/// Tries the patches and tells which is best.
+pub(crate) fn run(
+    arguments: &RankArguments,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> anyhow::Result<ExitCode> {
+    // First of all, so that an interruption while the copy is made ends in order too.
+    let signals = Signals::catch()?;
+    let contenders = read(&arguments.patches)?;
+    let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
+    let run = OwnedRun::of(begin_run(environment, printer)?);
+    printer.progress("copying the repository …");
+    let options = SnapshotOptions {
+        base: None,
+        uncommitted: !arguments.committed_only,
+        untracked: !arguments.committed_only,
+        environment: true,
+    };
+    let snapshot = walls
+        .snapshot(&arguments.repo, run.path(), &options)
+        .map_err(no_copy)?;
+    for note in &snapshot.notes {
+        printer.detail(note);
+    }
+    let copies = Copies {
+        start: start_folder(&arguments.repo, &snapshot.root),
+        snapshot,
+        walls,
+        session: SessionOptions::default(),
+    };
+    let commands = commands(arguments, &copies, printer)?;
+    let control = Control::default();
+    let mut crew = Crew {
+        signals: &signals,
+        control: &control,
+        printer,
+    };
+    let ranked = match try_all(arguments, &copies, &commands, &contenders, &mut crew) {
+        Ok(ranked) => ranked,
+        Err(_) if control.stopped() => return Ok(ExitCode::Interrupted),
+        Err(error) => return Err(error),
+    };
+    report::patches(printer, &ranked, &contenders)?;
+    let verified = ranked.first().filter(|best| best.verdict.verified);
+    let best = verified.and_then(|best| contenders.get(best.index));
+    if let Some(file) = &arguments.output {
+        keep(best, file, printer)?;
+    }
+    Ok(match best {
+        Some(_) => ExitCode::Success,
+        None => ExitCode::Unverified,
+    })
+}
+
+/// Reads the patches.
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Contender>> {
+    let wrong = |message: String| Failure::new(ExitCode::Usage, message);
+    if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        return Err(wrong("Standard input can be one patch only.".to_owned()).into());
+    }
+    let mut contenders = Vec::new();
+    for path in paths {
+        let name = input::name(path);
+        let patch = input::read(path, MOST_BYTES + 1)
+            .with_context(|| wrong(format!("The patch {name} cannot be read.")))?;
+        if patch.len() as u64 > MOST_BYTES {
+            let most = crate::cli::values::size(MOST_BYTES);
+            return Err(wrong(format!("The patch {name} is larger than {most}.")).into());
+        }
+        let measure = Measure::of(&patch);
+        contenders.push(Contender { name, patch, measure });
+    }
+    Ok(contenders)
+}
+
+/// The test commands: those given, else those that the repository gives away.
+fn commands(
+    arguments: &RankArguments,
+    copies: &Copies,
+    printer: &mut Printer,
+) -> anyhow::Result<Vec<TestCommand>> {
+    if !arguments.tests.is_empty() {
+        return Ok(arguments
+            .tests
+            .iter()
+            .map(|test| TestCommand::given(test))
+            .collect());
+    }
+    let found = suite::find(&copies.snapshot.tree().join(&copies.start));
+    if found.is_empty() {
+        let message = "How this repository is tested cannot be told from its files.";
+        return Err(Failure::new(ExitCode::Usage, message)
+            .with_hint("Say it with --test, such as --test 'make test'.")
+            .into());
+    }
+    for command in &found {
+        report::found(printer, command);
+    }
+    Ok(found)
+}
+
+/// The patches, best first.
+fn try_all(
+    arguments: &RankArguments,
+    copies: &Copies,
+    commands: &[TestCommand],
+    contenders: &[Contender],
+    crew: &mut Crew<'_>,
+) -> anyhow::Result<Vec<Ranked>> {
+    let run_options = RunOptions {
+        timeout: arguments.test_timeout,
+        ..RunOptions::default()
+    };
+    let control = crew.control;
+    let once = arguments.no_rerun;
+    let measured = crew.work(1, 1, "running the tests without a patch", |_| {
+        baseline(copies, "baseline", commands, &run_options, once, control)
+    });
+    let before = measured.into_iter().next().context("The tests were not run.")?;
+    let before = before.map_err(|error| no_verdict(&error))?;
+    report::baseline(crew.printer, &before, copies)?;
+
+    let options = ValidateOptions {
+        run: run_options,
+        flaky: before.flaky.clone(),
+        once,
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.map_or((processors / 2).max(1), usize::from);
+    let tried = crew.work(contenders.len(), jobs, "trying the patches", |index| {
+        let name = format!("patch-{}", index + 1);
+        match contenders.get(index) {
+            Some(contender) => validate(copies, &name, &contender.patch, &before.runs, &options, control),
+            None => Err(ValidateError::Interrupted),
+        }
+    });
+    if control.stopped() {
+        return Err(no_verdict(&ValidateError::Interrupted).into());
+    }
+    let measures: Vec<Measure> = contenders
+        .iter()
+        .map(|contender| contender.measure.clone())
+        .collect();
+    Ok(rank(verdicts(tried)?, &measures))
+}
+
+/// A patch that the machine failed to try is last; only when that is all of them, the command fails.
+fn verdicts(tried: Vec<Result<Verdict, ValidateError>>) -> anyhow::Result<Vec<Verdict>> {
+    if let Some(Err(error)) = tried.first()
+        && tried.iter().all(Result::is_err)
+    {
+        return Err(no_verdict(error).into());
+    }
+    let refused = |error: &ValidateError| Verdict {
+        attempt: String::new(),
+        refused: Some(format!("it could not be tried: {error}")),
+        runs: Vec::new(),
+        changes: Comparison::default(),
+        flaky: Vec::new(),
+        test_files: Vec::new(),
+        verified: false,
+        remarks: Vec::new(),
+        seconds: 0.0,
+    };
+    Ok(tried
+        .into_iter()
+        .map(|result| result.unwrap_or_else(|error| refused(&error)))
+        .collect())
+}
+
+fn no_verdict(error: &ValidateError) -> Failure {
+    Failure::new(ExitCode::Environment, error.to_string())
+}
+
+/// Writes the best patch, byte for byte, when there is one that is verified.
+fn keep(best: Option<&Contender>, file: &std::path::Path, printer: &mut Printer) -> anyhow::Result<()> {
+    let Some(best) = best else {
+        printer.warning(format_args!(
+            "{} is not written: no patch is verified",
+            file.display()
+        ));
+        return Ok(());
+    };
+    std::fs::write(file, &best.patch).with_context(|| {
+        Failure::new(
+            ExitCode::Environment,
+            format!("{} cannot be written.", file.display()),
+        )
+    })?;
+    printer.detail(format_args!("wrote {} to {}", best.name, file.display()));
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Functions and classes in a source text: where they begin and end, and what they are called. By indentation or by braces, without a
+//! grammar: what is not understood is left out, never guessed.
+
+use super::language::Layout;
+
+/// A function or a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Its own name.
+    pub name: String,
+    /// The names of what it stands in and its own, joined by dots.
+    pub full_name: String,
+    /// Whether it is a class or its like, which holds other definitions.
+    pub is_class: bool,
+    /// Its first line, decorators and attributes included, from 0.
+    pub start: usize,
+    /// The line of its own header, from 0.
+    pub header: usize,
+    /// The line behind its last one.
+    pub end: usize,
+    /// The blanks that its header begins with.
+    pub indent: usize,
+}
+
+/// Texts of more lines are not looked at.
+const MOST_LINES: usize = 50_000;
+
+/// Every definition of a text, in order of their first lines.
+pub fn definitions(lines: &[&str], layout: Layout) -> Vec<Definition> {
+    if lines.len() > MOST_LINES {
+        return Vec::new();
+    }
+    match layout {
+        Layout::Indented => indented(lines),
+        Layout::Braced => super::braces::definitions(lines),
+    }
+}
+
+/// The bytes of blanks that a line begins with.
+pub fn indent_of(line: &str) -> usize {
+    line.len() - line.trim_start_matches([' ', '\t']).len()
+}
+
+/// The identifier that a text begins with.
+pub fn identifier(text: &str) -> &str {
+    let end = text
+        .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+        .unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
+}
+
+fn indented(lines: &[&str]) -> Vec<Definition> {
+    let inside_text = texts(lines);
+    let mut found: Vec<Definition> = Vec::new();
+    let mut open: Vec<(usize, String, bool)> = Vec::new();
+    for (header, line) in lines.iter().enumerate() {
+        if inside_text.get(header).copied().unwrap_or_default() {
+            continue;
+        }
+        let indent = indent_of(line);
+        if !line.trim().is_empty() && !line.trim_start().starts_with(['#', ')', ']', '}']) {
+            while open.last().is_some_and(|(depth, ..)| *depth >= indent) {
+                open.pop();
+            }
+        }
+        let Some((name, is_class)) = python_header(line) else {
+            continue;
+        };
+        let mut full_name = String::new();
+        for (_, outer, _) in &open {
+            full_name.push_str(outer);
+            full_name.push('.');
+        }
+        full_name.push_str(name);
+        open.push((indent, name.to_owned(), is_class));
+        found.push(Definition {
+            name: name.to_owned(),
+            full_name,
+            is_class,
+            start: decorated(lines, header, indent),
+            header,
+            end: python_end(lines, &inside_text, header, indent),
+            indent,
+        });
+    }
+    found
+}
+
+/// The name that a line defines, and whether it is a class.
+fn python_header(line: &str) -> Option<(&str, bool)> {
+    let text = line.trim_start();
+    let text = text.strip_prefix("async ").map_or(text, str::trim_start);
+    let text = text
+        .strip_prefix("cp")
+        .filter(|rest| rest.starts_with("def "))
+        .unwrap_or(text);
+    let (rest, is_class) = match (text.strip_prefix("def "), text.strip_prefix("class ")) {
+        (Some(rest), _) => (rest, false),
+        (None, Some(rest)) => (rest, true),
+        (None, None) => return None,
+    };
+    let name = identifier(rest.trim_start());
+    let after = rest
+        .trim_start()
+        .get(name.len()..)
+        .unwrap_or_default()
+        .trim_start();
+    let is_header = after.starts_with(['(', '[']) || (is_class && after.starts_with(':'));
+    (!name.is_empty() && is_header).then_some((name, is_class))
+}
+
+/// Whether each line begins inside of a text in triple quotes.
+fn texts(lines: &[&str]) -> Vec<bool> {
+    let mut quote: Option<&str> = None;
+    let mut inside = Vec::with_capacity(lines.len());
+    for line in lines {
+        inside.push(quote.is_some());
+        let mut rest = *line;
+        while !rest.is_empty() {
+            match quote {
+                Some(mark) => match rest.split_once(mark) {
+                    Some((_, after)) => (quote, rest) = (None, after),
+                    None => break,
+                },
+                None => {
+                    let at = |mark: &'static str| rest.find(mark).map(|at| (at, mark));
+                    let comment = rest.find('#');
+                    match [at("\"\"\""), at("'''")].into_iter().flatten().min() {
+                        // A mark behind a comment's sign is no text, unless the sign itself stands in one.
+                        Some((at, _)) if comment.is_some_and(|sign| sign < at && !quoted(rest, sign)) => {
+                            break;
+                        }
+                        Some((at, mark)) => {
+                            quote = Some(mark);
+                            rest = rest.get(at + mark.len()..).unwrap_or_default();
+                        }
+                        None => break,
+                    }
+                }
+            }
+        }
+    }
+    inside
+}
+
+/// Whether a place of a line stands between quotes.
+fn quoted(line: &str, at: usize) -> bool {
+    let before = line.get(..at).unwrap_or_default();
+    before.matches('"').count() % 2 == 1 || before.matches('\'').count() % 2 == 1
+}
+
+/// The first of the decorators above a header.
+fn decorated(lines: &[&str], header: usize, indent: usize) -> usize {
+    let mut start = header;
+    while let Some(above) = start.checked_sub(1) {
+        let is_decorator = lines
+            .get(above)
+            .is_some_and(|line| indent_of(line) == indent && line.trim_start().starts_with('@'));
+        if !is_decorator {
+            break;
+        }
+        start = above;
+    }
+    start
+}
+
+/// The line behind the last one that belongs to the definition.
+fn python_end(lines: &[&str], inside_text: &[bool], header: usize, indent: usize) -> usize {
+    let mut end = header + 1;
+    let mut depth = brackets(lines.get(header).copied().unwrap_or_default());
+    for (index, line) in lines.iter().enumerate().skip(header + 1) {
+        let inside = inside_text.get(index).copied().unwrap_or_default();
+        let text = line.trim();
+        if !inside && depth <= 0 && !text.is_empty() && !text.starts_with('#') && indent_of(line) <= indent {
+            break;
+        }
+        let is_own = inside || depth > 0 || !text.starts_with('#') || indent_of(line) > indent;
+        if !text.is_empty() && is_own {
+            end = index + 1;
+        }
+        if depth > 0 {
+            depth += brackets(line);
+        }
+    }
+    end
+}
+
+/// How many brackets a line opens that it does not close. Only for headers, where texts with brackets are rare.
+fn brackets(line: &str) -> isize {
+    let code = line.split('#').next().unwrap_or_default();
+    code.chars()
+        .map(|c| match c {
+            '(' | '[' | '{' => 1,
+            ')' | ']' | '}' => -1,
+            _ => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+#[path = "definitions_tests.rs"]
+mod tests;

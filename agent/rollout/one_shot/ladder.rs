@@ -1,0 +1,131 @@
+//! What sets the samples of one run apart: how tokens are chosen, and how the question is put.
+
+use cwm_runtime::engine::SamplingParameters;
+
+use crate::prompts::{AnswerFormat, AskFor};
+
+/// One sample's way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rung {
+    temperature: f32,
+    top_p: f32,
+    ask: AskFor,
+}
+
+const fn rung(temperature: f32, top_p: f32, format: AnswerFormat, explain: bool, hint: &'static str) -> Rung {
+    Rung {
+        temperature,
+        top_p,
+        ask: AskFor {
+            format,
+            explain,
+            hint,
+        },
+    }
+}
+
+/// The first is the best guess; the others leave it further and further, each in a direction of its own.
+const LADDER: &[Rung] = &[
+    rung(0.0, 1.0, AnswerFormat::Function, false, ""),
+    rung(0.6, 0.95, AnswerFormat::Blocks, false, ""),
+    rung(0.8, 0.95, AnswerFormat::Function, false, "values"),
+    rung(0.8, 0.95, AnswerFormat::Blocks, true, ""),
+    rung(0.8, 0.95, AnswerFormat::Function, false, "operators"),
+    rung(1.0, 0.95, AnswerFormat::Function, false, "edges"),
+    rung(1.0, 0.95, AnswerFormat::Blocks, false, "operators"),
+    rung(1.0, 0.95, AnswerFormat::Function, true, "rewrite"),
+];
+
+/// Further samples take these rungs again, from the second on, with seeds of their own.
+fn at(index: usize) -> Rung {
+    let beyond = LADDER.len().saturating_sub(1).max(1);
+    let index = if index < LADDER.len() {
+        index
+    } else {
+        1 + (index - 1) % beyond
+    };
+    LADDER
+        .get(index)
+        .copied()
+        .unwrap_or(rung(0.8, 0.95, AnswerFormat::Blocks, false, ""))
+}
+
+/// A request without a temperature of its own is asked again with this one: at 0 the answer would be the same.
+const RETRY_TEMPERATURE: f32 = 0.7;
+
+/// How a sample's tokens are chosen: those of its rung, unless the user has given a temperature. The seed stays the base's.
+pub fn ladder(index: usize, base: &SamplingParameters, explicit_temperature: bool) -> SamplingParameters {
+    if explicit_temperature {
+        return base.clone();
+    }
+    let rung = at(index);
+    SamplingParameters {
+        temperature: rung.temperature,
+        top_p: rung.top_p,
+        ..base.clone()
+    }
+}
+
+/// How a sample's question is put.
+pub(super) fn ask(index: usize) -> AskFor {
+    at(index).ask
+}
+
+/// How the tokens of one try are chosen. The first try of the first round has the sample's own parameters; the others have seeds of
+/// their own, which follow from it.
+pub(super) fn sampling(base: &SamplingParameters, round: usize, again: usize) -> SamplingParameters {
+    let mut own = base.clone();
+    if round == 0 && again == 0 {
+        return own;
+    }
+    own.seed = mixed(base.seed ^ mixed(((round as u64) << 32) | again as u64));
+    if again > 0 && own.temperature == 0.0 {
+        own.temperature = RETRY_TEMPERATURE;
+        own.top_p = own.top_p.min(0.95);
+    }
+    own
+}
+
+/// A number in which every bit depends on all of another one's; small enough to be exact wherever JSON is read.
+fn mixed(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) & ((1 << 53) - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_sample_is_greedy_and_a_given_temperature_wins() {
+        let base = SamplingParameters {
+            temperature: 0.3,
+            seed: 7,
+            ..SamplingParameters::default()
+        };
+        assert_eq!(ladder(0, &base, false).temperature, 0.0);
+        assert_eq!(ladder(5, &base, true), base);
+        for index in 0..100 {
+            let own = ladder(index, &base, false);
+            assert_eq!(own.seed, 7);
+            assert!(own.check().is_ok());
+            assert_eq!(own.temperature > 0.0, index > 0, "{index}");
+        }
+    }
+
+    #[test]
+    fn every_try_has_a_seed_of_its_own() {
+        let base = ladder(0, &SamplingParameters::default(), false);
+        assert_eq!(sampling(&base, 0, 0), base);
+        let mut seeds = std::collections::BTreeSet::new();
+        for round in 0..8 {
+            for again in 0..8 {
+                let own = sampling(&base, round, again);
+                assert!(seeds.insert(own.seed), "{round} {again}");
+                assert_eq!(own.temperature > 0.0, again > 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The conversation of an attempt, made to fit the model's window.
+
+use cwm_runtime::source::{ChatMessage, Prompt};
+
+use super::failures;
+use crate::context::{Excerpt, Ranking, language};
+use crate::prompts::{AskFor, OneShotRequest, Prompts, ShownFile, ShownGuidance};
+use crate::rollout::types::{Budget, RolloutError, Workbench};
+
+/// Models of fewer parameters are small: long prompts confuse more than they help them, and are slow where such models run.
+const SMALL_MODEL: u64 = 4_000_000_000;
+/// The most tokens of files that a small model is shown.
+const SMALL_FILES: usize = 3000;
+/// The most tokens of files that others are shown.
+const MOST_FILES: usize = 16_000;
+/// The most tokens of an answer, and the fewest that are of use.
+const MOST_ANSWER: usize = 2048;
+const FEWEST_ANSWER: usize = 256;
+/// The fewest tokens of files and of the issue with which asking makes sense.
+const FEWEST_FILES: usize = 96;
+const FEWEST_ISSUE: usize = 48;
+/// With less room than this the repository's own advice is left out.
+const ROOM_FOR_GUIDANCE: usize = 12_000;
+/// Bytes a token has at least, about, where the model does not count.
+const TOKEN_BYTES: usize = 3;
+/// Tokens kept free for what counting misses.
+const MARGIN: usize = 16;
+
+/// What is asked, and what was shown.
+pub(super) struct Question {
+    /// The conversation up to the question.
+    pub(super) messages: Vec<ChatMessage>,
+    /// What the answer begins with.
+    pub(super) prefix: String,
+    /// The files shown, and whether as a whole; the likeliest first.
+    pub(super) shown: Vec<(String, bool)>,
+    /// The most tokens of an answer.
+    pub(super) answer: usize,
+}
+
+/// Counts tokens and knows the window.
+#[derive(Clone, Copy)]
+pub(super) struct Window<'a> {
+    bench: &'a Workbench<'a>,
+    /// Tokens that prompt and answer may have together.
+    pub(super) context: usize,
+    small: bool,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn of(bench: &'a Workbench<'a>, budget: &Budget) -> Result<Window<'a>, RolloutError> {
+        let info = bench.model.info()?;
+        Ok(Window {
+            bench,
+            context: info
+                .context
+                .map_or(budget.context, |most| most.min(budget.context)),
+            small: info.parameters.is_some_and(|count| count < SMALL_MODEL),
+        })
+    }
+
+    pub(super) fn count(&self, text: &str) -> usize {
+        let counted = self.bench.model.count_tokens(text);
+        counted.unwrap_or_else(|| text.len().div_ceil(TOKEN_BYTES))
+    }
+
+    /// The tokens of a conversation with what the answer begins with.
+    pub(super) fn count_all(&self, messages: &[ChatMessage], prefix: &str) -> usize {
+        let prompt = Prompt::Chat {
+            messages: messages.to_vec(),
+            assistant_prefix: prefix.to_owned(),
+        };
+        self.bench.model.count_prompt(&prompt, &[]).unwrap_or_else(|| {
+            let each = messages.iter().map(|message| self.count(&message.content) + 8);
+            each.sum::<usize>() + self.count(prefix) + 8
+        })
+    }
+}
+
+/// Shares of the window, in tokens.
+#[derive(Clone, Copy)]
+struct Shares {
+    files: usize,
+    failures: usize,
+    issue: usize,
+    guidance: usize,
+}
+
+/// Puts the question so that it and its answer fit: files shrink first, then what tests say, then the issue.
+pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Result<Question, RolloutError> {
+    let (bench, prompts) = (window.bench, window.bench.prompts);
+    let answer = MOST_ANSWER
+        .min(budget.action_tokens)
+        .min(window.context / 4)
+        .max(FEWEST_ANSWER.min(budget.action_tokens));
+    let room = window.context.saturating_sub(answer + MARGIN);
+    let problem = bench.problem;
+    let said = failures::output(&problem.baseline);
+    // A command may name the tests' files.
+    let mut told = vec![said.clone()];
+    told.extend(problem.tests.iter().map(|test| test.command.clone()));
+    let ranking = Ranking::of(&problem.tree, &problem.root, &problem.issue, &told)?;
+    for example in [true, false] {
+        let frame = conversation(prompts, &OneShotRequest::default(), ask, example)?;
+        let left = room.saturating_sub(window.count_all(&frame, ""));
+        let mut shares = Shares {
+            files: left.min(if window.small { SMALL_FILES } else { MOST_FILES }),
+            failures: (left / 4).min(budget.result_tokens),
+            issue: (left / 3).min(budget.prompt_tokens),
+            guidance: if left >= ROOM_FOR_GUIDANCE { left / 16 } else { 0 },
+        };
+        // What the others leave is the files'.
+        let others = window.count(&said).min(shares.failures)
+            + window.count(&bench.problem.issue).min(shares.issue)
+            + shares.guidance;
+        shares.files = shares.files.min(left.saturating_sub(others));
+        while shares.files >= FEWEST_FILES && shares.issue >= FEWEST_ISSUE {
+            let (request, shown) = request(window, &ranking, shares, &said)?;
+            let messages = conversation(prompts, &request, ask, example)?;
+            let first = request.files.first();
+            let language = first.map_or("", |file| file.language.as_str());
+            let path = first.map_or("", |file| file.path.as_str());
+            let prefix = prompts.one_shot_prefix(language, path, ask)?;
+            let used = window.count_all(&messages, &prefix);
+            if used <= room {
+                return Ok(Question {
+                    messages,
+                    prefix,
+                    shown,
+                    answer,
+                });
+            }
+            shares = shares.smaller(used - room);
+        }
+    }
+    Err(RolloutError::WindowTooSmall(format!(
+        "a window of {} tokens is too small for the issue and the files that it is about; choose a model with a longer context, or allow more with --context",
+        window.context
+    )))
+}
+
+impl Shares {
+    /// Takes tokens away where they hurt least.
+    fn smaller(mut self, excess: usize) -> Shares {
+        let excess = excess + 16;
+        if self.files > excess + FEWEST_FILES * 2 {
+            self.files -= excess;
+        } else if self.failures > FEWEST_FILES {
+            self.failures /= 2;
+        } else if self.guidance > 0 {
+            self.guidance = 0;
+        } else if self.issue > FEWEST_ISSUE * 2 {
+            self.issue /= 2;
+        } else {
+            self.files = self.files * 3 / 4;
+            self.failures /= 2;
+            self.issue = self.issue * 3 / 4;
+        }
+        self
+    }
+}
+
+/// The messages up to the question.
+fn conversation(
+    prompts: &Prompts,
+    request: &OneShotRequest,
+    ask: AskFor,
+    example: bool,
+) -> Result<Vec<ChatMessage>, RolloutError> {
+    let mut messages = vec![ChatMessage::new("system", prompts.one_shot_system(ask)?)];
+    if example {
+        let [question, answer] = prompts.one_shot_example(ask)?;
+        messages.push(ChatMessage::new("user", question));
+        messages.push(ChatMessage::new("assistant", answer));
+    }
+    messages.push(ChatMessage::new("user", prompts.one_shot_request(request, ask)?));
+    Ok(messages)
+}
+
+/// What is asked with these shares, and the files in it.
+fn request(
+    window: Window<'_>,
+    ranking: &Ranking<'_>,
+    shares: Shares,
+    said: &str,
+) -> Result<(OneShotRequest, Vec<(String, bool)>), RolloutError> {
+    let problem = window.bench.problem;
+    let count = |text: &str| window.count(text);
+    let packed = ranking.cut(shares.files, &count);
+    let files: Vec<ShownFile> = packed.excerpts.iter().map(shown_file).collect();
+    let mut shown: Vec<(String, bool)> = Vec::new();
+    for file in &files {
+        if !shown.iter().any(|(path, _)| *path == file.path) {
+            shown.push((file.path.clone(), file.whole));
+        }
+    }
+    let mut guidance = Vec::new();
+    let each = shares.guidance / problem.guidance.len().max(1);
+    for part in problem.guidance.iter().filter(|_| each > 0) {
+        guidance.push(ShownGuidance {
+            path: part.path.clone(),
+            text: fitted(window, part.text.trim_end(), each)?,
+        });
+    }
+    let request = OneShotRequest {
+        files,
+        guidance,
+        issue: fitted(window, problem.issue.trim(), shares.issue)?,
+        failures: fitted(window, said, shares.failures)?,
+    };
+    Ok((request, shown))
+}
+
+fn shown_file(excerpt: &Excerpt) -> ShownFile {
+    let lines = excerpt.text.lines().count();
+    ShownFile {
+        path: excerpt.path.clone(),
+        language: language(&excerpt.path)
+            .map_or("", |language| language.name)
+            .to_owned(),
+        text: excerpt.text.trim_end_matches(['\n', '\r']).to_owned(),
+        first_line: excerpt.first_line,
+        last_line: (excerpt.first_line + lines).saturating_sub(1),
+        file_lines: excerpt.file_lines,
+        whole: excerpt.first_line == 1 && lines >= excerpt.file_lines,
+    }
+}
+
+/// A text cut to so many tokens: lines of its beginning and of its end, for failures and reports end with what matters.
+pub(super) fn fitted(window: Window<'_>, text: &str, most: usize) -> Result<String, RolloutError> {
+    if window.count(text) <= most {
+        return Ok(text.to_owned());
+    }
+    // No text of so many bytes fits; a huge one is not counted again and again.
+    let mut bytes = text.len().min(most.saturating_mul(16));
+    loop {
+        let (head, tail) = ends(text, bytes);
+        let omitted = text.len() - head.len() - tail.len();
+        let lines = text
+            .lines()
+            .count()
+            .saturating_sub(head.lines().count() + tail.lines().count());
+        let mark = window
+            .bench
+            .prompts
+            .truncated(omitted as u64, lines as u64, None)?;
+        let cut = format!("{}\n{mark}\n{}", head.trim_end(), tail.trim_start_matches('\n'));
+        if window.count(&cut) <= most || bytes < 8 {
+            return Ok(cut);
+        }
+        bytes = bytes * 3 / 4;
+    }
+}
+
+/// A third of so many bytes from the beginning and the rest from the end, in whole lines where there are some.
+fn ends(text: &str, bytes: usize) -> (&str, &str) {
+    let boundary = |mut at: usize| {
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let head = text
+        .get(..boundary((bytes / 3).min(text.len())))
+        .unwrap_or_default();
+    let head = head.rfind('\n').and_then(|end| head.get(..=end)).unwrap_or(head);
+    let from = boundary(text.len().saturating_sub(bytes - bytes / 3).max(head.len()));
+    let tail = text.get(from..).unwrap_or_default();
+    let tail = match tail.find('\n') {
+        Some(end) if from > 0 && end + 1 < tail.len() => tail.get(end + 1..).unwrap_or_default(),
+        _ => tail,
+    };
+    (head, tail)
+}

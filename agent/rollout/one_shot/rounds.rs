@@ -1,0 +1,455 @@
+//! The rounds of an attempt: ask, read, apply, test, and show what fails.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use cwm_runtime::engine::SamplingParameters;
+use cwm_runtime::source::{ChatMessage, GenerateRequest, Prompt, Sampled, StopReason};
+use cwm_tools::call::Tool;
+use cwm_tools::isolated::IsolatedCopy;
+use cwm_tools::patch::ScanOptions;
+
+use super::answer::{self, Part};
+use super::calls::{self, Call};
+use super::failures::{self, Judgement};
+use super::ladder;
+use super::plan::{Change, Plan, Planner, Unusable};
+use super::prompt::{self, Question, Window};
+use crate::prompts::{AnswerFormat, AskFor};
+use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
+use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
+use crate::suite::{self, RunOptions, TestRun};
+
+/// How often an answer that cannot be used is asked for again, in each round.
+const RETRIES: usize = 2;
+
+/// A run of tests may take so many times what it took before anything was changed, and some seconds.
+const TEST_TIME_FACTOR: f64 = 4.0;
+const TEST_TIME_SECONDS: f64 = 20.0;
+
+/// Asks for edits until the tests pass, or the rounds are used up.
+///
+/// # Errors
+///
+/// When the model, the sandbox or the journal fail for good. Whatever the model does wrong ends in a candidate.
+pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candidate, RolloutError> {
+    let mut log = AttemptLog::new(bench.journal, &options.name);
+    if let Some(candidate) = log.candidate() {
+        return Ok(candidate.clone());
+    }
+    log.note(Record::Attempt {
+        attempt: options.name.clone(),
+        strategy: Strategy::OneShot,
+        sampling: options.sampling.clone(),
+    })?;
+    let mut attempt = Attempt {
+        bench,
+        options,
+        ask: ladder::ask(options.index),
+        window: Window::of(bench, &options.budget)?,
+        log,
+        started: Instant::now(),
+        copy: None,
+        tried: Vec::new(),
+        best: None,
+        candidate: Candidate {
+            attempt: options.name.clone(),
+            strategy: Strategy::OneShot,
+            ending: Ending::NoAnswer,
+            patch: Vec::new(),
+            answer: String::new(),
+            turns: 0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            seconds: 0.0,
+        },
+    };
+    let ending = match attempt.rounds() {
+        Ok(ending) | Err(Stop::Ended(ending)) => ending,
+        Err(Stop::Failed(error)) => return Err(error),
+    };
+    attempt.finish(ending)
+}
+
+/// Why an attempt goes no further.
+enum Stop {
+    Ended(Ending),
+    Failed(RolloutError),
+}
+
+impl<E: Into<RolloutError>> From<E> for Stop {
+    fn from(error: E) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
+/// What became of a round.
+enum Outcome {
+    /// Nothing fails any more, or there is nothing to test with.
+    Solved,
+    /// An answer was applied, and these tests fail.
+    Failing(ChatMessage, Vec<TestRun>),
+    /// No answer could be used; the last one, and why not.
+    Unusable(ChatMessage, Unusable),
+}
+
+/// The best round so far.
+struct Best {
+    judgement: Judgement,
+    patch: Vec<u8>,
+    answer: String,
+}
+
+struct Attempt<'a> {
+    bench: &'a Workbench<'a>,
+    options: &'a AttemptOptions,
+    ask: AskFor,
+    window: Window<'a>,
+    log: AttemptLog<'a>,
+    started: Instant,
+    /// A copy that nothing has been changed in.
+    copy: Option<IsolatedCopy>,
+    /// What was applied before: it need not be tested again.
+    tried: Vec<Plan>,
+    best: Option<Best>,
+    candidate: Candidate,
+}
+
+impl Attempt<'_> {
+    fn rounds(&mut self) -> Result<Ending, Stop> {
+        let question = prompt::question(self.window, &self.options.budget, self.ask)?;
+        for message in &question.messages {
+            self.note(message)?;
+        }
+        let mut messages = question.messages.clone();
+        for round in 0..self.options.budget.rounds.max(1) {
+            self.candidate.turns = round + 1;
+            let (said, failing, unusable) = match self.round(round, &question, &messages)? {
+                Outcome::Solved => return Ok(Ending::Finished),
+                Outcome::Failing(said, runs) => (said, failures::output(&runs), None),
+                Outcome::Unusable(said, why) => (said, String::new(), Some(why)),
+            };
+            if round + 1 < self.options.budget.rounds {
+                messages = self.feedback(&question, said, &failing, unusable.as_ref())?;
+            }
+        }
+        Ok(match self.best {
+            Some(_) => Ending::Turns,
+            None => Ending::NoAnswer,
+        })
+    }
+
+    /// Asks until an answer can be used, applies it and runs the tests.
+    fn round(
+        &mut self,
+        round: usize,
+        question: &Question,
+        messages: &[ChatMessage],
+    ) -> Result<Outcome, Stop> {
+        let mut again = 0;
+        loop {
+            let sampling = ladder::sampling(&self.options.sampling, round, again);
+            let generated = self.generate(question, messages, sampling)?;
+            let said = message(&generated);
+            let why = match self.plan(question, &generated) {
+                Ok(plan) => match self.apply(&plan)? {
+                    Some((mut copy, patch)) => return self.test(&mut copy, patch, said),
+                    None => Unusable::NotFound {
+                        path: plan.keys().next().cloned().unwrap_or_default(),
+                    },
+                },
+                Err(why) => why,
+            };
+            if again == RETRIES {
+                self.candidate.answer = said.content.clone();
+                return Ok(Outcome::Unusable(said, why));
+            }
+            again += 1;
+        }
+    }
+
+    /// What an answer changes, when it is usable and was not tried before.
+    fn plan(&mut self, question: &Question, generated: &Generated) -> Result<Plan, Unusable> {
+        let text = format!("{}{}", generated.prefix, generated.text);
+        let mut parts = answer::parts(&text);
+        if generated.reason == StopReason::Stop {
+            // It ended where the model, or a stop text, ended it.
+            for part in &mut parts {
+                let (Part::Block { closed, .. } | Part::Code { closed, .. }) = part;
+                *closed = true;
+            }
+        }
+        let planner = Planner {
+            tree: &self.bench.problem.tree,
+            root: &self.bench.problem.root,
+            shown: &question.shown,
+        };
+        let plan = planner.plan(&parts)?;
+        if self.tried.contains(&plan) {
+            return Err(Unusable::Unchanged);
+        }
+        self.tried.push(plan.clone());
+        Ok(plan)
+    }
+
+    /// Carries a plan out in a fresh copy; none when a tool refuses a part of it or nothing is changed. The patch is taken before tests
+    /// run, so that nothing of theirs is in it.
+    fn apply(&mut self, plan: &Plan) -> Result<Option<(IsolatedCopy, Vec<u8>)>, Stop> {
+        let up = "../".repeat(self.bench.copies.start.components().count());
+        let Some(calls) = calls::calls(plan, |path| format!("{up}{path}")) else {
+            return Ok(None);
+        };
+        let mut copy = match self.copy.take() {
+            Some(copy) => copy,
+            None => self.bench.copies.open(&self.options.name)?,
+        };
+        for folder in self.missing_folders(plan) {
+            let content = format!("mkdir -p -- '{up}{}'", folder.replace('\'', "'\\''"));
+            self.tool(
+                &mut copy,
+                &Call {
+                    tool: Tool::Bash,
+                    content,
+                },
+            )?;
+        }
+        for call in &calls {
+            if !self.tool(&mut copy, call)? {
+                return Ok(None);
+            }
+        }
+        let patch = copy.diff(ScanOptions::default())?.patch;
+        if patch.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((copy, patch)))
+    }
+
+    /// Folders that new files need.
+    fn missing_folders(&self, plan: &Plan) -> Vec<String> {
+        let new = plan
+            .iter()
+            .filter(|(_, change)| matches!(change, Change::Create { .. }));
+        let mut folders: Vec<String> = new
+            .filter_map(|(path, _)| Some(path.rsplit_once('/')?.0.to_owned()))
+            .filter(|folder| !self.bench.problem.tree.join(folder).is_dir())
+            .collect();
+        folders.dedup();
+        folders
+    }
+
+    fn tool(&mut self, copy: &mut IsolatedCopy, call: &Call) -> Result<bool, Stop> {
+        let prompts = self.bench.prompts;
+        let used = self.log.tool(|| -> Result<ToolUsed, RolloutError> {
+            let started = Instant::now();
+            let session = copy.session();
+            let (result, done) = match call.tool {
+                Tool::Create => {
+                    let result = session.create(&call.content)?;
+                    (prompts.create_result(&result)?, result.is_ok())
+                }
+                Tool::Edit => {
+                    let result = session.edit(&call.content)?;
+                    (prompts.edit_result(&result)?, result.is_ok())
+                }
+                Tool::Bash | Tool::Submit => {
+                    let result = session.run(&call.content)?;
+                    (String::new(), result.exit_code() == Some(0))
+                }
+            };
+            Ok(ToolUsed {
+                tool: call.tool,
+                content: call.content.clone(),
+                result,
+                done,
+                submitted: None,
+                seconds: started.elapsed().as_secs_f64(),
+            })
+        })?;
+        Ok(used.done)
+    }
+
+    /// Runs the tests on what was applied, and keeps it if it is the best so far.
+    fn test(&mut self, copy: &mut IsolatedCopy, patch: Vec<u8>, said: ChatMessage) -> Result<Outcome, Stop> {
+        let problem = self.bench.problem;
+        let control = self.bench.control;
+        let budget = &self.options.budget;
+        let runs = self.log.tests(|| -> Result<Vec<TestRun>, Stop> {
+            let _registered = control.register(copy.session().interrupter());
+            let mut runs = Vec::new();
+            for (index, command) in problem.tests.iter().enumerate() {
+                let before = problem.baseline.get(index).map_or(0.0, |run| run.seconds);
+                let longest = budget.command_timeout.as_secs_f64().max(before * 2.0);
+                let seconds = (before * TEST_TIME_FACTOR + TEST_TIME_SECONDS).min(longest);
+                let options = RunOptions {
+                    timeout: std::time::Duration::from_secs_f64(seconds),
+                    ..RunOptions::default()
+                };
+                runs.push(suite::run(copy.session(), command, &options)?);
+                if control.stopped() {
+                    return Err(Stop::Ended(Ending::Interrupted));
+                }
+            }
+            Ok(runs)
+        })?;
+        let (judgement, solved) = failures::judge(problem, &runs);
+        if self.best.as_ref().is_none_or(|best| judgement < best.judgement) {
+            self.best = Some(Best {
+                judgement,
+                patch,
+                answer: said.content.clone(),
+            });
+        }
+        Ok(if solved || problem.tests.is_empty() {
+            Outcome::Solved
+        } else {
+            Outcome::Failing(said, runs)
+        })
+    }
+
+    /// The conversation of the next round: the question, the last answer, and what is wrong with it. When that does not fit, the
+    /// question alone, which other seeds answer otherwise.
+    fn feedback(
+        &mut self,
+        question: &Question,
+        said: ChatMessage,
+        failing: &str,
+        unusable: Option<&Unusable>,
+    ) -> Result<Vec<ChatMessage>, Stop> {
+        let (kind, path) = unusable.map_or(("failed", ""), Unusable::told);
+        let mut messages = question.messages.clone();
+        messages.push(said);
+        let room = self.window.context.saturating_sub(question.answer);
+        let mut most = self.options.budget.result_tokens.min(room / 4);
+        while most > 0 {
+            let failing = prompt::fitted(self.window, failing, most)?;
+            let told = self
+                .bench
+                .prompts
+                .one_shot_feedback(kind, path, &failing, self.ask)?;
+            messages.push(ChatMessage::new("user", told));
+            if self.window.count_all(&messages, &question.prefix) < room {
+                for message in messages.iter().skip(question.messages.len()) {
+                    self.note(message)?;
+                }
+                return Ok(messages);
+            }
+            messages.pop();
+            most = if failing.is_empty() { 0 } else { most / 2 };
+        }
+        Ok(question.messages.clone())
+    }
+
+    fn generate(
+        &mut self,
+        question: &Question,
+        messages: &[ChatMessage],
+        sampling: SamplingParameters,
+    ) -> Result<Generated, Stop> {
+        if !self.log.replaying() {
+            self.go_on()?;
+        }
+        let (bench, options) = (self.bench, self.options);
+        let time_over = || out_of_time(bench, options, self.started);
+        let plain = self.ask.format != AnswerFormat::Blocks && !self.ask.explain;
+        let request = GenerateRequest {
+            prompt: Prompt::Chat {
+                messages: messages.to_vec(),
+                assistant_prefix: question.prefix.clone(),
+            },
+            samples: 1,
+            sampling,
+            max_tokens: Some(question.answer),
+            stop: if plain {
+                vec!["\n```\n".to_owned()]
+            } else {
+                Vec::new()
+            },
+            logprobs: None,
+            tools: Vec::new(),
+        };
+        let generated = self.log.generation(|| -> Result<Generated, Stop> {
+            let started = Instant::now();
+            let observer = bench.journal.observer();
+            let mut completions = bench.model.generate(&request, &mut |piece| {
+                if !piece.is_heartbeat() {
+                    observer.generated(&options.name, 1);
+                }
+                if bench.control.stopped() || time_over() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
+            let completion = completions.pop();
+            let Some(completion) = completion.filter(|done| done.reason != StopReason::Cancelled) else {
+                return Err(Stop::Ended(if bench.control.stopped() {
+                    Ending::Interrupted
+                } else {
+                    Ending::Time
+                }));
+            };
+            Ok(Generated {
+                text: completion.text,
+                prefix: question.prefix.clone(),
+                tokens: completion.tokens,
+                calls: completion.calls,
+                reason: completion.reason,
+                usage: completion.usage,
+                seed: request.sampling.seed,
+                seconds: started.elapsed().as_secs_f64(),
+            })
+        })?;
+        self.candidate.prompt_tokens += generated.usage.prompt_tokens;
+        self.candidate.completion_tokens += generated.usage.completion_tokens;
+        Ok(generated)
+    }
+
+    /// Whether another step may begin.
+    fn go_on(&self) -> Result<(), Stop> {
+        if self.bench.control.ending() {
+            return Err(Stop::Ended(Ending::Interrupted));
+        }
+        if out_of_time(self.bench, self.options, self.started) {
+            return Err(Stop::Ended(Ending::Time));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, message: &ChatMessage) -> Result<(), JournalError> {
+        self.log.note(Record::Message {
+            attempt: self.options.name.clone(),
+            tokens: self.bench.model.count_tokens(&message.content),
+            message: message.clone(),
+        })
+    }
+
+    fn finish(mut self, ending: Ending) -> Result<Candidate, RolloutError> {
+        if let Some(best) = self.best {
+            self.candidate.patch = best.patch;
+            self.candidate.answer = best.answer;
+        }
+        self.candidate.ending = ending;
+        self.candidate.seconds = self.started.elapsed().as_secs_f64();
+        self.log.end(&self.candidate)?;
+        Ok(self.candidate)
+    }
+}
+
+fn out_of_time(bench: &Workbench<'_>, options: &AttemptOptions, started: Instant) -> bool {
+    let own = options.budget.time.is_some_and(|time| started.elapsed() >= time);
+    own || bench.control.out_of_time()
+}
+
+/// What the model said, as a message.
+fn message(generated: &Generated) -> ChatMessage {
+    let content = format!("{}{}", generated.prefix, generated.text);
+    let sampled = (!generated.tokens.is_empty()).then(|| Sampled {
+        start: generated.prefix.len(),
+        tokens: generated.tokens.clone(),
+    });
+    ChatMessage {
+        sampled,
+        ..ChatMessage::new("assistant", content)
+    }
+}

@@ -1,0 +1,234 @@
+//! From what tests said before and after to a verdict and its reasons. Pure functions: nothing is run here.
+
+use std::collections::BTreeSet;
+
+use crate::suite::{CommandSource, Comparison, RunEnding, TestRun, compare};
+
+/// Names in a remark.
+const NAMED: usize = 5;
+/// Characters of a name in a remark.
+const NAME_CHARACTERS: usize = 160;
+/// What stands between a module or file and the tests in it, in the names of frameworks.
+const SEPARATORS: [&str; 5] = ["::", ".", "/", " > ", " "];
+
+/// Whether a patch is verified, and why not or what remains uncertain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) verified: bool,
+    pub(super) remarks: Vec<String>,
+}
+
+/// Whether a command failed in a way that no test of it shows; the command itself is the test that failed then.
+fn failed_as_a_whole(run: &TestRun) -> bool {
+    run.failing().next().is_none() && !run.all_pass()
+}
+
+/// A guessed command that started neither before nor after says nothing: nobody asked for it.
+fn says_nothing(before: &TestRun, after: &TestRun) -> bool {
+    let idle = |run: &TestRun| matches!(run.ending, RunEnding::NotStarted { .. });
+    matches!(before.command.source, CommandSource::Found { .. }) && idle(before) && idle(after)
+}
+
+/// Names of what failed before anything was changed: tests, flaky ones left out, and commands that failed without a failing test.
+pub fn failing_before(baseline: &[TestRun], flaky: &[String]) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for run in baseline {
+        names.extend(run.failing().map(str::to_owned));
+        if failed_as_a_whole(run) {
+            names.insert(run.command.command.clone());
+        }
+    }
+    names.retain(|name| !flaky.contains(name));
+    names.into_iter().collect()
+}
+
+/// What changed from the baseline to the runs of the same commands, flaky tests left out.
+///
+/// A module that could not be loaded before, or a command that failed as a whole, counts as a test: fixed when its tests are there and all pass.
+pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String]) -> Comparison {
+    let mut all = Comparison::default();
+    for (before, after) in baseline.iter().zip(runs) {
+        if says_nothing(before, after) {
+            continue;
+        }
+        let mut changes = compare(before, after);
+        let command = &before.command.command;
+        if failed_as_a_whole(before) && !changes.still_failing.contains(command) {
+            changes.still_failing.push(command.clone());
+        }
+        let mended = |name: &String| {
+            if after.tests.contains_key(name) {
+                return false;
+            }
+            // What stands in parentheses is no test, but what the suite says of a run as a whole.
+            if name == command || name.starts_with('(') {
+                return after.all_pass() && after.count(|status| status.passes()) > 0;
+            }
+            let inside = |test: &str| {
+                let rest = test.strip_prefix(name.as_str());
+                rest.is_some_and(|rest| SEPARATORS.iter().any(|between| rest.starts_with(between)))
+            };
+            let mut tests = after.tests.iter().filter(|(test, _)| inside(test)).peekable();
+            tests.peek().is_some() && tests.all(|(_, case)| !case.status.fails())
+        };
+        let (fixed, failing): (Vec<String>, Vec<String>) = changes.still_failing.drain(..).partition(mended);
+        changes.fixed.extend(fixed);
+        changes.still_failing = failing;
+        all.extend(changes);
+    }
+    if !flaky.is_empty() {
+        let flaky: BTreeSet<&String> = flaky.iter().collect();
+        for list in [
+            &mut all.fixed,
+            &mut all.broken,
+            &mut all.vanished,
+            &mut all.still_failing,
+            &mut all.new_passing,
+            &mut all.new_failing,
+        ] {
+            list.retain(|name| !flaky.contains(name));
+        }
+    }
+    all
+}
+
+/// Verified is a patch with which at least one test that failed before passes and none of them fails still, with which no test that passed
+/// before fails or is missing, and with which every command runs to its end and exits with 0. Flaky tests count neither way.
+pub(super) fn judge(
+    baseline: &[TestRun],
+    runs: &[TestRun],
+    changes: &Comparison,
+    flaky: &[String],
+) -> Judgement {
+    let mut against = Vec::new();
+    let mut say = |words: String, names: &[String]| {
+        if !names.is_empty() {
+            against.push(format!("{words}: {}", name_some(names, NAMED)));
+        }
+    };
+    say(
+        format!(
+            "conflicts with {}",
+            tests(changes.broken.len(), "that passed before")
+        ),
+        &changes.broken,
+    );
+    say(
+        format!(
+            "{} did not run",
+            tests(changes.vanished.len(), "that passed before")
+        ),
+        &changes.vanished,
+    );
+    let not_fixed = changes.still_failing.len();
+    let before = changes.fixed.len() + not_fixed;
+    say(
+        if changes.fixed.is_empty() {
+            "nothing that failed before passes with it".to_owned()
+        } else {
+            format!("{not_fixed} of {before} that failed before do not pass with it")
+        },
+        &changes.still_failing,
+    );
+    say(
+        format!(
+            "{} not there before and failing",
+            tests(changes.new_failing.len(), "")
+        ),
+        &changes.new_failing,
+    );
+    if before == 0 && failing_before(baseline, &[]).is_empty() {
+        against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());
+    } else if before == 0 {
+        against
+            .push("nothing that fails without it does so each time and passes with it each time".to_owned());
+    }
+    let mut besides = Vec::new();
+    for (before, after) in baseline.iter().zip(runs) {
+        let words = ended_badly(before, after, flaky);
+        if says_nothing(before, after) {
+            besides.extend(words);
+        } else {
+            against.extend(words);
+        }
+    }
+    if runs.len() < baseline.len() {
+        against.push("not every command was run".to_owned());
+    }
+    let verified = against.is_empty() && !changes.fixed.is_empty();
+    let mut remarks = against;
+    remarks.extend(besides);
+    if !flaky.is_empty() {
+        let names = name_some(flaky, NAMED);
+        remarks.push(format!(
+            "left out, because they do not say the same each time: {names}"
+        ));
+    }
+    Judgement { verified, remarks }
+}
+
+/// Why a command's end speaks against the patch, beyond what its tests say.
+fn ended_badly(before: &TestRun, after: &TestRun, flaky: &[String]) -> Option<String> {
+    let command = plain(&after.command.command);
+    match &after.ending {
+        RunEnding::TimedOut => Some(format!("`{command}` did not end within its time")),
+        RunEnding::Stopped { reason } => Some(format!("`{command}` was stopped: {}", plain(reason))),
+        RunEnding::NotStarted { reason } if before.ending == RunEnding::Ran => {
+            Some(format!("`{command}` no longer starts with it: {}", plain(reason)))
+        }
+        RunEnding::NotStarted { reason } => Some(format!("`{command}` runs no test: {}", plain(reason))),
+        RunEnding::Ran if after.exit_code == Some(0) => None,
+        RunEnding::Ran if after.failing().next().is_some() => {
+            // Each of these is told above, but for flaky ones, which are no reason.
+            None
+        }
+        RunEnding::Ran => {
+            let status = after.exit_code.map_or("none".to_owned(), |code| code.to_string());
+            let known = flaky.contains(&after.command.command);
+            (!known).then(|| format!("no test of `{command}` failed, but its exit status is {status}"))
+        }
+    }
+}
+
+/// A number of tests, in words.
+fn tests(count: usize, which: &str) -> String {
+    let noun = if count == 1 { "test" } else { "tests" };
+    format!("{count} {noun} {which}").trim_end().to_owned()
+}
+
+/// The first names of a list, and how many more there are. Each is cut, and nothing in it can move a terminal's cursor.
+pub fn name_some(names: &[String], most: usize) -> String {
+    let mut text = names
+        .iter()
+        .take(most)
+        .map(|name| plain(name))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > most {
+        text.push_str(&format!(" and {} more", names.len() - most));
+    }
+    text
+}
+
+/// A text from outside as a short piece of a line.
+fn plain(text: &str) -> String {
+    let mut short: String = text
+        .chars()
+        .take(NAME_CHARACTERS)
+        .map(|character| {
+            if character.is_control() {
+                '\u{fffd}'
+            } else {
+                character
+            }
+        })
+        .collect();
+    if text.chars().nth(NAME_CHARACTERS).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,251 @@
+//! What makes a patch verified and what does not, case by case.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::suite::{CommandSource, Status, TestCase, TestCommand};
+
+/// A run in a few words: `a+ b- c~` are tests that passed, failed and were skipped, behind the exit code.
+fn run_of(command: &str, text: &str) -> TestRun {
+    let mut words = text.split_whitespace();
+    let (ending, exit_code) = match words.next().unwrap() {
+        "time" => (RunEnding::TimedOut, None),
+        "disk" => {
+            let reason = "it wrote more to disk than allowed".to_owned();
+            (RunEnding::Stopped { reason }, None)
+        }
+        "none" => {
+            let reason = "no module named pytest".to_owned();
+            (RunEnding::NotStarted { reason }, Some(1))
+        }
+        code => (RunEnding::Ran, Some(code.parse().unwrap())),
+    };
+    let case = |word: &str| {
+        let (name, sign) = word.split_at(word.len() - 1);
+        let status = match sign {
+            "+" => Status::Passed,
+            "-" => Status::Failed,
+            "!" => Status::Errored,
+            _ => Status::Skipped,
+        };
+        let case = TestCase {
+            status,
+            message: String::new(),
+            seconds: None,
+        };
+        (name.to_owned(), case)
+    };
+    TestRun {
+        command: TestCommand::given(command),
+        ending,
+        exit_code,
+        tests: words.map(case).collect::<BTreeMap<_, _>>(),
+        output: String::new(),
+        seconds: 1.0,
+    }
+}
+
+fn judged(before: &str, after: &str, flaky: &[&str]) -> Judgement {
+    let flaky: Vec<String> = flaky.iter().map(|name| (*name).to_owned()).collect();
+    let (before, after) = ([run_of("make test", before)], [run_of("make test", after)]);
+    judge(&before, &after, &told_apart(&before, &after, &flaky), &flaky)
+}
+
+#[test]
+fn verified_means_that_all_that_failed_passes_and_nothing_else_changed() {
+    for (before, after, flaky) in [
+        ("1 a+ b-", "0 a+ b+", &[][..]),
+        ("1 a+ b- c-", "0 a+ b+ c+", &[]),
+        ("1 a+ b!", "0 a+ b+ new+", &[]),
+        ("1 a+ b- s~", "0 a+ b+ s~", &[]),
+        // Flaky tests count neither way, nor does the exit status that they cause.
+        ("1 a+ b- f-", "1 a+ b+ f-", &["f"]),
+        ("1 a+ b- f+", "1 a+ b+ f-", &["f"]),
+        ("1 a+ b- f+", "0 a+ b+", &["f"]),
+        // What hung, or did not start, is the test.
+        ("time", "0 a+ b+", &[]),
+        ("time a+", "0 a+ b+", &[]),
+        ("none", "0 a+ b+", &[]),
+        ("2 a+", "0 a+", &[]),
+        ("1 a+ (broke)-", "0 a+", &[]),
+        // A module that could not be loaded is told by its tests.
+        ("1 a+ t.py!", "0 a+ t.py::x+ t.py::y+", &[]),
+    ] {
+        let judgement = judged(before, after, flaky);
+        assert!(judgement.verified, "{before} => {after}: {judgement:?}");
+        assert_eq!(
+            judgement.remarks.len(),
+            usize::from(!flaky.is_empty()),
+            "{judgement:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_verified_says_why() {
+    for (before, after, flaky, why) in [
+        (
+            "1 a+ b-",
+            "1 a+ b-",
+            &[][..],
+            "nothing that failed before passes with it: b",
+        ),
+        (
+            "1 a+ b- c-",
+            "1 a+ b+ c-",
+            &[],
+            "1 of 2 that failed before do not pass with it: c",
+        ),
+        (
+            "1 a+ b-",
+            "0 a+ b~",
+            &[],
+            "nothing that failed before passes with it: b",
+        ),
+        (
+            "1 a+ b-",
+            "1 a- b+",
+            &[],
+            "conflicts with 1 test that passed before: a",
+        ),
+        (
+            "1 a+ b- c+",
+            "0 b+",
+            &[],
+            "2 tests that passed before did not run: a, c",
+        ),
+        (
+            "1 a+ b-",
+            "0 a~ b+",
+            &[],
+            "1 test that passed before did not run: a",
+        ),
+        (
+            "1 a+ b-",
+            "1 a+ b+ n-",
+            &[],
+            "1 test not there before and failing: n",
+        ),
+        (
+            "0 a+",
+            "0 a+",
+            &[],
+            "nothing fails without it, so that nothing can show that it mends anything",
+        ),
+        (
+            "0 a+",
+            "0 a+ new+",
+            &[],
+            "nothing fails without it, so that nothing can show that it mends anything",
+        ),
+        (
+            "1 a+ f-",
+            "0 a+ f+",
+            &["f"],
+            "nothing that fails without it does so each time and passes with it each time",
+        ),
+        (
+            "1 a+ b-",
+            "time a+ b+",
+            &[],
+            "`make test` did not end within its time",
+        ),
+        (
+            "1 a+ b-",
+            "disk a+ b+",
+            &[],
+            "`make test` was stopped: it wrote more to disk than allowed",
+        ),
+        (
+            "1 a+ b-",
+            "none",
+            &[],
+            "`make test` no longer starts with it: no module named pytest",
+        ),
+        (
+            "none",
+            "none",
+            &[],
+            "`make test` runs no test: no module named pytest",
+        ),
+        (
+            "1 a+ b-",
+            "3 a+ b+",
+            &[],
+            "no test of `make test` failed, but its exit status is 3",
+        ),
+        (
+            "1 a+ t.py!",
+            "1 a+ t.py::x+ t.py::y-",
+            &[],
+            "nothing that failed before passes with it: t.py",
+        ),
+        (
+            "1 a+ t.py!",
+            "0 a+",
+            &[],
+            "nothing that failed before passes with it: t.py",
+        ),
+    ] {
+        let judgement = judged(before, after, flaky);
+        assert!(!judgement.verified, "{before} => {after}: {judgement:?}");
+        assert!(
+            judgement.remarks.iter().any(|remark| remark == why),
+            "{before} => {after}: {judgement:?}"
+        );
+    }
+}
+
+#[test]
+fn a_fix_that_is_there_only_sometimes_proves_nothing() {
+    let judgement = judged("1 a+ b- c-", "0 a+ b+ c+", &["b", "c"]);
+    assert!(!judgement.verified, "{judgement:?}");
+    let judgement = judged("1 a+ b-", "0 a+ b+", &["a"]);
+    assert!(judgement.verified, "{judgement:?}");
+    assert_eq!(
+        judgement.remarks,
+        ["left out, because they do not say the same each time: a"]
+    );
+}
+
+#[test]
+fn every_command_counts() {
+    let before = [run_of("one", "1 a-"), run_of("two", "0 b+")];
+    let good = [run_of("one", "0 a+"), run_of("two", "0 b+")];
+    let bad = [run_of("one", "0 a+"), run_of("two", "1 b-")];
+    let verified = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[]).verified;
+    assert!(verified(&good));
+    assert!(!verified(&bad));
+    assert!(!verified(&good[..1]), "a command that was not run proves nothing");
+}
+
+#[test]
+fn a_guessed_command_that_never_starts_says_nothing() {
+    let guessed = |text: &str| {
+        let mut run = run_of("npm test", text);
+        let reason = "there is a package.json".to_owned();
+        run.command.source = CommandSource::Found { reason };
+        run
+    };
+    let before = [run_of("make test", "1 a-"), guessed("none")];
+    let judged = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[]);
+    let judgement = judged(&[run_of("make test", "0 a+"), guessed("none")]);
+    assert!(judgement.verified, "{judgement:?}");
+    assert_eq!(
+        judgement.remarks,
+        ["`npm test` runs no test: no module named pytest"]
+    );
+    assert!(!judged(&[run_of("make test", "0 a+"), guessed("1 b-")]).verified);
+    assert!(!judged(&[run_of("make test", "1 a-"), guessed("none")]).verified);
+}
+
+#[test]
+fn names_from_outside_stay_short_and_harmless() {
+    let names: Vec<String> = (0..9).map(|number| format!("t\x1b[2J\n{number}")).collect();
+    assert_eq!(
+        name_some(&names, 2),
+        "t\u{fffd}[2J\u{fffd}0, t\u{fffd}[2J\u{fffd}1 and 7 more"
+    );
+    let long = vec!["x".repeat(100_000)];
+    assert!(name_some(&long, 5).len() < 200);
+}
