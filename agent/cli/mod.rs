@@ -19,6 +19,8 @@ mod rank;
 mod runs;
 mod sandbox;
 mod signals;
+#[cfg(test)]
+mod terminal;
 mod text;
 mod values;
 mod view;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 
 use super::*;
+use crate::cli::terminal::Terminal;
 
 /// A printer on two files, and the files' paths.
 fn on_files(settings: Settings, work: impl FnOnce(&mut Printer)) -> (String, String) {
@@ -99,6 +100,123 @@ fn a_line_of_progress_is_taken_away_before_the_next_output() {
     });
     assert_eq!(results, "done\n");
     assert_eq!(messages, "one\r\x1b[Ktwo\r\x1b[Ksaid\n");
+}
+
+/// A printer on a terminal, which takes results too.
+fn on_terminal(terminal: &Terminal) -> Printer {
+    let settings = Settings {
+        progress: true,
+        color_messages: true,
+        verbosity: Verbosity::Verbose,
+        ..Settings::default()
+    };
+    let size = terminal.clone();
+    let (out, err) = (Box::new(terminal.clone()), Box::new(terminal.clone()));
+    Printer::to(out, err, settings).on_screen(move || size.size())
+}
+
+fn area(lines: &[&str]) -> Vec<LiveLine> {
+    let line = |text: &&str| vec![(Some(Style::Strong), (*text).to_owned())];
+    lines.iter().map(line).collect()
+}
+
+#[test]
+fn a_live_area_stays_below_all_that_is_said() {
+    let terminal = Terminal::new(20, 6);
+    let mut printer = on_terminal(&terminal);
+    printer.note("first");
+    printer.live(area(&["a", "b", "c"]));
+    assert_eq!(terminal.text(), "first\na\nb\nc");
+    printer.live(area(&["A"]));
+    assert_eq!(terminal.text(), "first\nA", "it shrinks");
+    printer.live(area(&["x", "y"]));
+    printer.note("second");
+    printer.detail("third");
+    assert_eq!(terminal.text(), "first\nsecond\nthird\nx\ny");
+    printer.result("result\n").unwrap();
+    printer.warning("fourth");
+    printer.pass_on(b"fifth\nsixth\n");
+    let said = "first\nsecond\nthird\nresult\nwarning: fourth\nfifth\nsixth";
+    assert_eq!(
+        terminal.text(),
+        format!("{said}\nx\ny"),
+        "more than the screen holds"
+    );
+    printer.clear_progress();
+    assert_eq!(terminal.text(), said);
+    printer.note("seventh");
+    assert_eq!(
+        terminal.text(),
+        format!("{said}\nseventh"),
+        "what was taken away stays away"
+    );
+}
+
+#[test]
+fn a_live_area_follows_lines_of_progress_and_lines_that_are_open() {
+    let terminal = Terminal::new(20, 10);
+    let mut printer = on_terminal(&terminal);
+    printer.progress("loading");
+    printer.live(area(&["a", "b"]));
+    assert_eq!(terminal.text(), "a\nb");
+    printer.progress("loading more");
+    assert_eq!(terminal.text(), "loading more");
+    printer.live(area(&["a", "b"]));
+    printer.pass_on(b"half a line");
+    assert_eq!(terminal.text(), "half a line");
+    printer.live(area(&["c", "d"]));
+    assert_eq!(terminal.text(), "half a line\nc\nd");
+}
+
+#[test]
+fn a_live_area_is_cut_to_the_terminal() {
+    let terminal = Terminal::new(10, 4);
+    let mut printer = on_terminal(&terminal);
+    let long = "漢字漢字漢字漢字";
+    for _ in 0..3 {
+        printer.live(area(&["0123456789abc", long, "x\x1b[2J\ny", "below", "more"]));
+    }
+    assert_eq!(terminal.text(), "01234567…\n漢字漢字…\nx\u{fffd}[2J y");
+    assert!(terminal.widest() < 10);
+    printer.progress("0123456789abc");
+    assert_eq!(terminal.text(), "01234567…");
+}
+
+#[test]
+fn a_live_area_survives_a_new_size() {
+    let terminal = Terminal::new(40, 12);
+    let mut printer = on_terminal(&terminal);
+    printer.note("above");
+    let lines = [
+        "a line of thirty characters ..",
+        "another one, rather long too",
+        "c",
+    ];
+    printer.live(area(&lines));
+    for columns in [16, 40, 9, 23] {
+        terminal.resize(columns);
+        printer.live(area(&lines));
+        let cut: Vec<String> = lines
+            .iter()
+            .map(|line| crate::cli::text::cut(line, columns - 1))
+            .collect();
+        assert_eq!(terminal.text(), format!("above\n{}", cut.join("\n")), "{columns}");
+    }
+}
+
+#[test]
+fn an_unchanged_live_area_is_not_written_again() {
+    let settings = Settings {
+        progress: true,
+        ..Settings::default()
+    };
+    let (_, once) = on_files(settings, |printer| printer.live(area(&["a"])));
+    let (_, thrice) = on_files(settings, |printer| {
+        (0..3).for_each(|_| printer.live(area(&["a"])));
+    });
+    assert_eq!(once, thrice);
+    let (_, none) = on_files(Settings::default(), |printer| printer.live(area(&["a"])));
+    assert_eq!(none, "", "without a terminal there is none");
 }
 
 #[test]

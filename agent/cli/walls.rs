@@ -21,12 +21,12 @@ use crate::cli::{Environment, ExitCode, Failure, Printer};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sandbox")]
 pub(crate) struct WallArguments {
-    /// Which network the command has
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
-    pub(crate) network: NetworkChoice,
-    /// What keeps the command in
-    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
-    pub(crate) sandbox: SandboxChoice,
+    /// Which network the command has [default: loopback]
+    #[arg(long, value_name = "WHICH", value_enum)]
+    pub(crate) network: Option<NetworkChoice>,
+    /// What keeps the command in [default: auto]
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub(crate) sandbox: Option<SandboxChoice>,
     /// The container image to run in
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<String>,
@@ -85,7 +85,7 @@ pub(crate) fn walls(
     limits: &LimitArguments,
     environment: &Environment,
 ) -> anyhow::Result<Walls> {
-    let backend = match (arguments.sandbox, &arguments.image) {
+    let backend = match (arguments.sandbox.unwrap_or_default(), &arguments.image) {
         (SandboxChoice::Container, None) => {
             return Err(Failure::new(
                 ExitCode::Usage,
@@ -134,7 +134,7 @@ fn policy(
 ) -> anyhow::Result<Policy> {
     let asked = variables(&arguments.variables, environment)?;
     let mut policy = MachineView::look(environment.all()).policy(&asked);
-    policy.network = match arguments.network {
+    policy.network = match arguments.network.unwrap_or_default() {
         NetworkChoice::None => Network::None,
         NetworkChoice::Loopback => Network::Loopback,
         NetworkChoice::Host => Network::Host,

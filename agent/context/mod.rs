@@ -1,13 +1,23 @@
 //! A repository and an issue in, the parts of it that a model should read out, within a budget of tokens.
 //!
 //! What enters is a snapshot's tree, the issue's text and what failing tests printed; what leaves are excerpts of files, the most
-//! telling first. Strategies call this room; it calls none of agent's other rooms.
+//! telling first. Strategies call this room; it calls none of agent's other rooms. It also tells where definitions begin and end.
 
 mod braces;
+mod cut;
 mod definitions;
+mod imports;
 mod language;
+mod mentions;
 mod pack;
+mod rank;
+mod suspect;
+mod walk;
 
 pub use definitions::{Definition, definitions, identifier, indent_of};
 pub use language::{Language, Layout, language};
-pub use pack::{Excerpt, PackRequest, Packed, pack};
+pub use pack::{Excerpt, PackRequest, Packed, Ranking, pack};
+
+#[cfg(test)]
+#[path = "context_tests.rs"]
+mod tests;

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use super::cut::cut;
+use super::definitions::Definition;
+use super::rank::{Order, rank};
+use super::suspect::suspect;
+
 /// What is packed for.
 pub struct PackRequest<'a> {
     /// The tree, read only.
@@ -31,6 +36,8 @@ pub struct Excerpt {
     pub file_lines: usize,
     /// Why it is here, for people: `named in the issue`.
     pub reason: String,
+    /// Whether it holds tests.
+    pub is_test: bool,
 }
 
 /// What was chosen.
@@ -42,35 +49,43 @@ pub struct Packed {
     pub tokens: usize,
 }
 
+/// A tree's files in order of how much they matter to an issue: found once, cut to any budget.
+#[derive(Debug, Clone)]
+pub struct Ranking<'a> {
+    tree: &'a Path,
+    order: Order,
+}
+
+impl<'a> Ranking<'a> {
+    /// Ranks the files of a tree for an issue and what failing tests printed. `root` is where the tree is seen inside.
+    ///
+    /// # Errors
+    ///
+    /// When the tree cannot be read at all.
+    pub fn of(tree: &'a Path, root: &Path, issue: &str, failures: &[String]) -> std::io::Result<Ranking<'a>> {
+        let order = rank(tree, &root.to_string_lossy(), issue, failures)?;
+        Ok(Ranking { tree, order })
+    }
+
+    /// What of it a model should read with so many tokens, as `count` counts them.
+    pub fn cut(&self, budget: usize, count: &dyn Fn(&str) -> usize) -> Packed {
+        cut(self.tree, &self.order, budget, count)
+    }
+}
+
+impl Ranking<'_> {
+    /// The function that the issue is most likely about, with its file; none when no function is named.
+    pub fn suspect(&self) -> Option<(String, Definition)> {
+        suspect(self.tree, &self.order)
+    }
+}
+
 /// Chooses what of the tree a model should read.
 ///
 /// # Errors
 ///
 /// When the tree cannot be read at all.
 pub fn pack(request: &PackRequest<'_>) -> std::io::Result<Packed> {
-    let mut packed = Packed::default();
-    let mut words: Vec<&str> = request
-        .issue
-        .split(|c: char| c.is_whitespace() || matches!(c, '`' | '"' | '\'' | '(' | ')' | ',' | ':'))
-        .filter(|word| word.contains('.'))
-        .collect();
-    words.dedup();
-    for word in words {
-        let Ok(text) = std::fs::read_to_string(request.tree.join(word)) else {
-            continue;
-        };
-        let tokens = (request.count)(&text);
-        if packed.tokens + tokens > request.budget {
-            continue;
-        }
-        packed.tokens += tokens;
-        packed.excerpts.push(Excerpt {
-            path: word.to_owned(),
-            first_line: 1,
-            file_lines: text.lines().count(),
-            reason: "named in the issue".to_owned(),
-            text,
-        });
-    }
-    Ok(packed)
+    let ranking = Ranking::of(request.tree, request.root, request.issue, request.failures)?;
+    Ok(ranking.cut(request.budget, request.count))
 }

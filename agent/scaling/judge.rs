@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::suite::{Comparison, RunEnding, TestRun, compare};
+use crate::suite::{CommandSource, Comparison, RunEnding, TestRun, compare};
 
 /// Names in a remark.
 const NAMED: usize = 5;
@@ -21,6 +21,12 @@ pub(super) struct Judgement {
 /// Whether a command failed in a way that no test of it shows; the command itself is the test that failed then.
 fn failed_as_a_whole(run: &TestRun) -> bool {
     run.failing().next().is_none() && !run.all_pass()
+}
+
+/// A guessed command that started neither before nor after says nothing: nobody asked for it.
+fn says_nothing(before: &TestRun, after: &TestRun) -> bool {
+    let idle = |run: &TestRun| matches!(run.ending, RunEnding::NotStarted { .. });
+    matches!(before.command.source, CommandSource::Found { .. }) && idle(before) && idle(after)
 }
 
 /// Names of what failed before anything was changed: tests, flaky ones left out, and commands that failed without a failing test.
@@ -42,17 +48,21 @@ pub fn failing_before(baseline: &[TestRun], flaky: &[String]) -> Vec<String> {
 pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String]) -> Comparison {
     let mut all = Comparison::default();
     for (before, after) in baseline.iter().zip(runs) {
+        if says_nothing(before, after) {
+            continue;
+        }
         let mut changes = compare(before, after);
         let command = &before.command.command;
         if failed_as_a_whole(before) && !changes.still_failing.contains(command) {
             changes.still_failing.push(command.clone());
         }
         let mended = |name: &String| {
+            // What stands in parentheses is no test, but what the suite says of a run as a whole.
+            if name == command || name.starts_with('(') {
+                return after.all_pass() && after.count(|status| status.passes()) > 0;
+            }
             if after.tests.contains_key(name) {
                 return false;
-            }
-            if name == command {
-                return after.all_pass() && after.count(|status| status.passes()) > 0;
             }
             let inside = |test: &str| {
                 let rest = test.strip_prefix(name.as_str());
@@ -66,19 +76,7 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
         changes.still_failing = failing;
         all.extend(changes);
     }
-    if !flaky.is_empty() {
-        let flaky: BTreeSet<&String> = flaky.iter().collect();
-        for list in [
-            &mut all.fixed,
-            &mut all.broken,
-            &mut all.vanished,
-            &mut all.still_failing,
-            &mut all.new_passing,
-            &mut all.new_failing,
-        ] {
-            list.retain(|name| !flaky.contains(name));
-        }
-    }
+    all.without(flaky);
     all
 }
 
@@ -110,8 +108,8 @@ pub(super) fn judge(
         ),
         &changes.vanished,
     );
-    let before = failing_before(baseline, flaky).len();
     let not_fixed = changes.still_failing.len();
+    let before = changes.fixed.len() + not_fixed;
     say(
         if changes.fixed.is_empty() {
             "nothing that failed before passes with it".to_owned()
@@ -127,19 +125,27 @@ pub(super) fn judge(
         ),
         &changes.new_failing,
     );
-    if before == 0 {
+    if before == 0 && failing_before(baseline, &[]).is_empty() {
         against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());
-    } else if changes.fixed.is_empty() && changes.still_failing.is_empty() {
-        against.push("nothing that failed before passes with it each time".to_owned());
+    } else if before == 0 {
+        against
+            .push("nothing that fails without it does so each time and passes with it each time".to_owned());
     }
+    let mut besides = Vec::new();
     for (before, after) in baseline.iter().zip(runs) {
-        against.extend(ended_badly(before, after, flaky));
+        let words = ended_badly(before, after, flaky);
+        if says_nothing(before, after) {
+            besides.extend(words);
+        } else {
+            against.extend(words);
+        }
     }
     if runs.len() < baseline.len() {
         against.push("not every command was run".to_owned());
     }
     let verified = against.is_empty() && !changes.fixed.is_empty();
     let mut remarks = against;
+    remarks.extend(besides);
     if !flaky.is_empty() {
         let names = name_some(flaky, NAMED);
         remarks.push(format!(

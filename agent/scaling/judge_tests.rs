@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::suite::{Status, TestCase, TestCommand};
+use crate::suite::{CommandSource, Status, TestCase, TestCommand};
 
 /// A run in a few words: `a+ b- c~` are tests that passed, failed and were skipped, behind the exit code.
 fn run_of(command: &str, text: &str) -> TestRun {
@@ -33,7 +33,7 @@ fn run_of(command: &str, text: &str) -> TestRun {
             message: String::new(),
             seconds: None,
         };
-        (name.to_owned(), case)
+        (name.replace('_', " "), case)
     };
     TestRun {
         command: TestCommand::given(command),
@@ -64,9 +64,11 @@ fn verified_means_that_all_that_failed_passes_and_nothing_else_changed() {
         ("1 a+ b- f+", "0 a+ b+", &["f"]),
         // What hung, or did not start, is the test.
         ("time", "0 a+ b+", &[]),
+        ("time", "0 make_test+", &[]),
         ("time a+", "0 a+ b+", &[]),
         ("none", "0 a+ b+", &[]),
         ("2 a+", "0 a+", &[]),
+        ("1 a+ (broke)-", "0 a+", &[]),
         // A module that could not be loaded is told by its tests.
         ("1 a+ t.py!", "0 a+ t.py::x+ t.py::y+", &[]),
     ] {
@@ -141,7 +143,7 @@ fn what_is_not_verified_says_why() {
             "1 a+ f-",
             "0 a+ f+",
             &["f"],
-            "nothing fails without it, so that nothing can show that it mends anything",
+            "nothing that fails without it does so each time and passes with it each time",
         ),
         (
             "1 a+ b-",
@@ -216,6 +218,26 @@ fn every_command_counts() {
     assert!(verified(&good));
     assert!(!verified(&bad));
     assert!(!verified(&good[..1]), "a command that was not run proves nothing");
+}
+
+#[test]
+fn a_guessed_command_that_never_starts_says_nothing() {
+    let guessed = |text: &str| {
+        let mut run = run_of("npm test", text);
+        let reason = "there is a package.json".to_owned();
+        run.command.source = CommandSource::Found { reason };
+        run
+    };
+    let before = [run_of("make test", "1 a-"), guessed("none")];
+    let judged = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[]);
+    let judgement = judged(&[run_of("make test", "0 a+"), guessed("none")]);
+    assert!(judgement.verified, "{judgement:?}");
+    assert_eq!(
+        judgement.remarks,
+        ["`npm test` runs no test: no module named pytest"]
+    );
+    assert!(!judged(&[run_of("make test", "0 a+"), guessed("1 b-")]).verified);
+    assert!(!judged(&[run_of("make test", "1 a-"), guessed("none")]).verified);
 }
 
 #[test]

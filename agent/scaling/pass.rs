@@ -5,7 +5,7 @@ use cwm_tools::sandbox::SandboxError;
 
 use super::validate::ValidateError;
 use crate::rollout::{Control, Copies};
-use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun, run};
+use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun, agree, run};
 
 /// What a pass needs besides the patch.
 #[derive(Clone, Copy)]
@@ -34,25 +34,25 @@ impl Bench<'_> {
         patch: Option<&[u8]>,
         commands: impl Iterator<Item = &'c TestCommand>,
     ) -> Result<Pass, ValidateError> {
-        self.go_on()?;
+        self.go_on(patch)?;
         let mut copy = self.copies.open(self.name)?;
         let _registered = self.control.register(copy.session().interrupter());
         let mut applied = None;
-        if let Some(patch) = patch {
-            match copy.apply(patch, true) {
+        if let Some(text) = patch {
+            match copy.apply(text, true) {
                 Ok(Ok(done)) => applied = Some(done),
                 Ok(Err(refused)) => return Ok(Pass::Refused(refused.to_string())),
                 Err(error) => {
-                    self.go_on()?;
+                    self.go_on(patch)?;
                     return Ok(Pass::Refused(error.to_string()));
                 }
             }
         }
         let mut runs = Vec::new();
         for command in commands {
-            self.go_on()?;
+            self.go_on(patch)?;
             let done = run(copy.session(), command, self.options);
-            self.go_on()?;
+            self.go_on(patch)?;
             match done {
                 Ok(run) => runs.push(run),
                 // What a patch does to its own sandbox is no reason to give up the others.
@@ -65,8 +65,9 @@ impl Bench<'_> {
         Ok(Pass::Ran { runs, applied })
     }
 
-    fn go_on(&self) -> Result<(), ValidateError> {
-        if self.control.stopped() {
+    /// A candidate that is there is tried to its end when the user asks to end in order; a baseline for new ones is needless then.
+    fn go_on(&self, patch: Option<&[u8]>) -> Result<(), ValidateError> {
+        if self.control.stopped() || patch.is_none() && self.control.ending() {
             Err(ValidateError::Interrupted)
         } else {
             Ok(())
@@ -81,15 +82,7 @@ pub(super) fn unsteady(first: &[TestRun], second: &[TestRun]) -> Vec<String> {
         if one.ending != RunEnding::Ran || other.ending != RunEnding::Ran {
             continue;
         }
-        let told = |run: &TestRun, name: &str| {
-            let status = run.tests.get(name).map(|case| case.status);
-            status.map(|status| (status.passes(), status.fails()))
-        };
-        for name in one.tests.keys().chain(other.tests.keys()) {
-            if told(one, name) != told(other, name) {
-                names.push(name.clone());
-            }
-        }
+        names.extend(agree(one, other));
     }
     names.sort();
     names.dedup();

@@ -229,15 +229,6 @@ impl Run<'_> {
         if let Some(candidate) = recorded_candidate(bench.journal, &options.name) {
             return Ok(Some(candidate));
         }
-        let begun =
-            |record: &Record| matches!(record, Record::Attempt { attempt, .. } if *attempt == options.name);
-        if !bench.journal.earlier().iter().any(begun) {
-            bench.journal.append(&Record::Attempt {
-                attempt: options.name.clone(),
-                strategy: self.plan.strategy,
-                sampling: options.sampling.clone(),
-            })?;
-        }
         let candidate = match self.plan.strategy {
             Strategy::Agentic => agentic::attempt(bench, &options),
             Strategy::OneShot => one_shot::attempt(bench, &options),
@@ -260,7 +251,10 @@ impl Run<'_> {
 
     fn options(&self, index: usize) -> AttemptOptions {
         let plan = self.plan;
-        let mut sampling = plan.sampling.clone();
+        let mut sampling = match plan.strategy {
+            Strategy::Agentic => plan.sampling.clone(),
+            Strategy::OneShot => one_shot::ladder(index, &plan.sampling, plan.fixed_temperature),
+        };
         sampling.seed = sampling.seed.wrapping_add(index as u64);
         AttemptOptions {
             index,

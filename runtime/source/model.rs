@@ -262,6 +262,16 @@ pub enum ModelError {
         /// Those that there are.
         known: String,
     },
+    /// The server takes no tools.
+    #[error(
+        "{url} does not take tools: {message}; start it with them (vLLM --enable-auto-tool-choice --tool-call-parser NAME, SGLang --tool-call-parser NAME, llama.cpp --jinja), or choose the tags of CWM with --tool-format tags"
+    )]
+    Tools {
+        /// Where.
+        url: String,
+        /// What it said, shortened.
+        message: String,
+    },
     /// The server's context is shorter than asked.
     #[error(
         "{url} {}{}: start the server with a longer context (vLLM --max-model-len, SGLang --context-length, llama.cpp --ctx-size), or ask for less; it said: {message}",

@@ -37,3 +37,5 @@ mod sampled_tests;
 mod test_files;
 #[cfg(test)]
 mod tokenizer_tests;
+#[cfg(test)]
+mod tools_tests;

@@ -1,6 +1,7 @@
 //! Tests of the command line itself.
 
 mod completions;
+mod config;
 pub(crate) mod context;
 mod doctor;
 mod help;
@@ -8,3 +9,4 @@ mod kill;
 mod models;
 mod runs;
 mod streams;
+mod view;

@@ -1,5 +1,6 @@
 //! Isolated copies from a user's seat: `cwm sandbox` and `cwm apply` on real repositories, judged by git.
 
+mod applying;
 mod diffs;
 mod environments;
 mod git_inside;
@@ -7,4 +8,4 @@ mod many;
 mod options;
 mod repository;
 
-pub(crate) use repository::{Picture, Repository, assert_same, picture};
+pub(crate) use repository::{Done, Picture, Repository, assert_same, picture};

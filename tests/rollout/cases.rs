@@ -128,7 +128,7 @@ fn budget(changes: Map<String, Value>) -> Budget {
 }
 
 #[track_caller]
-fn compare(path: &Path, found: &[u8]) {
+pub(super) fn compare(path: &Path, found: &[u8]) {
     if std::env::var_os(UPDATE).is_some_and(|value| value == "1") {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, found).unwrap();

@@ -120,6 +120,17 @@ impl Bench {
         journal: &str,
         observer: Arc<dyn Observer>,
     ) -> Result<Candidate, RolloutError> {
+        self.run_controlled(model, options, journal, observer, &self.control)
+    }
+
+    pub(crate) fn run_controlled(
+        &self,
+        model: &dyn Model,
+        options: &AttemptOptions,
+        journal: &str,
+        observer: Arc<dyn Observer>,
+        control: &Control,
+    ) -> Result<Candidate, RolloutError> {
         let path = self.journal_path(journal);
         let journal = if path.exists() {
             Journal::resume(&path, observer)
@@ -127,7 +138,11 @@ impl Bench {
             Journal::create(&path, observer)
         };
         let journal = journal.unwrap();
-        agentic::attempt(&self.bench(model, &journal), options)
+        let bench = Workbench {
+            control,
+            ..self.bench(model, &journal)
+        };
+        agentic::attempt(&bench, options)
     }
 
     pub(crate) fn bench<'a>(&'a self, model: &'a dyn Model, journal: &'a Journal) -> Workbench<'a> {
@@ -156,10 +171,8 @@ impl Bench {
                     text += &format!("=== {}{}\n{}\n", message.role, calls(&message), message.content);
                 }
                 Record::Elision { elided, .. } => {
-                    text += &format!(
-                        "=== (taken out: {:?}; tokens {} to {})\n",
-                        elided.messages, elided.tokens_before, elided.tokens_after
-                    );
+                    assert!(elided.tokens_after < elided.tokens_before);
+                    text += &format!("=== (taken out: {:?})\n", elided.messages);
                 }
                 Record::Notice { text: said, .. } => text += &format!("=== (notice) {said}\n"),
                 _ => {}
@@ -168,9 +181,20 @@ impl Bench {
         self.masked(&text)
     }
 
-    /// A text with the repository's path under a fixed name.
+    /// A text without what differs from machine to machine: the repository's path, the user's home, and how many tokens they make.
     pub(crate) fn masked(&self, text: &str) -> String {
-        text.replace(self.root.to_str().unwrap(), "/ROOT")
+        let home = self.copies.walls.policy.home.to_str().unwrap();
+        let text = text
+            .replace(self.root.to_str().unwrap(), "/ROOT")
+            .replace(&format!(", {home}."), ", /HOME.");
+        let mut masked = String::new();
+        for line in text.split_inclusive('\n') {
+            match line.strip_prefix("* Remaining tokens: ") {
+                Some(_) => masked.push_str("* Remaining tokens: N\n"),
+                None => masked.push_str(line),
+            }
+        }
+        masked
     }
 }
 

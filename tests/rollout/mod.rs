@@ -1,4 +1,8 @@
 //! Attempts at issues, with models that play scripts, in real sandboxes.
 
 mod cases;
+mod first_turn;
 mod harness;
+mod limits;
+mod opening;
+mod resume;

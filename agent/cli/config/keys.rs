@@ -67,25 +67,25 @@ macro_rules! keys {
 /// Every key, in the order in which they are shown.
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = keys! {
-    "model", "CWM_MODEL", Kind::Model, Fallback::Unset("the best that this machine can run"), Trust::Catalogue;
+    "model", "CWM_MODEL", Kind::Model, Fallback::Unset("qwen2.5-coder-1.5b"), Trust::Catalogue;
     "model_name", "CWM_MODEL_NAME", Kind::Text, Fallback::Unset("the only one that the server has"), PLACES;
     "context", "CWM_CONTEXT", at_least_one(), Fallback::Unset("the model's own"), MACHINE;
     "threads", "CWM_THREADS", at_least_one(), Fallback::Unset("all"), MACHINE;
     "kv", "CWM_KV", Kind::Choice(names::<KvChoice>), Fallback::Value("f16"), MACHINE;
     "kv_memory", "CWM_KV_MEMORY", Kind::Bytes, Fallback::Unset("what the context needs"), MACHINE;
-    "samples", "CWM_SAMPLES", Kind::Count { least: 1, most: 10_000 }, Fallback::Unset("by the strategy"), Trust::Any;
+    "samples", "CWM_SAMPLES", Kind::Count { least: 1, most: 1000 }, Fallback::Unset("8 one-shot, 1 agentic"), Trust::Any;
     "strategy", "CWM_STRATEGY", Kind::Choice(names::<StrategyChoice>), Fallback::Value("auto"), Trust::Any;
     "seed", "CWM_SEED", Kind::Count { least: 0, most: u64::MAX }, Fallback::Value("0"), Trust::Any;
-    "temperature", "CWM_TEMPERATURE", Kind::Number { least: 0.0, most: 100.0 }, Fallback::Unset("by the strategy"), Trust::Any;
-    "top_p", "CWM_TOP_P", Kind::Number { least: 1e-6, most: 1.0 }, Fallback::Unset("by the strategy"), Trust::Any;
+    "temperature", "CWM_TEMPERATURE", Kind::Number { least: 0.0, most: 100.0 }, Fallback::Unset("the model's own, else 1"), Trust::Any;
+    "top_p", "CWM_TOP_P", Kind::Number { least: 1e-6, most: 1.0 }, Fallback::Unset("the model's own, else 0.95"), Trust::Any;
     "tests", "CWM_TESTS", Kind::Commands, Fallback::Unset("found in the repository"), Trust::Any;
     "test_timeout", "CWM_TEST_TIMEOUT", Kind::Time, Fallback::Value("10m"), Trust::Any;
     "max_turns", "CWM_MAX_TURNS", at_least_one(), Fallback::Value("128"), Trust::Any;
-    "max_tokens", "CWM_MAX_TOKENS", at_least_one(), Fallback::Unset("what the model's window holds"), Trust::Any;
+    "max_tokens", "CWM_MAX_TOKENS", Kind::Count { least: 256, most: u32::MAX as u64 }, Fallback::Unset("the model's context, at most 131072"), Trust::Any;
     "max_time", "CWM_MAX_TIME", Kind::Time, Fallback::Unset("no limit"), Trust::Any;
     "command_timeout", "CWM_COMMAND_TIMEOUT", Kind::Time, Fallback::Value("2m"), Trust::Any;
     "rounds", "CWM_ROUNDS", at_least_one(), Fallback::Value("2"), Trust::Any;
-    "parallel", "CWM_PARALLEL", at_least_one(), Fallback::Unset("by the machine"), MACHINE;
+    "parallel", "CWM_PARALLEL", Kind::Count { least: 1, most: 1000 }, Fallback::Value("8"), MACHINE;
     "accept", "CWM_ACCEPT", Kind::Choice(names::<AcceptChoice>), Fallback::Value("verified"), PROOF;
     "network", "CWM_NETWORK", Kind::Choice(names::<NetworkChoice>), Fallback::Value("loopback"), WALLS;
     "sandbox", "CWM_SANDBOX", Kind::Choice(names::<SandboxChoice>), Fallback::Value("auto"), WALLS;

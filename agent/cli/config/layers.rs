@@ -161,7 +161,7 @@ settings! {
     required max_turns: u32 => u32;
     /// The most tokens of the window that an attempt may fill.
     optional max_tokens: u32 => Option<u32>;
-    /// How long an attempt may take.
+    /// How long all attempts may take together.
     optional max_time: Duration => Option<Duration>;
     /// How long a command of the model may take.
     required command_timeout: Duration => Duration;

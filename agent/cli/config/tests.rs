@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::file::{Found, Owner, SettingsFile};
 use super::keys::{self, Fallback, KEYS, Trust};
 use super::layers::users_file;
+use super::setting::Origin;
 use super::value::{Place, Value};
 use super::*;
 use crate::cli::fix::{AcceptChoice, StrategyChoice};
@@ -96,7 +97,7 @@ fn values_have_types_and_lists_and_units() {
     let places = Places::new(
         "kv_memory = \"2G\"\nread = [\"~/data\", \"here\", \"/abs\"]\nprompts = \"mine\"\n\
          network = \"none\"\nkv = \"q8\"\nstrategy = \"one_shot\"\naccept = \"best\"\nmodel = \"../m.gguf\"\n",
-        "tests = [\"pytest -q\", \"make check\"]\nmax_time = \"1h\"\ntest_timeout = 1_0\nmax_tokens = 0x100\ntemperature = 1\n",
+        "tests = [\"pytest -q\", \"make check\"]\nmax_time = \"1h\"\ntest_timeout = 1_0\nmax_tokens = 0x200\ntemperature = 1\n",
     );
     let layers = places.load(&[]).unwrap();
     let folder = places.path("home/.config/cwm");
@@ -117,7 +118,7 @@ fn values_have_types_and_lists_and_units() {
     assert_eq!(layers.tests(&["tox".to_owned()]).value, ["tox"]);
     assert_eq!(layers.max_time(None).value, Some(Duration::from_secs(3600)));
     assert_eq!(layers.test_timeout(None).value, Duration::from_secs(10));
-    assert_eq!(layers.max_tokens(None).value, Some(256));
+    assert_eq!(layers.max_tokens(None).value, Some(512));
     assert_eq!(layers.temperature(None).value, Some(1.0));
 
     let variables = [
@@ -158,11 +159,11 @@ fn wrong_files_are_told_where_and_what_is_meant() {
         ),
         (
             "samples = \"many\"",
-            "/repository/cwm.toml, line 1: `samples` must be a whole number from 1 to 10000, not \"many\". | ",
+            "/repository/cwm.toml, line 1: `samples` must be a whole number from 1 to 1000, not \"many\". | ",
         ),
         (
             "samples = 0",
-            "/repository/cwm.toml, line 1: `samples` must be a whole number from 1 to 10000, not 0. | ",
+            "/repository/cwm.toml, line 1: `samples` must be a whole number from 1 to 1000, not 0. | ",
         ),
         (
             "temperature = nan",
@@ -344,6 +345,7 @@ fn accessors_give_the_defaults_that_are_shown() {
     let count = |count: u32| Some(Value::Count(count.into()));
     assert_eq!(shown("max_turns"), count(layers.max_turns(None).value));
     assert_eq!(shown("rounds"), count(layers.rounds(None).value));
+    assert_eq!(shown("parallel"), layers.parallel(None).value.and_then(count));
     assert_eq!(shown("seed"), Some(Value::Count(layers.seed(None).value)));
     let named = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
         Some(Value::Text(value().unwrap().get_name().to_owned()))

@@ -9,6 +9,7 @@ use cwm_runtime::formats::GenerationDefaults;
 use cwm_runtime::source::{CallFormat, ModelInfo};
 
 use super::{AcceptChoice, FixArguments, StrategyChoice};
+use crate::cli::config::Layers;
 use crate::cli::{ExitCode, Failure};
 use crate::rollout::{Budget, Strategy};
 use crate::scaling::{Plan, ValidateOptions};
@@ -39,6 +40,34 @@ pub(super) struct Choices {
     pub(super) rounds: Option<usize>,
     pub(super) accept: AcceptChoice,
     pub(super) prompts: Option<PathBuf>,
+}
+
+/// The arguments with what the configuration says where the flags say nothing.
+pub(super) fn settled(arguments: &FixArguments, layers: &Layers) -> FixArguments {
+    let mut own = arguments.clone();
+    let budget = &mut own.budget;
+    own.model = layers.model(own.model.take()).value;
+    own.samples = layers.samples(own.samples).value;
+    own.strategy = Some(layers.strategy(own.strategy).value);
+    own.seed = Some(layers.seed(own.seed).value);
+    own.tests = layers.tests(&own.tests).value;
+    own.result.accept = Some(layers.accept(own.result.accept).value);
+    budget.max_turns = Some(layers.max_turns(budget.max_turns).value);
+    budget.rounds = Some(layers.rounds(budget.rounds).value);
+    budget.max_tokens = layers.max_tokens(budget.max_tokens).value;
+    budget.max_time = layers.max_time(budget.max_time).value;
+    budget.command_timeout = Some(layers.command_timeout(budget.command_timeout).value);
+    budget.test_timeout = Some(layers.test_timeout(budget.test_timeout).value);
+    budget.parallel = layers.parallel(budget.parallel).value;
+    budget.temperature = layers.temperature(budget.temperature).value;
+    budget.top_p = layers.top_p(budget.top_p).value;
+    own.copy.prompts = layers.prompts(own.copy.prompts.take()).value;
+    own.walls.network = Some(layers.network(own.walls.network).value);
+    own.walls.sandbox = Some(layers.sandbox(own.walls.sandbox).value);
+    own.walls.image = layers.image(own.walls.image.take()).value;
+    own.walls.readable = layers.read(&own.walls.readable).value;
+    own.open = own.open.settled(layers);
+    own
 }
 
 impl Choices {

@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use resume::resume;
 
+use crate::cli::config::Layers;
 use crate::cli::model::OpenArguments;
 use crate::cli::values::duration;
 use crate::cli::walls::{LimitArguments, WallArguments};
@@ -168,5 +169,9 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
     let issue = issue::read(arguments)?;
-    work::run(start::Beginning::New { issue }, arguments, environment, printer)
+    // Where there is no repository the run says so; the user's own settings need none.
+    let root = cwm_tools::workspace::working_tree(&arguments.repo).ok();
+    let layers = Layers::load(root.as_deref(), environment)?;
+    let arguments = choices::settled(arguments, &layers);
+    work::run(start::Beginning::New { issue }, &arguments, environment, printer)
 }

@@ -7,9 +7,11 @@ use anyhow::Context;
 use clap::Parser;
 use cwm_tools::workspace::runs::Run;
 
+use super::choices::settled;
 use super::start::{Beginning, journal_path};
 use super::{FixArguments, work};
 use crate::cli::arguments::{Arguments, Command};
+use crate::cli::config::Layers;
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::rollout::journal::{self, Record, RunRecord};
 
@@ -36,6 +38,8 @@ pub(crate) fn resume(
             ),
         )
     })?;
+    let layers = Layers::load(Some(Path::new(&record.repository)), environment)?;
+    let arguments = settled(&arguments, &layers);
     let beginning = Beginning::Resumed { run, record };
     work::run(beginning, &arguments, environment, printer)
 }

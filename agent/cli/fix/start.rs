@@ -11,11 +11,13 @@ use cwm_tools::workspace::{self, Snapshot, SnapshotOptions};
 use super::choices::Choices;
 use super::{FixArguments, issue};
 use crate::cli::model::{self, Opened, Target, model_failure};
-use crate::cli::walls::{begin_run, no_copy, walls};
+use crate::cli::walls::{begin_run, no_copy, start_folder, walls};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::prompts::Prompts;
 use crate::rollout::Copies;
 use crate::rollout::journal::{Journal, ModelRecord, Observer, Record, RunRecord};
+use crate::rollout::redact::{RedactingModel, Redactor};
+use crate::rollout::redact::{RedactingModel, Redactor};
 use crate::scaling::Plan;
 use crate::suite::{self, TestCommand};
 
@@ -135,8 +137,9 @@ pub(super) fn prepare(
 }
 
 /// What goes to another machine goes without secrets.
-fn redacted(model: Arc<dyn Model>, _environment: &Environment) -> Arc<dyn Model> {
-    model
+fn redacted(model: Arc<dyn Model>, environment: &Environment) -> Arc<dyn Model> {
+    let redactor = Redactor::new(&environment.all());
+    Arc::new(RedactingModel::new(model, Arc::new(redactor)))
 }
 
 fn model_record(choices: &Choices, info: &ModelInfo) -> ModelRecord {
@@ -218,10 +221,4 @@ fn arguments_of_process() -> Vec<String> {
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())
         .collect()
-}
-
-/// Where commands start: in the folder that the user named.
-fn start_folder(named: &Path, root: &Path) -> PathBuf {
-    let named = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
-    named.strip_prefix(root).map(Path::to_owned).unwrap_or_default()
 }

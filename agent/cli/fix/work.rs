@@ -63,14 +63,19 @@ pub(super) fn run(
     if let Some(time) = choices.max_time {
         control.set_deadline(Instant::now().checked_add(time));
     }
-    let mut view = View::new(printer, environment);
+    let mut view = View::new(printer, environment)
+        .limited_to(choices.max_time)
+        .recalling(prepared.journal.earlier());
     let mut shown = Ok(());
     let worked = std::thread::scope(|scope| {
         let worker = scope.spawn(|| work(&prepared, &choices, &control));
         loop {
             match signals.count() {
                 0 => {}
-                1 => control.finish(),
+                1 => {
+                    control.finish();
+                    view.ending(printer);
+                }
                 _ => control.stop(),
             }
             let finished = worker.is_finished();

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cwm_runtime::formats::GenerationDefaults;
 use cwm_runtime::source::{
-    ApiKey, EmbeddedModel, EmbeddedOptions, Model, ModelError, OpenError, ScriptModel, ServerModel,
-    ServerOptions,
+    ApiKey, CallFormat, EmbeddedModel, EmbeddedOptions, Model, ModelError, OpenError, ScriptModel,
+    ServerModel, ServerOptions,
 };
 
 use super::{BackendArgument, KvChoice, LoadArguments, Target};
+use crate::cli::config::Layers;
 use crate::cli::values::{byte_count, duration};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
@@ -35,9 +36,9 @@ pub(crate) struct LocalArguments {
     /// How many threads compute [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
-    /// How keys and values are stored
-    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
-    kv: KvChoice,
+    /// How keys and values are stored [default: f16]
+    #[arg(long, value_name = "TYPE", value_enum)]
+    kv: Option<KvChoice>,
     /// The most memory for keys and values, such as 2G
     #[arg(long, value_name = "BYTES", value_parser = byte_count)]
     kv_memory: Option<u64>,
@@ -53,9 +54,21 @@ pub(crate) struct ServerArguments {
     /// The model's name there [default: the only one it has]
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
+    /// How its model is taught to call tools [default: tags for CWM, else native]
+    #[arg(long, value_name = "FORM", value_enum)]
+    tool_format: Option<ToolFormat>,
     /// How long the server may be silent
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
     timeout: Duration,
+}
+
+/// How a server's model is taught to call tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ToolFormat {
+    /// CWM's tags, announced in the system prompt
+    Tags,
+    /// The server's own, announced in the request
+    Native,
 }
 
 /// A model that is ready to answer.
@@ -67,6 +80,18 @@ pub(crate) struct Opened {
 }
 
 impl OpenArguments {
+    /// The same, with what the configuration says where the flags say nothing.
+    pub(crate) fn settled(&self, layers: &Layers) -> OpenArguments {
+        let mut own = self.clone();
+        let (local, server) = (&mut own.local, &mut own.server);
+        local.context = layers.context(local.context).value;
+        local.threads = layers.threads(local.threads).value;
+        local.kv = Some(layers.kv(local.kv).value);
+        local.kv_memory = layers.kv_memory(local.kv_memory).value;
+        server.model_name = layers.model_name(server.model_name.take()).value;
+        own
+    }
+
     /// Opens the model, which may take seconds.
     pub(crate) fn open(
         &self,
@@ -114,6 +139,10 @@ impl OpenArguments {
             model: self.server.model_name.clone(),
             key: ApiKey::from_variables(variable).map_err(|error| model_failure(&error))?,
             idle_timeout: self.server.timeout,
+            calls: self.server.tool_format.map(|format| match format {
+                ToolFormat::Tags => CallFormat::Tags,
+                ToolFormat::Native => CallFormat::Native,
+            }),
             ..ServerOptions::new(address)
         };
         let model = ServerModel::new(options).map_err(|error| model_failure(&error))?;
@@ -127,7 +156,7 @@ impl OpenArguments {
             kv_memory: local
                 .kv_memory
                 .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-            kv_element: Some(local.kv.into()),
+            kv_element: Some(local.kv.unwrap_or_default().into()),
             threads: local.threads.map(|threads| threads as usize),
             layer_types: self.load.layer_types()?,
             backend: local.backend.into(),

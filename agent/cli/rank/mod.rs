@@ -11,13 +11,14 @@ use clap::Args;
 use cwm_tools::session::SessionOptions;
 use cwm_tools::workspace::SnapshotOptions;
 
+use crate::cli::config::Layers;
 use crate::cli::signals::Signals;
 use crate::cli::values::duration;
 use crate::cli::walls::{self, LimitArguments, OwnedRun, WallArguments, begin_run, no_copy, start_folder};
 use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
-use crate::scaling::{Baseline, Measure, Ranked, ValidateError, ValidateOptions, baseline, rank, validate};
+use crate::scaling::{Measure, Ranked, ValidateError, ValidateOptions, baseline, rank, validate};
 use crate::suite::{self, Comparison, RunOptions, TestCommand};
 
 use crew::Crew;
@@ -30,7 +31,7 @@ const MOST_BYTES: u64 = 60 << 20;
 /// Each patch is applied to a copy of its own, without what it does to tests, and the test commands are run. The
 /// best fixes most of what fails without it and breaks nothing. It is verified when all that failed passes and
 /// all that passed still does. The exit code is 0 when the best is verified, else 1.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   cwm rank a.diff b.diff                            with the tests that the repository seems to have
@@ -57,19 +58,16 @@ pub(crate) struct RankArguments {
     /// Run no test a second time to tell flaky ones
     #[arg(long)]
     no_rerun: bool,
-    /// Copy the last commit, without uncommitted changes
-    #[arg(long, help_heading = "What is copied", conflicts_with = "untracked")]
-    committed_only: bool,
-    /// Copy untracked files too
+    /// Copy the last commit, without uncommitted changes and new files
     #[arg(long, help_heading = "What is copied")]
-    untracked: bool,
+    committed_only: bool,
     #[command(flatten)]
     walls: WallArguments,
     #[command(flatten)]
     limits: LimitArguments,
-    /// End a test command after this time, such as 90, 90s, 5m or 2h
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m", help_heading = "Limits")]
-    test_timeout: Duration,
+    /// End a test command after this time, such as 90, 90s, 5m or 2h [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    test_timeout: Option<Duration>,
     /// The patch files; `-` is stdin
     #[arg(required = true, value_name = "PATCH")]
     patches: Vec<PathBuf>,
@@ -90,6 +88,9 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     // First of all, so that an interruption while the copy is made ends in order too.
     let signals = Signals::catch()?;
+    // Where there is no repository the snapshot says so.
+    let root = cwm_tools::workspace::working_tree(&arguments.repo).ok();
+    let arguments = &settled(arguments, &Layers::load(root.as_deref(), environment)?);
     let contenders = read(&arguments.patches)?;
     let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
     let run = OwnedRun::of(begin_run(environment, printer)?);
@@ -97,7 +98,7 @@ pub(crate) fn run(
     let options = SnapshotOptions {
         base: None,
         uncommitted: !arguments.committed_only,
-        untracked: arguments.untracked,
+        untracked: !arguments.committed_only,
         environment: true,
     };
     let snapshot = walls
@@ -124,8 +125,7 @@ pub(crate) fn run(
         Err(_) if control.stopped() => return Ok(ExitCode::Interrupted),
         Err(error) => return Err(error),
     };
-    let (baseline, ranked) = ranked;
-    report::patches(printer, &baseline, &ranked, &contenders)?;
+    report::patches(printer, &ranked, &contenders)?;
     let verified = ranked.first().filter(|best| best.verdict.verified);
     let best = verified.and_then(|best| contenders.get(best.index));
     if let Some(file) = &arguments.output {
@@ -135,6 +135,18 @@ pub(crate) fn run(
         Some(_) => ExitCode::Success,
         None => ExitCode::Unverified,
     })
+}
+
+/// The arguments with what the configuration says where the flags say nothing.
+fn settled(arguments: &RankArguments, layers: &Layers) -> RankArguments {
+    let mut own = arguments.clone();
+    own.tests = layers.tests(&own.tests).value;
+    own.test_timeout = Some(layers.test_timeout(own.test_timeout).value);
+    own.walls.network = Some(layers.network(own.walls.network).value);
+    own.walls.sandbox = Some(layers.sandbox(own.walls.sandbox).value);
+    own.walls.image = layers.image(own.walls.image.take()).value;
+    own.walls.readable = layers.read(&own.walls.readable).value;
+    own
 }
 
 /// Reads the patches.
@@ -172,28 +184,30 @@ fn commands(
             .collect());
     }
     let found = suite::find(&copies.snapshot.tree().join(&copies.start));
-    // The others run the same tests in other ways.
-    let Some(first) = found.into_iter().next() else {
+    if found.is_empty() {
         let message = "How this repository is tested cannot be told from its files.";
         return Err(Failure::new(ExitCode::Usage, message)
             .with_hint("Say it with --test, such as --test 'make test'.")
             .into());
-    };
-    report::found(printer, &first);
-    Ok(vec![first])
+    }
+    for command in &found {
+        report::found(printer, command);
+    }
+    Ok(found)
 }
 
-/// The baseline, and the patches best first.
+/// The patches, best first.
 fn try_all(
     arguments: &RankArguments,
     copies: &Copies,
     commands: &[TestCommand],
     contenders: &[Contender],
     crew: &mut Crew<'_>,
-) -> anyhow::Result<(Baseline, Vec<Ranked>)> {
+) -> anyhow::Result<Vec<Ranked>> {
+    let usual = RunOptions::default();
     let run_options = RunOptions {
-        timeout: arguments.test_timeout,
-        ..RunOptions::default()
+        timeout: arguments.test_timeout.unwrap_or(usual.timeout),
+        ..usual
     };
     let control = crew.control;
     let once = arguments.no_rerun;
@@ -225,7 +239,7 @@ fn try_all(
         .iter()
         .map(|contender| contender.measure.clone())
         .collect();
-    Ok((before, rank(verdicts(tried)?, &measures)))
+    Ok(rank(verdicts(tried)?, &measures))
 }
 
 /// A patch that the machine failed to try is last; only when that is all of them, the command fails.

@@ -148,7 +148,6 @@ fn command(run: &TestRun) -> CommandEvent<'_> {
 /// Prints the table and the remarks, or an event for each patch, best first.
 pub(super) fn patches(
     printer: &mut Printer,
-    baseline: &Baseline,
     ranked: &[Ranked],
     contenders: &[Contender],
 ) -> anyhow::Result<()> {
@@ -165,7 +164,7 @@ pub(super) fn patches(
     let rows: Vec<[String; 7]> = placed
         .iter()
         .enumerate()
-        .map(|(at, (place, contender))| row(at + 1, place, contender, baseline))
+        .map(|(at, (place, contender))| row(at + 1, place, contender))
         .collect();
     let text = table(printer, &rows) + &remarks(&placed);
     printer.result(text)
@@ -194,7 +193,7 @@ fn event<'a>(place: usize, ranked: &'a Ranked, contender: &'a Contender) -> Patc
     }
 }
 
-fn row(at: usize, place: &Ranked, contender: &Contender, baseline: &Baseline) -> [String; 7] {
+fn row(at: usize, place: &Ranked, contender: &Contender) -> [String; 7] {
     let verdict = &place.verdict;
     let name = plain(&contender.name);
     let lines = contender.measure.lines.to_string();
@@ -211,12 +210,15 @@ fn row(at: usize, place: &Ranked, contender: &Contender, baseline: &Baseline) ->
         ];
     }
     let changes = &verdict.changes;
-    let failing = failing_before(&baseline.runs, &verdict.flaky).len();
     [
         at.to_string(),
         name,
         if verdict.verified { "yes" } else { "no" }.to_owned(),
-        format!("{} of {failing}", changes.fixed.len()),
+        format!(
+            "{} of {}",
+            changes.fixed.len(),
+            changes.fixed.len() + changes.still_failing.len()
+        ),
         (changes.broken.len() + changes.vanished.len()).to_string(),
         lines,
         format!("{:.1} s", verdict.seconds),

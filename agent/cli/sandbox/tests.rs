@@ -28,11 +28,8 @@ fn the_defaults_are_the_safe_ones() {
         (plain.include_uncommitted, plain.committed_only, plain.untracked),
         (false, false, false)
     );
-    assert_eq!(plain.walls.network, NetworkChoice::Loopback);
-    assert_eq!(
-        (plain.walls.sandbox, plain.walls.image),
-        (SandboxChoice::Auto, None)
-    );
+    assert_eq!(plain.walls.network, None);
+    assert_eq!((plain.walls.sandbox, plain.walls.image), (None, None));
     assert!(plain.walls.variables.is_empty() && plain.walls.readable.is_empty());
     let LimitArguments {
         memory,
@@ -82,7 +79,7 @@ fn every_flag_arrives() {
     assert_eq!(full.output.as_deref(), Some("fix.diff".as_ref()));
     assert_eq!(
         (full.walls.network, full.walls.sandbox),
-        (NetworkChoice::None, SandboxChoice::Container)
+        (Some(NetworkChoice::None), Some(SandboxChoice::Container))
     );
     assert_eq!(full.walls.image.as_deref(), Some("python:3.12"));
     assert_eq!(full.walls.variables, ["A=b c", "TERM"]);

@@ -5,6 +5,7 @@ use cwm_tools::patch::parse;
 use super::state::Overview;
 use super::words::{count, ending, one_line, outcome, several, strategy, time, turn};
 use crate::cli::Printer;
+use crate::cli::text::plain;
 use crate::rollout::Candidate;
 use crate::rollout::journal::{Record, Verdict};
 use crate::suite::{RunEnding, TestRun};
@@ -14,28 +15,34 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
     match record {
         Record::Run(run) => {
             let samples = several(run.samples, "attempt");
-            printer.note(format_args!(
-                "run {}: {samples} at most, {}, with {}, seed {}",
-                one_line(&run.id),
-                strategy(run.strategy),
-                one_line(&run.model.name),
-                run.seed
-            ));
+            note(
+                printer,
+                format!(
+                    "run {}: {samples} at most, {}, with {}, seed {}",
+                    one_line(&run.id),
+                    strategy(run.strategy),
+                    one_line(&run.model.name),
+                    run.seed
+                ),
+            );
         }
         Record::Resumed { model, .. } => {
-            printer.note(format_args!("the run goes on with {}", one_line(&model.name)));
+            note(printer, format!("the run goes on with {}", one_line(&model.name)));
         }
         Record::Baseline { runs, flaky } => baseline(runs, flaky, printer),
         Record::Attempt {
             attempt,
             strategy: how,
             sampling,
-        } => printer.detail(format_args!(
-            "{attempt} begins: {}, seed {}, temperature {}",
-            strategy(*how),
-            sampling.seed,
-            sampling.temperature
-        )),
+        } => detail(
+            printer,
+            format!(
+                "{attempt} begins: {}, seed {}, temperature {}",
+                strategy(*how),
+                sampling.seed,
+                sampling.temperature
+            ),
+        ),
         Record::Message { .. } | Record::End { .. } => {}
         Record::Diverged { attempt, kept } => printer.detail(format_args!(
             "{attempt}: done again, it went another way after {}",
@@ -44,43 +51,55 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
         Record::Generation { attempt, generated } => {
             let known = overview.attempts.iter().find(|known| known.name == *attempt);
             let turns = known.map_or(1, |known| known.turns);
-            printer.detail(format_args!(
-                "{attempt}, {} {turns}: {} in {}",
-                turn(known.and_then(|known| known.strategy)),
-                several(generated.usage.completion_tokens, "token"),
-                time(generated.seconds)
-            ));
+            detail(
+                printer,
+                format!(
+                    "{attempt}, {} {turns}: {} in {}",
+                    turn(known.and_then(|known| known.strategy)),
+                    several(generated.usage.completion_tokens, "token"),
+                    time(generated.seconds)
+                ),
+            );
         }
         Record::Tool { attempt, used } => {
             let failed = if used.done { "" } else { ", in vain" };
-            printer.detail(format_args!(
-                "{attempt}, {}: {} ({}{failed})",
-                used.tool.name(),
-                one_line(&used.content),
-                time(used.seconds)
-            ));
+            detail(
+                printer,
+                format!(
+                    "{attempt}, {}: {} ({}{failed})",
+                    used.tool.name(),
+                    one_line(&used.content),
+                    time(used.seconds)
+                ),
+            );
         }
         Record::Tests { attempt, runs } => {
             for run in runs {
-                printer.detail(format_args!(
-                    "{attempt}, {}: {} in {}",
-                    one_line(&run.command.command),
-                    outcome(run),
-                    time(run.seconds)
-                ));
+                detail(
+                    printer,
+                    format!(
+                        "{attempt}, {}: {} in {}",
+                        one_line(&run.command.command),
+                        outcome(run),
+                        time(run.seconds)
+                    ),
+                );
             }
         }
-        Record::Elision { attempt, elided } => printer.detail(format_args!(
-            "{attempt}: old outputs were taken out of the window, which held {} tokens and holds {}",
-            count(elided.tokens_before),
-            count(elided.tokens_after)
-        )),
+        Record::Elision { attempt, elided } => detail(
+            printer,
+            format!(
+                "{attempt}: old outputs were taken out of the window, which held {} tokens and holds {}",
+                count(elided.tokens_before),
+                count(elided.tokens_after)
+            ),
+        ),
         Record::Notice { attempt, text } => match attempt {
-            Some(attempt) => printer.note(format_args!("{attempt}: {}", one_line(text))),
-            None => printer.note(one_line(text)),
+            Some(attempt) => note(printer, format!("{attempt}: {}", one_line(text))),
+            None => note(printer, one_line(text)),
         },
-        Record::Candidate(candidate) => printer.note(candidate_line(candidate)),
-        Record::Validation(verdict) => printer.note(verdict_line(verdict)),
+        Record::Candidate(candidate) => note(printer, candidate_line(candidate)),
+        Record::Validation(verdict) => note(printer, verdict_line(verdict)),
     }
 }
 
@@ -96,17 +115,30 @@ fn baseline(runs: &[TestRun], flaky: &[String], printer: &mut Printer) {
             time(run.seconds)
         );
         match run.ending {
-            RunEnding::Ran => printer.note(text),
-            _ => printer.warning(text),
+            RunEnding::Ran => note(printer, text),
+            _ => printer.warning(plain(&text)),
         }
     }
     if !flaky.is_empty() {
         let does = if flaky.len() == 1 { "does" } else { "do" };
-        printer.note(format_args!(
-            "{} {does} not say the same each time and will not count",
-            several(flaky.len(), "test")
-        ));
+        note(
+            printer,
+            format!(
+                "{} {does} not say the same each time and will not count",
+                several(flaky.len(), "test")
+            ),
+        );
     }
+}
+
+/// Says something. Whatever it quotes, nothing in it moves a terminal.
+fn note(printer: &mut Printer, text: String) {
+    printer.note(plain(&text));
+}
+
+/// Says what only `--verbose` asks for.
+fn detail(printer: &mut Printer, text: String) {
+    printer.detail(plain(&text));
 }
 
 fn candidate_line(candidate: &Candidate) -> String {

@@ -8,12 +8,15 @@ mod events;
 mod lines;
 mod screen;
 mod state;
+mod summary;
 pub(crate) mod words;
 
 use std::time::{Duration, Instant};
 
 use crate::cli::{Environment, Printer};
 use crate::rollout::journal::Record;
+
+pub(crate) use summary::{Summary, summary};
 
 use state::Overview;
 
@@ -36,6 +39,8 @@ pub(crate) struct View {
     started: Instant,
     /// When the live area was last drawn.
     drawn: Option<Instant>,
+    /// Whether the user wants it to end.
+    ending: bool,
     overview: Overview,
 }
 
@@ -48,6 +53,7 @@ impl View {
         View {
             started: Instant::now(),
             drawn: None,
+            ending: false,
             overview: Overview::default(),
         }
     }
@@ -102,6 +108,13 @@ impl View {
         printer.live(screen::lines(&self.overview, self.now(), size.columns, size.rows));
     }
 
+    /// Says, once, that the user's word to end was heard.
+    pub(crate) fn ending(&mut self, printer: &mut Printer) {
+        if !std::mem::replace(&mut self.ending, true) && !printer.is_json() {
+            printer.note("ending after the steps that are being done; Ctrl-C again ends at once");
+        }
+    }
+
     /// Takes the live area away.
     pub(crate) fn finish(&mut self, printer: &mut Printer) {
         printer.clear_progress();
@@ -111,3 +124,6 @@ impl View {
         self.started.elapsed().as_secs_f64()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,10 @@ pub(super) fn lines(overview: &Overview, now: f64, columns: usize, rows: usize) 
     let most = MOST_LINES.min(rows.saturating_sub(1)).max(1);
     let mut lines = vec![header(overview, now, columns)];
     let room = most - 1;
+    if overview.attempts.is_empty() && overview.baseline.is_empty() && room > 0 {
+        let doing = "running the tests before any change";
+        lines.push(vec![(Some(Style::Faint), cut(doing, columns))]);
+    }
     let attempts = &overview.attempts;
     // Those that work come first when there is no room for all; what is left out is counted.
     let mut shown: Vec<&Attempt> = attempts.iter().collect();
@@ -44,7 +48,9 @@ fn header(overview: &Overview, now: f64, columns: usize) -> LiveLine {
         .iter()
         .filter(|attempt| !attempt.works())
         .count();
-    let samples = facts.map_or(overview.attempts.len(), |facts| facts.samples);
+    let samples = facts
+        .map_or(0, |facts| facts.samples)
+        .max(overview.attempts.len());
     parts.push(format!("{ended}/{samples} ended"));
     let verified = overview
         .attempts
@@ -85,8 +91,16 @@ fn line(attempt: &Attempt, overview: &Overview, now: f64, columns: usize) -> Liv
         _ => attempt.name.clone(),
     };
     let name = cut(&one_line(&name), columns / 2);
-    let numbers = numbers(attempt, now, columns);
-    let taken = width(&name) + 1 + width(&numbers) + usize::from(!numbers.is_empty());
+    let mut numbers = numbers(attempt, now, columns);
+    if width(&name) + width(&numbers) + 8 > columns {
+        numbers.clear();
+    }
+    let gap = match (numbers.is_empty(), columns) {
+        (true, _) => "",
+        (false, ..60) => " ",
+        (false, _) => "  ",
+    };
+    let taken = width(&name) + 1 + gap.len() + width(&numbers);
     let room = columns.saturating_sub(taken);
     let (style, doing) = doing(attempt, overview, columns);
     let doing = cut(&doing, room);
@@ -97,7 +111,7 @@ fn line(attempt: &Attempt, overview: &Overview, now: f64, columns: usize) -> Liv
         (style, doing),
     ];
     if !numbers.is_empty() {
-        line.push((Some(Style::Faint), format!("{fill} {numbers}")));
+        line.push((Some(Style::Faint), format!("{fill}{gap}{numbers}")));
     }
     line
 }

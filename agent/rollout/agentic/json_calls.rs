@@ -2,7 +2,7 @@
 //!
 //! In: an answer's text, or a name and arguments that a server told apart. Out: [`Call`]s, or what is wrong with one.
 //!
-//! A call is `{"name": …, "arguments": {…}}` behind `<tool_call>`, in a fenced block, or bare. What no meaning is lost by is
+//! A call is `{"name": …, "arguments": {…}}` behind `<tool_call>`, or at the beginning of a line. What no meaning is lost by is
 //! mended: raw line breaks and tabs in strings, backslashes that escape nothing, arguments that are JSON in a string, other usual
 //! names of arguments. An object ends where its braces do, so that tags within its strings are text.
 
@@ -12,7 +12,10 @@ use serde_json::{Map, Value};
 use crate::prompts::ArgumentsError;
 
 const OPENING: &str = "<tool_call>";
-const FENCE: &str = "```";
+/// So many objects that are none are looked at, lest a long text of braces takes long.
+const MOST_FAILURES: usize = 64;
+/// More calls than this need not be told from so many.
+const MOST_CALLS: usize = 64;
 
 /// What is wrong with a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,21 +27,60 @@ pub(crate) enum JsonCallError {
 }
 
 /// The calls of an answer, in order; what is meant as a call but cannot be read is an error in its place.
+///
+/// An object is one call whatever stands in its strings, so that the search goes on behind it. Without `<tool_call>` before it, it
+/// is a call only if it begins a line (of a fenced block, say) and has the members of one.
 pub(crate) fn find(answer: &str) -> Vec<Result<Call, JsonCallError>> {
-    let tagged = tagged(answer);
-    if !tagged.is_empty() {
-        return tagged;
+    let mut calls = Vec::new();
+    let (mut at, mut failures) = (0, 0);
+    while let Some((begin, tagged)) = next_begin(answer, at, failures < MOST_FAILURES)
+        && calls.len() < MOST_CALLS
+    {
+        let text = answer.get(begin..).unwrap_or_default();
+        match object_at(text) {
+            Ok((value, rest)) => {
+                at = answer.len() - rest.len();
+                match named(&value) {
+                    Some((name, arguments)) => calls.push(from_parts(&name, arguments)),
+                    None if tagged => {
+                        let message = "it must have the members `name` and `arguments`".to_owned();
+                        calls.push(Err(not_json(None, message)));
+                    }
+                    None => failures += 1,
+                }
+            }
+            Err(message) if tagged => {
+                calls.push(Err(not_json(None, message)));
+                // Where it ends is unknown, so what follows cannot be told from it.
+                return calls;
+            }
+            Err(_) => {
+                failures += 1;
+                at = begin + 1;
+            }
+        }
     }
-    let fenced: Vec<_> = fenced(answer)
-        .filter_map(|block| object_at(block).ok())
-        .filter(|(_, rest)| rest.trim().is_empty())
-        .filter_map(|(value, _)| named(&value))
-        .map(|(name, arguments)| from_parts(&name, arguments))
-        .collect();
-    if !fenced.is_empty() {
-        return fenced;
+    calls
+}
+
+/// Where the next call may begin, from there on, and whether `<tool_call>` says so.
+fn next_begin(answer: &str, from: usize, bare: bool) -> Option<(usize, bool)> {
+    let text = answer.get(from..)?;
+    let tagged = text.find(OPENING);
+    let near = text.get(..tagged.unwrap_or(text.len())).filter(|_| bare);
+    let mut begins = near
+        .unwrap_or_default()
+        .match_indices('{')
+        .map(|(at, _)| from + at);
+    let at_line = begins.find(|&at| {
+        let before = answer.get(..at).unwrap_or_default().trim_end_matches([' ', '\t']);
+        before.is_empty() || before.ends_with('\n')
+    });
+    match (at_line, tagged) {
+        (Some(at), _) => Some((at, false)),
+        (None, Some(at)) => Some((from + at + OPENING.len(), true)),
+        (None, None) => None,
     }
-    bare(answer)
 }
 
 /// The call of that name with these arguments.
@@ -133,74 +175,6 @@ impl Given {
             }));
         }
         Ok(path)
-    }
-}
-
-/// Calls behind `<tool_call>`.
-fn tagged(answer: &str) -> Vec<Result<Call, JsonCallError>> {
-    let mut calls = Vec::new();
-    let mut rest = answer;
-    while let Some((_, behind)) = rest.split_once(OPENING) {
-        match object_at(behind) {
-            Ok((value, after)) => {
-                calls.push(match named(&value) {
-                    Some((name, arguments)) => from_parts(&name, arguments),
-                    None => Err(not_json(
-                        None,
-                        "it must have the members `name` and `arguments`".to_owned(),
-                    )),
-                });
-                rest = after;
-            }
-            Err(message) => {
-                calls.push(Err(not_json(None, message)));
-                // Where it ends is unknown, so what follows cannot be told from it.
-                return calls;
-            }
-        }
-    }
-    calls
-}
-
-/// The contents of fenced blocks, with the language's line taken off.
-fn fenced(answer: &str) -> impl Iterator<Item = &str> {
-    let mut parts = answer.split(FENCE).skip(1);
-    std::iter::from_fn(move || {
-        let block = parts.next()?;
-        parts.next();
-        Some(block.split_once('\n').map_or(block, |(first, rest)| {
-            if first.trim_start().starts_with('{') {
-                block
-            } else {
-                rest
-            }
-        }))
-    })
-}
-
-/// Objects that begin a line and name a tool.
-fn bare(answer: &str) -> Vec<Result<Call, JsonCallError>> {
-    let mut calls = Vec::new();
-    let mut rest = answer;
-    loop {
-        let at_line = if rest.trim_start().starts_with('{') {
-            Some(rest.len() - rest.trim_start().len())
-        } else {
-            rest.find("\n{").map(|at| at + 1)
-        };
-        let Some(begin) = at_line else {
-            return calls;
-        };
-        let text = rest.get(begin..).unwrap_or_default();
-        rest = match object_at(text) {
-            Ok((value, after)) => {
-                if let Some((name, arguments)) = named(&value) {
-                    calls.push(from_parts(&name, arguments));
-                }
-                after
-            }
-            Err(_) => text.get(1..).unwrap_or_default(),
-        };
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod answer;
 mod ask;
+mod finish;
 mod halt;
 pub(crate) mod json_calls;
 mod opening;

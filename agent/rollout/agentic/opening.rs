@@ -1,5 +1,7 @@
 //! How a conversation begins: the system prompt and the message.
 
+use std::path::{Path, PathBuf};
+
 use cwm_runtime::source::{CallFormat, ChatMessage, Model, ToolDefinition};
 use cwm_tools::call::Tool;
 use cwm_tools::sandbox::policy::Network;
@@ -34,6 +36,11 @@ pub(super) fn result_tokens(window: usize, options: &AttemptOptions) -> usize {
     options.budget.result_tokens.min(window / RESULT_SHARE)
 }
 
+/// A folder below the root, or the root itself, without a slash at its end.
+pub(super) fn below(root: &Path, folder: &Path) -> PathBuf {
+    root.components().chain(folder.components()).collect()
+}
+
 /// The first messages.
 pub(super) fn messages(
     bench: &Workbench<'_>,
@@ -42,7 +49,7 @@ pub(super) fn messages(
     counter: &TokenCounter<'_>,
 ) -> Result<Vec<ChatMessage>, RolloutError> {
     let window = window(bench.model, options)?;
-    let start = bench.problem.root.join(&bench.copies.start);
+    let start = below(&bench.problem.root, &bench.copies.start);
     let system = bench.prompts.agentic_system(&SystemPrompt {
         reasoning: format == CallFormat::Tags,
         native: format == CallFormat::Native,

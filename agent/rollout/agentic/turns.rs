@@ -18,7 +18,7 @@ use crate::rollout::chosen_patch::{self, Submission};
 use crate::rollout::conversation::{Conversation, Output};
 use crate::rollout::journal::{AttemptLog, Generated, Record};
 use crate::rollout::tokens::TokenCounter;
-use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
+use crate::rollout::types::{AttemptOptions, Ending, RolloutError, Strategy, Workbench};
 
 /// So many last turns are announced.
 const ANNOUNCED_TURNS: usize = 3;
@@ -40,17 +40,17 @@ pub(super) struct Attempt<'a> {
     /// What answers begin with.
     pub(super) prefix: &'static str,
     format: CallFormat,
-    submission: Option<Submission>,
+    pub(super) submission: Option<Submission>,
     /// Every path that was submitted: files of the model's own, wherever they lie.
-    submitted_paths: Vec<Vec<u8>>,
+    pub(super) submitted_paths: Vec<Vec<u8>>,
     repeats: Repeats,
-    turns: usize,
+    pub(super) turns: usize,
     format_errors: usize,
     /// What answers and calls took.
-    spent: Duration,
-    prompt_tokens: usize,
-    completion_tokens: usize,
-    words: String,
+    pub(super) spent: Duration,
+    pub(super) prompt_tokens: usize,
+    pub(super) completion_tokens: usize,
+    pub(super) words: String,
     /// Steps of an earlier process are done again, or were, and the model was not told yet.
     resumed: bool,
 }
@@ -422,9 +422,16 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// Tells the model what is wrong with its answer.
+    /// Tells the model what is wrong with its answer, unless it was told too often.
     fn tell_wrong(&mut self, wrong: &Wrong, generated: &Generated) -> Result<(), Halt> {
         self.format_errors += 1;
+        if self.format_errors >= self.options.budget.format_errors.max(1) {
+            return Err(Halt::Ended(match wrong {
+                // It kept saying that it is done.
+                Wrong::Form(CallError::None) => Ending::NotSubmitted,
+                _ => Ending::FormatErrors,
+            }));
+        }
         let prompts = self.bench.prompts;
         let reasoning = self.format == CallFormat::Tags;
         let mut text = match wrong {
@@ -446,92 +453,13 @@ impl<'a> Attempt<'a> {
         if generated.calls.is_empty() {
             self.push(ChatMessage::new("user", text), None)?;
         }
-        if self.format_errors >= self.options.budget.format_errors.max(1) {
-            return Err(Halt::Ended(match wrong {
-                // It kept saying that it is done.
-                Wrong::Form(CallError::None) => Ending::NotSubmitted,
-                _ => Ending::FormatErrors,
-            }));
-        }
         Ok(())
     }
 
-    fn notice(&mut self, text: String) -> Result<(), Halt> {
+    pub(super) fn notice(&mut self, text: String) -> Result<(), Halt> {
         Ok(self.log.note(Record::Notice {
             attempt: Some(self.options.name.clone()),
             text,
         })?)
-    }
-
-    /// The candidate, recorded.
-    pub(super) fn finish(mut self, ending: Ending) -> Result<Candidate, RolloutError> {
-        let patch = if self.bench.control.stopped() {
-            // The user waits: what lies in the copy is made again when the attempt goes on.
-            let submitted = self.submission.take().map(|submission| submission.patch);
-            Ok(submitted.unwrap_or_default().into_bytes())
-        } else {
-            self.patch()
-        };
-        let (patch, ending) = match patch {
-            Ok(patch) => (patch, ending),
-            Err(Halt::Failed(error)) => return Err(*error),
-            // The copy is lost. What was submitted is all there is.
-            Err(Halt::Ended(failed)) => {
-                let submitted = self
-                    .submission
-                    .as_ref()
-                    .map(|submission| submission.patch.clone());
-                let failed = if ending == Ending::Interrupted {
-                    ending
-                } else {
-                    failed
-                };
-                (submitted.unwrap_or_default().into_bytes(), failed)
-            }
-        };
-        let candidate = Candidate {
-            attempt: self.options.name.clone(),
-            strategy: Strategy::Agentic,
-            ending,
-            patch,
-            answer: self.words,
-            turns: self.turns,
-            prompt_tokens: self.prompt_tokens,
-            completion_tokens: self.completion_tokens,
-            seconds: self.spent.as_secs_f64(),
-        };
-        self.log.end(&candidate)?;
-        Ok(candidate)
-    }
-
-    /// What was submitted, if it applies, else what the copy changed.
-    fn patch(&mut self) -> Result<Vec<u8>, Halt> {
-        let name = self.options.name.clone();
-        if let Some(submission) = &self.submission {
-            match chosen_patch::usable(submission, &self.bench.problem.tree) {
-                Ok(patch) => return Ok(patch),
-                Err(why) => {
-                    let path = submission.path.clone();
-                    self.notice(format!(
-                        "{name}: the submitted patch {path} cannot be used ({why}); what the copy changed is taken instead"
-                    ))?;
-                }
-            }
-        }
-        let exclude = std::mem::take(&mut self.submitted_paths);
-        let patch = self.workplace.diff(&exclude).map_err(|error| {
-            let reason = error.to_string();
-            Halt::Ended(Ending::Failed { reason })
-        })?;
-        if self.submission.is_none() {
-            let added = chosen_patch::added_files(&patch);
-            if !added.is_empty() {
-                self.notice(format!(
-                    "{name}: no patch was submitted, so what the copy changed is taken; it adds {}",
-                    added.join(", ")
-                ))?;
-            }
-        }
-        Ok(patch)
     }
 }

@@ -174,7 +174,7 @@ impl<'a> Workplace<'a> {
 
     /// Where a fresh session starts.
     pub(super) fn start(&self) -> PathBuf {
-        self.root().join(&self.copies.start)
+        super::opening::below(self.root(), &self.copies.start)
     }
 
     /// Where the shell stands.

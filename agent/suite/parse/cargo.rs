@@ -12,6 +12,9 @@ pub(super) fn read(text: &str) -> Parsed {
     for line in text.lines() {
         reader.take(line, &mut parsed);
     }
+    if !parsed.recognised {
+        reader.tests.clear();
+    }
     reader.close_program(&mut parsed);
     if reader.compile_errors {
         parsed.problem = Some(match &reader.first_error {
@@ -61,19 +64,22 @@ impl Reader {
                 label
             };
             parsed.recognised = true;
+        } else if self.section.is_some() {
+            // What a failed test printed may look like anything.
+            self.failure_line(line);
         } else if let Some(count) = running(line) {
             if self.expected.is_some() {
                 self.close_program(parsed);
             }
             self.expected = Some(count);
+            parsed.recognised = true;
         } else if let Some(counts) = line.strip_prefix("test result: ") {
-            self.close_section();
             self.result(counts, parsed);
         } else if self.in_failures {
             self.failure_line(line);
         } else if line == "failures:" {
             self.in_failures = true;
-        } else if self.expected.is_some() {
+        } else if self.expected.is_some() || line.starts_with("test ") {
             self.test_line(line);
         } else {
             self.error_line(line, parsed);
@@ -310,6 +316,7 @@ fn panic_lines(body: &str) -> String {
     let lines: Vec<&str> = body.get(from..).unwrap_or_default().lines().collect();
     let kept: Vec<&str> = lines
         .into_iter()
+        .take_while(|line| !line.starts_with("stack backtrace:"))
         .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
         .collect();
     telling_tail(&kept.join("\n"), 40)

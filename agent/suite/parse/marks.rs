@@ -1,6 +1,6 @@
 //! Test names behind marks, nested by indentation: Jest, Mocha, and the `spec` form of `node --test`.
 
-use super::{Parsed, telling_tail};
+use super::{Parsed, shorten, telling_tail};
 use crate::suite::types::Status;
 
 /// Reads such text; without a closing count, or a line that names a file, it is taken for something else.
@@ -16,30 +16,31 @@ pub(super) fn read(text: &str) -> Parsed {
 struct Reader {
     parsed: Parsed,
     /// The file that Jest reports on.
-    file: Option<(String, bool)>,
-    file_has_names: bool,
+    file: Option<String>,
     /// Groups that we are in, by indentation.
     groups: Vec<(usize, String)>,
     /// Reports of failures by their title; Jest's begin with a bullet.
     report: Option<String>,
     body: String,
-    marks: u64,
     closed: bool,
     passing: u64,
-    total: Option<u64>,
+    /// The test that failed just now, and how far its line is indented: what follows further in tells why.
+    failed: Option<(usize, String)>,
     /// Below Mocha's count come its reports, whose lines look like marks.
     reports_begun: bool,
+    /// Below its count `node --test` says everything again.
+    skip_rest: bool,
 }
 
 impl Reader {
     fn take(&mut self, line: &str) {
         let indent = line.chars().take_while(|c| *c == ' ').count();
         let inner = line.trim();
-        if let Some((path, failed)) = file_line(line) {
+        if let Some(path) = file_line(line) {
             self.close_file();
-            self.file = Some((path.to_owned(), failed));
+            self.file = Some(path.to_owned());
             self.parsed.recognised = true;
-        } else if self.closing(inner) {
+        } else if self.skip_rest || self.closing(inner) {
         } else if let Some(title) = inner.strip_prefix("● ").filter(|_| self.file.is_some()) {
             self.close_report();
             self.report = Some(title.to_owned());
@@ -48,12 +49,17 @@ impl Reader {
                 self.body.push_str(line);
                 self.body.push('\n');
             }
-        } else if !self.reports_begun
-            && let Some((name, status)) = mark(inner)
-        {
+        } else if self.reports_begun {
+            self.mocha_report(inner);
+        } else if let Some((name, status)) = mark(inner) {
             self.groups.retain(|(depth, _)| *depth < indent);
-            self.add(name, status);
-        } else if !self.reports_begun && !inner.is_empty() && (indent > 0 || inner.starts_with('▶')) {
+            self.add(name, status, indent);
+        } else if let Some((depth, name)) = &self.failed
+            && (indent > *depth || inner.is_empty())
+        {
+            tell_more(&mut self.parsed, name, inner);
+        } else if !inner.is_empty() && (indent > 0 || inner.starts_with('▶')) {
+            self.failed = None;
             self.groups.retain(|(depth, _)| *depth < indent);
             if self.groups.len() < 64 {
                 let name = without_time(inner.trim_start_matches('▶').trim());
@@ -64,18 +70,43 @@ impl Reader {
         }
     }
 
-    fn add(&mut self, name: &str, status: Status) {
-        self.marks += 1;
-        self.file_has_names = true;
-        let file = self.file.as_ref().map(|(path, _)| path.as_str());
+    fn add(&mut self, name: &str, status: Status, indent: usize) {
+        let file = self.file.as_deref();
         let groups = self.groups.iter().map(|(_, name)| name.as_str());
         let path: Vec<&str> = file.into_iter().chain(groups).chain([name]).collect();
-        self.parsed.add(&path.join(" > "), status, "");
+        let name = path.join(" > ");
+        self.parsed.add(&name, status, "");
+        self.failed = status.fails().then_some((indent, name));
+    }
+
+    /// Mocha's reports: `1) group`, further groups, `name:`, and what happened.
+    fn mocha_report(&mut self, line: &str) {
+        let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+        let opens = line
+            .get(digits..)
+            .and_then(|rest| rest.strip_prefix(") "))
+            .filter(|_| digits > 0);
+        if let Some(title) = opens {
+            self.failed = None;
+            self.groups = vec![(0, title.to_owned())];
+        } else if let Some((_, name)) = &self.failed {
+            tell_more(&mut self.parsed, name, line);
+            return;
+        } else if !self.groups.is_empty() && self.groups.len() < 64 && !line.is_empty() {
+            self.groups.push((0, line.to_owned()));
+        }
+        if self.groups.last().is_some_and(|(_, last)| last.ends_with(':')) {
+            let path: Vec<&str> = self.groups.iter().map(|(_, name)| name.as_str()).collect();
+            let name = path.join(" > ").trim_end_matches(':').to_owned();
+            // Without names before, as its shorter reporters print it, this is the name.
+            self.parsed.add(&name, Status::Failed, "");
+            self.failed = Some((0, name));
+        }
     }
 
     fn close_report(&mut self) {
         let body = std::mem::take(&mut self.body);
-        let (Some(title), Some((path, _))) = (self.report.take(), &self.file) else {
+        let (Some(title), Some(path)) = (self.report.take(), &self.file) else {
             return;
         };
         let name = format!("{path} > {}", title.trim().replace(" › ", " > "));
@@ -91,17 +122,11 @@ impl Reader {
         }
     }
 
-    /// Without names of what passed, the file itself stands for its tests.
     fn close_file(&mut self) {
         self.close_report();
         self.groups.clear();
-        if let Some((path, failed)) = self.file.take()
-            && !self.file_has_names
-        {
-            self.parsed
-                .add(&path, if failed { Status::Failed } else { Status::Passed }, "");
-        }
-        self.file_has_names = false;
+        self.failed = None;
+        self.file = None;
     }
 
     /// Lines of the closing count.
@@ -112,7 +137,7 @@ impl Reader {
         {
             self.close_file();
             self.closed = true;
-            self.total = count(counts, "total");
+            self.passing = count(counts, "passed").unwrap_or(0);
             return true;
         }
         if line.starts_with("No tests found, exiting") {
@@ -128,7 +153,7 @@ impl Reader {
             return true;
         }
         if line.starts_with("ℹ ") || line.starts_with("✖ failing tests:") {
-            self.reports_begun |= line.starts_with('✖');
+            self.skip_rest |= line.starts_with('✖');
             return true;
         }
         let Some((number, rest)) = line.split_once(' ') else {
@@ -144,20 +169,27 @@ impl Reader {
             self.passing = number;
         }
         self.closed = true;
-        self.reports_begun = true;
+        if !self.reports_begun {
+            self.reports_begun = true;
+            self.groups.clear();
+            self.failed = None;
+        }
         true
     }
 
     fn finish(mut self) -> Parsed {
         self.close_file();
         let mut parsed = self.parsed;
+        for case in parsed.tests.values_mut() {
+            case.message = shorten(&case.message);
+        }
         if !self.closed && !parsed.recognised && parsed.problem.is_none() {
             return Parsed::default();
         }
         parsed.recognised = true;
         parsed.finished = self.closed;
         let named = parsed.count(|status| status == Status::Passed);
-        if self.total.is_none() && self.closed {
+        if self.closed {
             parsed.unnamed = self.passing.saturating_sub(named);
         }
         if self.closed && !parsed.ran() && parsed.problem.is_none() {
@@ -167,19 +199,31 @@ impl Reader {
     }
 }
 
-/// `PASS src/a.test.js (5.1 s)`
-fn file_line(line: &str) -> Option<(&str, bool)> {
+/// Adds a line to a failure's message.
+fn tell_more(parsed: &mut Parsed, name: &str, line: &str) {
+    let case = parsed
+        .tests
+        .get_mut(name)
+        .filter(|case| case.message.len() < 1 << 14);
+    if let Some(case) = case.filter(|case| !line.is_empty() || !case.message.is_empty()) {
+        case.message.push_str(line);
+        case.message.push('\n');
+    }
+}
+
+/// The file of `PASS src/a.test.js (5.1 s)`.
+fn file_line(line: &str) -> Option<&str> {
     let line = line.trim_end();
-    let (path, failed) = match line.strip_prefix("PASS ") {
-        Some(path) => (path, false),
-        None => (line.strip_prefix("FAIL ")?, true),
-    };
-    let path = path.trim();
+    let path = line
+        .strip_prefix("PASS ")
+        .or_else(|| line.strip_prefix("FAIL "))?
+        .trim();
     let path = match path.rsplit_once(" (") {
         Some((before, time)) if time.ends_with("s)") || time.ends_with("MB heap size)") => before,
         _ => path,
     };
-    (!path.is_empty() && path.contains('.') && !path.contains(' ')).then_some((path, failed))
+    let path = path.strip_prefix("./").unwrap_or(path);
+    (!path.is_empty() && path.contains('.') && !path.contains(' ')).then_some(path)
 }
 
 /// `✓ name (3 ms)`, `✕ name`, `○ skipped name`, `1) name`.

@@ -1,6 +1,8 @@
 //! Python's unittest, and Django's runner on it: lines of `-v`, reports of failures, and the closing count.
 
-use super::{Parsed, telling_tail};
+use std::collections::BTreeMap;
+
+use super::{Parsed, first_words, telling_tail};
 use crate::suite::types::Status;
 
 /// Reads what unittest printed.
@@ -26,8 +28,10 @@ struct Reader {
     /// The line before was a double rule.
     ruled: bool,
     ran: Option<u64>,
-    /// From the closing line: all those that are not passes.
+    /// From the closing line: those that neither passed nor failed.
     others: u64,
+    /// Modules that could not be imported, and why.
+    not_imported: BTreeMap<String, String>,
 }
 
 impl Reader {
@@ -102,17 +106,23 @@ impl Reader {
         };
         parsed.finished = true;
         for part in counts.split(", ") {
-            let number = part
-                .split_once('=')
-                .and_then(|(_, number)| number.parse::<u64>().ok());
-            self.others = self.others.saturating_add(number.unwrap_or(0));
+            let Some((what, number)) = part.split_once('=') else {
+                continue;
+            };
+            if !matches!(what, "failures" | "errors") {
+                self.others = self.others.saturating_add(number.parse().unwrap_or(0));
+            }
         }
     }
 
     fn close_report(&mut self, parsed: &mut Parsed) {
         let body = std::mem::take(&mut self.body);
         if let Some((name, status)) = self.report.take() {
-            parsed.add(&name, status, &traceback(&body));
+            let message = traceback(&body);
+            if body.starts_with("ImportError: Failed to import test module") {
+                self.not_imported.insert(name.clone(), message.clone());
+            }
+            parsed.add(&name, status, &message);
         }
     }
 
@@ -127,11 +137,32 @@ impl Reader {
                 parsed.add(&name, Status::Errored, "It began and did not end.");
             }
         }
-        let ran = self.ran.unwrap_or(0);
-        let named_passes = parsed.count(|status| status == Status::Passed);
-        parsed.unnamed = ran.saturating_sub(self.others).saturating_sub(named_passes);
+        let whole = |name: &str| {
+            let method = name.rsplit('.').next().unwrap_or_default();
+            !method.starts_with("setUp") && !method.starts_with("tearDown")
+        };
+        let named = parsed
+            .tests
+            .iter()
+            .filter(|(name, case)| whole(name) && (case.status.fails() || case.status == Status::Passed));
+        let named = named.count() as u64;
+        parsed.unnamed = self
+            .ran
+            .unwrap_or(0)
+            .saturating_sub(self.others)
+            .saturating_sub(named);
         if self.ran == Some(0) && parsed.tests.is_empty() {
             parsed.problem = Some("unittest found no tests".to_owned());
+        }
+        if let Some((module, why)) = self.not_imported.iter().next()
+            && parsed
+                .tests
+                .keys()
+                .all(|name| self.not_imported.contains_key(name))
+            && parsed.unnamed == 0
+        {
+            let why = why.lines().next_back().unwrap_or_default();
+            parsed.problem = Some(format!("{module} cannot be imported: {}", first_words(why)));
         }
     }
 }

@@ -5,48 +5,78 @@ use crate::suite::types::Status;
 
 /// Reads it; without Vitest's own closing count, or its banner, it is taken for something else.
 pub(super) fn read(text: &str) -> Parsed {
-    let mut parsed = Parsed::default();
-    let mut closed = false;
-    let mut banner = false;
-    let mut report: Option<(String, String)> = None;
-    // A file whose tests are not all named, and whether it failed.
-    let mut file: Option<String> = None;
+    let mut reader = Reader::default();
     for line in text.lines() {
+        reader.take(line);
+    }
+    reader.finish()
+}
+
+#[derive(Default)]
+struct Reader {
+    parsed: Parsed,
+    banner: bool,
+    closed: bool,
+    passed: u64,
+    /// The failure that is being told: its name, and what is said.
+    report: Option<(String, String)>,
+    /// The file whose failures are listed.
+    file: Option<String>,
+}
+
+impl Reader {
+    fn take(&mut self, line: &str) {
         let inner = line.trim();
         if inner.starts_with("RUN  v") || inner.starts_with("DEV  v") {
-            banner = true;
+            self.banner = true;
+        } else if !self.banner {
         } else if inner.starts_with("Test Files ") && inner.ends_with(')') {
-            close_report(&mut report, &mut parsed);
-            closed = true;
-        } else if inner.starts_with("No test files found") && banner {
-            parsed.problem = Some("vitest found no tests".to_owned());
-        } else if let Some(name) = inner.strip_prefix("FAIL  ").filter(|_| banner) {
-            close_report(&mut report, &mut parsed);
-            report = Some((name.to_owned(), String::new()));
-        } else if let Some((_, body)) = &mut report {
+            close_report(&mut self.report, &mut self.parsed);
+            self.closed = true;
+        } else if let Some(counts) = inner.strip_prefix("Tests ").filter(|_| self.closed) {
+            let counts = counts.split('(').next().unwrap_or_default();
+            let passed = counts
+                .split('|')
+                .find_map(|part| part.trim().strip_suffix(" passed")?.parse().ok());
+            self.passed = passed.unwrap_or(0);
+        } else if inner.starts_with("No test files found") {
+            self.parsed.problem = Some("vitest found no tests".to_owned());
+        } else if let Some(name) = inner.strip_prefix("FAIL  ") {
+            close_report(&mut self.report, &mut self.parsed);
+            self.report = Some((name.to_owned(), String::new()));
+        } else if let Some((_, body)) = &mut self.report {
             if body.len() < 1 << 16 && !inner.starts_with('⎯') {
                 body.push_str(line);
                 body.push('\n');
             }
         } else if let Some((name, status)) = mark(inner) {
-            if let Some(path) = file_of(name) {
-                // The line of a file: it stands for its tests.
-                parsed.add(path, status, "");
-                file = Some(path.to_owned());
-            } else if name.contains(" > ") && looks_like_path(name) {
-                parsed.add(name, status, "");
-            } else if let Some(path) = file.as_ref().filter(|_| line.starts_with("   ")) {
-                parsed.add(&format!("{path} > {name}"), status, "");
-            }
+            self.mark(name, status, line.starts_with("   "));
         }
     }
-    close_report(&mut report, &mut parsed);
-    if !closed && !banner {
-        return Parsed::default();
+
+    fn mark(&mut self, name: &str, status: Status, listed: bool) {
+        if let Some(path) = file_of(name) {
+            self.file = Some(path.to_owned());
+        } else if name.contains(" > ") && looks_like_path(name) {
+            self.parsed.add(name, status, "");
+        } else if let (Some(path), true) = (&self.file, listed) {
+            self.parsed.add(&format!("{path} > {name}"), status, "");
+        }
     }
-    parsed.recognised = true;
-    parsed.finished = closed;
-    parsed
+
+    fn finish(mut self) -> Parsed {
+        close_report(&mut self.report, &mut self.parsed);
+        let mut parsed = self.parsed;
+        if !self.closed && !self.banner {
+            return Parsed::default();
+        }
+        parsed.recognised = true;
+        parsed.finished = self.closed;
+        parsed.unnamed = self
+            .passed
+            .saturating_sub(parsed.count(|status| status == Status::Passed));
+        parsed
+    }
 }
 
 fn close_report(report: &mut Option<(String, String)>, parsed: &mut Parsed) {

@@ -2,10 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use super::chunk::{Choice, Chunk, WireUsage};
+use super::chunk::{Choice, Chunk, WireCall, WireUsage};
 use crate::engine::{TokenLogprobs, Usage};
 use crate::model::TokenId;
-use crate::source::{Completion, Piece, StopReason};
+use crate::source::{Completion, Piece, StopReason, ToolCall};
+
+/// More calls than any answer has; those behind are left out.
+const MOST_CALLS: usize = 256;
 
 /// One sample so far.
 #[derive(Debug, Default)]
@@ -13,7 +16,9 @@ struct Sample {
     text: String,
     tokens: Vec<TokenId>,
     reason: Option<StopReason>,
-    /// Pieces with text: about as many as tokens, for servers that count none.
+    /// The calls, each with the number that the server gives it.
+    calls: Vec<(usize, ToolCall)>,
+    /// Pieces with text and fragments of calls: about as many as tokens, for servers that count none.
     pieces: usize,
 }
 
@@ -60,8 +65,20 @@ impl Answer {
                     _ => StopReason::Stop,
                 });
             }
+            for fragment in choice.calls() {
+                sample.pieces += 1;
+                sample.take_call(fragment);
+            }
             let number = self.first + choice.index;
-            for piece in pieces(choice, number) {
+            let mut pieces = pieces(choice, number);
+            // A model that thinks or calls says nothing; the sink is asked all the same.
+            if pieces.is_empty() {
+                pieces.push(Piece {
+                    sample: number,
+                    ..Piece::heartbeat()
+                });
+            }
+            for piece in pieces {
                 sample.pieces += usize::from(!piece.text.is_empty());
                 sample.text.push_str(&piece.text);
                 sample.tokens.extend(piece.token);
@@ -71,7 +88,7 @@ impl Answer {
         ControlFlow::Continue(())
     }
 
-    /// Whether any text has come, so that a repetition would say it twice.
+    /// Whether any text or call has come, so that a repetition would say it twice.
     pub(super) fn has_begun(&self) -> bool {
         self.samples.iter().any(Sample::has_begun)
     }
@@ -81,12 +98,13 @@ impl Answer {
         self.samples.iter().all(|sample| sample.reason.is_some())
     }
 
-    /// How many characters have come.
+    /// How many characters have come, those of calls included.
     pub(super) fn characters(&self) -> usize {
-        self.samples
-            .iter()
-            .map(|sample| sample.text.chars().count())
-            .sum()
+        let texts = self.samples.iter().flat_map(|sample| {
+            let arguments = sample.calls.iter().map(|(_, call)| &call.arguments);
+            arguments.chain([&sample.text])
+        });
+        texts.map(|text| text.chars().count()).sum()
     }
 
     /// How many samples, from the first on, are whole; `None` when one was begun and not ended.
@@ -116,7 +134,7 @@ impl Answer {
                     completion_tokens,
                     ..total.unwrap_or_default()
                 },
-                calls: Vec::new(),
+                calls: sample.calls.into_iter().map(|(_, call)| call).collect(),
             })
             .collect()
     }
@@ -124,7 +142,39 @@ impl Answer {
 
 impl Sample {
     fn has_begun(&self) -> bool {
-        !self.text.is_empty() || !self.tokens.is_empty()
+        !self.text.is_empty() || !self.tokens.is_empty() || !self.calls.is_empty()
+    }
+
+    /// Puts a fragment to its call. Without a number an id that is new begins another.
+    fn take_call(&mut self, fragment: &WireCall) {
+        let id = fragment.id.as_deref().unwrap_or_default();
+        let last = self.calls.last();
+        let number = fragment.index.unwrap_or_else(|| match last {
+            Some((number, call)) if id.is_empty() || call.id == id => *number,
+            Some((number, _)) => number.saturating_add(1),
+            None => 0,
+        });
+        let place = self.calls.iter().position(|(known, _)| *known == number);
+        let place = place.unwrap_or(self.calls.len());
+        if place == self.calls.len() && place < MOST_CALLS {
+            let call = ToolCall {
+                id: String::new(),
+                name: String::new(),
+                arguments: String::new(),
+            };
+            self.calls.push((number, call));
+        }
+        let Some((_, call)) = self.calls.get_mut(place) else {
+            return;
+        };
+        if call.id.is_empty() {
+            call.id = id.to_owned();
+        }
+        // Some servers name the tool again in each fragment.
+        if call.name != fragment.name() {
+            call.name.push_str(fragment.name());
+        }
+        call.arguments.push_str(&fragment.arguments());
     }
 
     fn length(&self) -> usize {

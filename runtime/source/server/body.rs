@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::engine::SamplingParameters;
-use crate::source::{ChatMessage, GenerateRequest, Prompt};
+use crate::source::{ChatMessage, GenerateRequest, Prompt, ToolCall, ToolDefinition};
 
 /// Fields that some servers refuse. A server that names one in its refusal is asked again without it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +22,11 @@ pub(super) fn route(prompt: &Prompt) -> &'static str {
     }
 }
 
+/// Whether a request's tools are sent: raw prompts have no place for them.
+pub(super) fn announces_tools(request: &GenerateRequest) -> bool {
+    !request.tools.is_empty() && matches!(request.prompt, Prompt::Chat { .. })
+}
+
 /// The body that asks for `samples` samples, of which the first is number `first` of the request.
 pub(super) fn build(
     request: &GenerateRequest,
@@ -33,6 +38,10 @@ pub(super) fn build(
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     let chat = prompt(&mut body, &request.prompt);
+    if announces_tools(request) {
+        let tools: Vec<Value> = request.tools.iter().map(tool).collect();
+        body.insert("tools".into(), tools.into());
+    }
     body.insert("n".into(), samples.into());
     body.insert("stream".into(), true.into());
     if !left.stream_options {
@@ -95,10 +104,44 @@ fn prompt(body: &mut Map<String, Value>, prompt: &Prompt) -> bool {
 /// A message. CWM's roles `tool: NAME` are no roles to servers, which refuse roles that they do not know: they go as role `tool`
 /// with `name`, from which CWM's chat template makes `tool: NAME` again.
 fn message(message: &ChatMessage) -> Value {
-    match message.role.strip_prefix("tool:") {
+    let mut body = match message.role.strip_prefix("tool:") {
         Some(name) => json!({"role": "tool", "name": name.trim(), "content": message.content}),
         None => json!({"role": message.role, "content": message.content}),
+    };
+    if !message.calls.is_empty() {
+        body["tool_calls"] = message.calls.iter().map(call).collect();
+        if message.content.is_empty() {
+            body["content"] = Value::Null;
+        }
     }
+    if let Some(id) = &message.call_id {
+        body["tool_call_id"] = id.as_str().into();
+    }
+    body
+}
+
+fn call(call: &ToolCall) -> Value {
+    json!({
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments(&call.arguments)},
+    })
+}
+
+/// A call's arguments: as the model wrote them where they are an object, else within one, as servers parse what they are sent back.
+fn arguments(text: &str) -> String {
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(_)) => text.to_owned(),
+        _ if text.trim().is_empty() => "{}".to_owned(),
+        _ => json!({"arguments": text}).to_string(),
+    }
+}
+
+fn tool(tool: &ToolDefinition) -> Value {
+    json!({
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+    })
 }
 
 /// Temperature and top_p always, because servers have defaults of their own; fields that are not OpenAI's only when they say something.

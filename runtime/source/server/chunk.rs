@@ -3,8 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::failure::protocol;
 use crate::engine::{TokenLogprob, TokenLogprobs, Usage};
 use crate::model::TokenId;
+use crate::source::ModelError;
 
 /// A chunk of chat completions or of raw completions. Unknown fields are of no interest, missing ones usual.
 #[derive(Debug, Default, Deserialize)]
@@ -15,6 +17,16 @@ pub(super) struct Chunk {
     pub(super) usage: Option<WireUsage>,
     #[serde(default)]
     pub(super) error: Option<Value>,
+}
+
+impl Chunk {
+    /// A chunk, or a whole answer.
+    pub(super) fn parse(url: &str, data: &str) -> Result<Chunk, ModelError> {
+        serde_json::from_str(data).map_err(|error| {
+            let start: String = data.chars().take(120).collect();
+            protocol(url, &format!("{error} in `{start}`"))
+        })
+    }
 }
 
 /// A piece of one sample.
@@ -41,6 +53,52 @@ pub(super) struct Choice {
 struct Message {
     #[serde(default)]
     content: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireCall>>,
+}
+
+/// A call, or a fragment of one: the first has id and name, the others more of the arguments.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct WireCall {
+    /// Which call of the answer it is; some servers leave it out.
+    #[serde(default)]
+    pub(super) index: Option<usize>,
+    #[serde(default)]
+    pub(super) id: Option<String>,
+    #[serde(default)]
+    function: Option<WireFunction>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct WireFunction {
+    #[serde(default)]
+    name: Option<String>,
+    /// JSON as a text; some servers send the JSON itself.
+    #[serde(default)]
+    arguments: Option<Value>,
+}
+
+impl WireCall {
+    /// The tool's name, where this fragment has it.
+    pub(super) fn name(&self) -> &str {
+        let function = self.function.as_ref();
+        function
+            .and_then(|function| function.name.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// More of the arguments.
+    pub(super) fn arguments(&self) -> String {
+        match self
+            .function
+            .as_ref()
+            .and_then(|function| function.arguments.as_ref())
+        {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(json) => json.to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,8 +145,18 @@ struct WireToken {
 impl Choice {
     /// The new text.
     pub(super) fn text(&self) -> &str {
-        let chat = || self.delta.as_ref().or(self.message.as_ref())?.content.as_deref();
+        let chat = || self.said()?.content.as_deref();
         self.text.as_deref().or_else(chat).unwrap_or_default()
+    }
+
+    /// The calls, or fragments of some.
+    pub(super) fn calls(&self) -> &[WireCall] {
+        let calls = self.said().and_then(|message| message.tool_calls.as_deref());
+        calls.unwrap_or_default()
+    }
+
+    fn said(&self) -> Option<&Message> {
+        self.delta.as_ref().or(self.message.as_ref())
     }
 
     /// The probabilities of the tokens of this piece, as far as the server names tokens by number: as `id` (llama.cpp), or as
@@ -198,6 +266,19 @@ struct ModelMeta {
 }
 
 impl ModelEntry {
+    /// The names of models, for people.
+    pub(super) fn names(models: &[ModelEntry]) -> String {
+        match models {
+            [] => "none".to_owned(),
+            _ => models
+                .iter()
+                .take(20)
+                .map(|entry| entry.id.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        }
+    }
+
     /// The most tokens that the server takes, where it says so.
     pub(super) fn context(&self) -> Option<usize> {
         let meta = || self.meta.as_ref().and_then(|meta| meta.n_ctx);

@@ -65,6 +65,50 @@ pub(super) fn of_refusal(url: &str, status: u16, body: &str) -> ModelError {
     }
 }
 
+/// The error of a refusal of a request that announced tools, if it is those that the server does not take.
+pub(super) fn of_tools(error: &ModelError, body: &str) -> Option<ModelError> {
+    let ModelError::Server { url, status, message } = error else {
+        return None;
+    };
+    let body = body.to_lowercase();
+    let speaks_of_tools = [
+        "tools",
+        "tool choice",
+        "tool_choice",
+        "tool-call",
+        "tool use",
+        "function calling",
+    ]
+    .iter()
+    .any(|words| body.contains(words));
+    let refuses = match status {
+        400 | 422 | 501 => speaks_of_tools,
+        404 => body.contains("support tool"),
+        _ => false,
+    };
+    // llama.cpp answers 500 and names its own option.
+    (refuses || body.contains("--jinja")).then(|| ModelError::Tools {
+        url: url.clone(),
+        message: message.clone(),
+    })
+}
+
+/// An answer that is not what the protocol says.
+pub(super) fn protocol(url: &str, message: &str) -> ModelError {
+    ModelError::Protocol {
+        url: url.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+/// An answer that is a web page.
+pub(super) fn web_page(url: &str) -> ModelError {
+    protocol(
+        url,
+        "it is a web page, not JSON; give the address of the OpenAI-compatible interface, which often ends in /v1",
+    )
+}
+
 /// What vLLM, SGLang, llama.cpp and OpenAI say of a prompt that is too long, in lower case. A number after it is the limit.
 const LIMIT_PHRASES: [&str; 7] = [
     "maximum context length",

@@ -23,6 +23,7 @@ use self::answer::Answer;
 use self::body::Left;
 use self::chunk::{Chunk, ModelEntry, ModelList};
 use self::exchange::{Arrival, Exchange, Outgoing};
+use self::failure::{protocol, web_page};
 use super::{
     CallFormat, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt, ToolDefinition,
 };
@@ -50,6 +51,8 @@ pub struct ServerOptions {
     pub retries: u32,
     /// The wait before the first repetition; it doubles with each.
     pub first_wait: Duration,
+    /// How the model calls tools; `None` goes by its name: a CWM by its tags, any other by the server.
+    pub calls: Option<CallFormat>,
 }
 
 impl ServerOptions {
@@ -63,6 +66,7 @@ impl ServerOptions {
             idle_timeout: Duration::from_secs(600),
             retries: 4,
             first_wait: Duration::from_millis(500),
+            calls: None,
         }
     }
 }
@@ -211,7 +215,7 @@ impl ServerModel {
             let body = body::build(request, model, first, samples, *left).to_string();
             let exchange = self.start(&url, Some(body), self.options.idle_timeout)?;
             let answer = Answer::new(first, samples);
-            let outcome = self.receive(&exchange, answer, (&url, model), *left, sink)?;
+            let outcome = self.receive(&exchange, answer, (&url, model, request), *left, sink)?;
             drop(exchange);
             match outcome {
                 Outcome::Again(error, asked) => {
@@ -232,7 +236,7 @@ impl ServerModel {
         &self,
         exchange: &Exchange,
         mut answer: Answer,
-        (url, model): (&str, &str),
+        (url, model, request): (&str, &str, &GenerateRequest),
         left: Left,
         sink: &mut dyn FnMut(Piece) -> ControlFlow<()>,
     ) -> Result<Outcome, ModelError> {
@@ -246,7 +250,7 @@ impl ServerModel {
             match arrival {
                 Arrival::Event(data) if data.trim() == "[DONE]" => answer.done = true,
                 Arrival::Event(data) => {
-                    let chunk = parse_chunk(url, &data)?;
+                    let chunk = Chunk::parse(url, &data)?;
                     if let Some(error) = &chunk.error {
                         return self.failed_inside(url, error, &answer);
                     }
@@ -256,7 +260,7 @@ impl ServerModel {
                 }
                 Arrival::Whole(body) if failure::looks_like_html(&body) => return Err(web_page(url)),
                 Arrival::Whole(body) => {
-                    let chunk = parse_chunk(url, &body)?;
+                    let chunk = Chunk::parse(url, &body)?;
                     if let Some(error) = &chunk.error {
                         return self.failed_inside(url, error, &answer);
                     }
@@ -272,7 +276,7 @@ impl ServerModel {
                     status,
                     body,
                     retry_after,
-                } => return self.on_refusal((url, model), status, &body, retry_after, left),
+                } => return self.on_refusal((url, model, request), status, &body, retry_after, left),
                 // All was said before it broke.
                 Arrival::Broken { .. } if answer.is_complete() => return ended(url, answer),
                 Arrival::Broken { error, passing } if passing && !answer.has_begun() => {
@@ -306,13 +310,18 @@ impl ServerModel {
 
     fn on_refusal(
         &self,
-        (url, model): (&str, &str),
+        (url, model, request): (&str, &str, &GenerateRequest),
         status: u16,
         body: &str,
         retry_after: Option<Duration>,
         left: Left,
     ) -> Result<Outcome, ModelError> {
         let error = self.refused(url, status, body);
+        if body::announces_tools(request)
+            && let Some(error) = failure::of_tools(&error, body)
+        {
+            return Err(error);
+        }
         if retry::is_passing(status) && !matches!(error, ModelError::ServerContext { .. }) {
             return Ok(Outcome::Again(error, retry_after));
         }
@@ -344,7 +353,7 @@ impl ServerModel {
         ModelError::UnknownModel {
             url: url.to_owned(),
             name: model.to_owned(),
-            known: names(&known),
+            known: ModelEntry::names(&known),
         }
     }
 }
@@ -358,13 +367,13 @@ impl Model for ServerModel {
         let url = || self.address.to_string();
         let entry = match (&self.options.model, models.as_slice()) {
             (Some(name), list) => list.iter().find(|entry| entry.id == *name).ok_or_else(|| {
-                let (name, known) = (name.clone(), names(list));
+                let (name, known) = (name.clone(), ModelEntry::names(list));
                 let url = url();
                 ModelError::UnknownModel { url, name, known }
             })?,
             (None, [only]) => only,
             (None, list) => {
-                let (url, known) = (url(), names(list));
+                let (url, known) = (url(), ModelEntry::names(list));
                 return Err(ModelError::Request(format!(
                     "{url} has {} models: name the one that is meant; it has {known}",
                     list.len(),
@@ -376,7 +385,7 @@ impl Model for ServerModel {
             context: entry.context(),
             fingerprint: None,
             parameters: None,
-            calls: CallFormat::Native,
+            calls: self.options.calls.unwrap_or_else(|| usual_calls(&entry.id)),
         };
         Ok(self.known.get_or_init(|| info).clone())
     }
@@ -419,6 +428,15 @@ impl Model for ServerModel {
             }
         }
         Ok(completions)
+    }
+}
+
+/// How a model of that name calls tools.
+fn usual_calls(name: &str) -> CallFormat {
+    if name.to_ascii_lowercase().contains("cwm") {
+        CallFormat::Tags
+    } else {
+        CallFormat::Native
     }
 }
 
@@ -465,39 +483,6 @@ fn early(url: &str, answer: &Answer, why: &str) -> ModelError {
         url: url.to_owned(),
         characters: answer.characters(),
         why: why.to_owned(),
-    }
-}
-
-fn parse_chunk(url: &str, data: &str) -> Result<Chunk, ModelError> {
-    serde_json::from_str(data).map_err(|error| {
-        let start: String = data.chars().take(120).collect();
-        protocol(url, &format!("{error} in `{start}`"))
-    })
-}
-
-fn protocol(url: &str, message: &str) -> ModelError {
-    ModelError::Protocol {
-        url: url.to_owned(),
-        message: message.to_owned(),
-    }
-}
-
-fn web_page(url: &str) -> ModelError {
-    protocol(
-        url,
-        "it is a web page, not JSON; give the address of the OpenAI-compatible interface, which often ends in /v1",
-    )
-}
-
-fn names(models: &[ModelEntry]) -> String {
-    match models {
-        [] => "none".to_owned(),
-        _ => models
-            .iter()
-            .take(20)
-            .map(|entry| entry.id.as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
     }
 }
 

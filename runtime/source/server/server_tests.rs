@@ -88,6 +88,8 @@ fn sent(request: &Received) -> Value {
 
 #[path = "fault_tests.rs"]
 mod faults;
+#[path = "tool_tests.rs"]
+mod tools;
 
 #[test]
 fn a_conversation_goes_out_as_documented_and_its_answer_comes_in_pieces() {

@@ -1,0 +1,224 @@
+//! Tests of packing.
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+fn packed(tree: &Path, issue: &str, failures: &str, budget: usize) -> Packed {
+    let failures = [failures.to_owned()];
+    pack(&PackRequest {
+        tree,
+        root: Path::new("/home/me/project"),
+        issue,
+        failures: &failures,
+        budget,
+        count: &words,
+    })
+    .unwrap()
+}
+
+fn paths(packed: &Packed) -> Vec<&str> {
+    packed
+        .excerpts
+        .iter()
+        .map(|excerpt| excerpt.path.as_str())
+        .collect()
+}
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "src/shop/price.py",
+        "from .tax import rate\n\ndef total(items):\n    return sum(items) * rate()\n",
+    ),
+    ("src/shop/tax.py", "def rate():\n    return 2\n"),
+    ("src/shop/__init__.py", "from .price import total\n"),
+    (
+        "src/other/unrelated.py",
+        "def nothing():\n    return 'nothing at all'\n",
+    ),
+    (
+        "tests/test_price.py",
+        "from shop.price import total\n\ndef test_total():\n    assert total([1]) == 1\n",
+    ),
+    (
+        "web/cart.ts",
+        "import { price } from './price';\nexport function cart() { return price(); }\n",
+    ),
+    ("web/price.ts", "export function price() { return 1; }\n"),
+    ("crate/src/lib.rs", "mod parser;\nuse crate::parser::read;\n"),
+    ("crate/src/parser.rs", "pub fn read() {}\n"),
+    ("package-lock.json", "{\"total\": 1}\n"),
+    ("node_modules/shop/price.py", "def total(): pass\n"),
+];
+
+#[test]
+fn every_way_to_name_a_file_finds_it() {
+    let folder = tree(FILES);
+    for (text, expected) in [
+        ("see src/shop/tax.py for it", "src/shop/tax.py"),
+        ("`shop/tax.py` is wrong", "src/shop/tax.py"),
+        (
+            "  File \"/home/me/project/src/shop/tax.py\", line 2, in rate",
+            "src/shop/tax.py",
+        ),
+        (
+            "  File \"/testbed/src/shop/tax.py\", line 2, in rate",
+            "src/shop/tax.py",
+        ),
+        ("src\\shop\\tax.py:2: Error", "src/shop/tax.py"),
+        ("C:\\work\\src\\shop\\tax.py:2", "src/shop/tax.py"),
+        ("calling shop.tax.rate() fails", "src/shop/tax.py"),
+        (
+            "thread panicked at crate/src/parser.rs:1:5:",
+            "crate/src/parser.rs",
+        ),
+        ("in crate::parser::read", "crate/src/parser.rs"),
+        (
+            "    at price (/home/me/project/web/price.ts:1:30)",
+            "web/price.ts",
+        ),
+        ("`rate` gives 2", "src/shop/tax.py"),
+    ] {
+        let packed = packed(folder.path(), text, "", 1000);
+        assert_eq!(
+            paths(&packed).first(),
+            Some(&expected),
+            "{text}: {:?}",
+            paths(&packed)
+        );
+    }
+}
+
+#[test]
+fn what_failing_tests_import_comes_before_the_tests() {
+    let folder = tree(FILES);
+    let failure = "tests/test_price.py::test_total\ntests/test_price.py:4: assert 2 == 1";
+    let found = packed(folder.path(), "The sum is wrong.", failure, 1000);
+    let found = paths(&found);
+    let at = |path: &str| found.iter().position(|found| *found == path);
+    assert_eq!(found.first(), Some(&"src/shop/price.py"), "{found:?}");
+    assert!(at("src/shop/price.py") < at("tests/test_price.py"), "{found:?}");
+    assert!(
+        at("tests/test_price.py").is_some() && at("src/shop/tax.py").is_some(),
+        "{found:?}"
+    );
+    assert!(
+        !found
+            .iter()
+            .any(|path| path.contains("node_modules") || path.contains("lock")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn of_a_long_file_the_functions_that_are_named_are_shown() {
+    let mut text = String::from("import os\n\n");
+    for number in 0..200 {
+        text.push_str(&format!(
+            "def function_{number}(a):\n    b = a + {number}\n    return b\n\n"
+        ));
+    }
+    let folder = tree(&[("long.py", &text)]);
+    let found = packed(folder.path(), "`function_77` adds", "long.py:403: in x", 40);
+    let shown: String = found
+        .excerpts
+        .iter()
+        .map(|excerpt| excerpt.text.as_str())
+        .collect();
+    assert!(
+        shown.contains("def function_77(a):\n    b = a + 77\n    return b\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("def function_100(a):"),
+        "line 403 is in it: {shown}"
+    );
+    assert!(shown.contains("import os"), "{shown}");
+    let one = found
+        .excerpts
+        .iter()
+        .find(|excerpt| excerpt.text.contains("function_77"))
+        .unwrap();
+    assert_eq!((one.first_line, one.file_lines), (3 + 77 * 4, 802));
+}
+
+#[test]
+fn links_and_binaries_are_left_out() {
+    let folder = tree(&[
+        ("a.py", "def total(): pass\n"),
+        ("b.py", "total\0"),
+        ("c.py", "# Code generated by x. DO NOT EDIT.\ntotal\n"),
+    ]);
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("total.py")).unwrap();
+    std::os::unix::fs::symlink("/etc", folder.path().join("total")).unwrap();
+    let found = packed(folder.path(), "`total` total.py b.py c.py passwd", "", 1000);
+    assert_eq!(paths(&found), ["a.py"]);
+}
+
+#[test]
+fn huge_issues_and_odd_ones_do_no_harm() {
+    let folder = tree(FILES);
+    for issue in [
+        "a.".repeat(1 << 20),
+        ":::: ..: ../../../etc/passwd ./. /".to_owned(),
+        "é.py:99999999999999999999999 \u{0}".to_owned(),
+        "`".repeat(100_000),
+    ] {
+        let found = packed(folder.path(), &issue, &issue, 10_000);
+        assert!(
+            found
+                .excerpts
+                .iter()
+                .all(|excerpt| folder.path().join(&excerpt.path).is_file())
+        );
+    }
+    assert!(
+        packed(folder.path(), "", "", 1000).excerpts.len() > 3,
+        "a small tree is shown as it is"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn excerpts_are_lines_of_files_within_the_budget(
+        texts in proptest::collection::vec("(def (alpha|beta|gamma)\\(x\\):\n    return (alpha|beta)\n|class Thing:\n|import m\\d\n|\n|é {0,4}x\r\n|fn f\\(\\) \\{\n|\\}\n|word word word word\n){0,40}", 1..5),
+        issue in "(alpha|beta|m0.py:3|m1.py|`gamma`|f1.rs|Thing| ){0,8}",
+        budget in 0_usize..200,
+    ) {
+        let files: Vec<(String, String)> = texts.iter().enumerate().map(|(number, text)| {
+            (if number % 3 == 1 { format!("f{number}.rs") } else { format!("m{number}.py") }, text.clone())
+        }).collect();
+        let own: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let folder = tree(&own);
+        let found = packed(folder.path(), &issue, "", budget);
+        let again = packed(folder.path(), &issue, "", budget);
+        prop_assert_eq!(&found, &again);
+        prop_assert!(found.tokens <= budget);
+        prop_assert_eq!(found.tokens, found.excerpts.iter().map(|excerpt| words(&excerpt.text)).sum::<usize>());
+        for excerpt in &found.excerpts {
+            let text = &files.iter().find(|(path, _)| *path == excerpt.path).unwrap().1;
+            let lines: Vec<&str> = text.split_inclusive('\n').collect();
+            let count = excerpt.text.split_inclusive('\n').count();
+            prop_assert_eq!(lines[excerpt.first_line - 1..excerpt.first_line - 1 + count].concat(), excerpt.text.clone());
+            prop_assert_eq!(lines.len(), excerpt.file_lines);
+        }
+    }
+}
