@@ -17,7 +17,6 @@ use crate::prompts::Prompts;
 use crate::rollout::Copies;
 use crate::rollout::journal::{Journal, ModelRecord, Observer, Record, RunRecord};
 use crate::rollout::redact::{RedactingModel, Redactor};
-use crate::rollout::redact::{RedactingModel, Redactor};
 use crate::scaling::Plan;
 use crate::suite::{self, TestCommand};
 
