@@ -89,20 +89,8 @@ pub(super) fn print(record: &Record, baseline: &[TestRun], printer: &mut Printer
         }
         Record::Candidate(candidate) => printer.event("fix.candidate", &CandidateEvent::of(candidate)),
         Record::Validation(verdict) => printer.event("fix.validation", &Validation::of(verdict)),
-        Record::End {
-            chosen,
-            verified,
-            outcome,
-            seconds,
-        } => {
-            let event = EndOfRun {
-                chosen: chosen.as_deref(),
-                verified: *verified,
-                outcome,
-                seconds: *seconds,
-            };
-            printer.event("fix.end", &event)
-        }
+        // The command prints `fix.result`, which says all that this record says and more.
+        Record::End { .. } => Ok(()),
     }
 }
 
@@ -416,12 +404,4 @@ impl<'a> Validation<'a> {
             seconds: verdict.seconds,
         }
     }
-}
-
-#[derive(Serialize)]
-struct EndOfRun<'a> {
-    chosen: Option<&'a str>,
-    verified: bool,
-    outcome: &'a str,
-    seconds: f64,
 }

@@ -424,12 +424,6 @@ fn every_record_is_an_event_that_the_documentation_describes() {
             attempt: None,
             text: "look".to_owned(),
         },
-        Record::End {
-            chosen: Some("attempt-3".to_owned()),
-            verified: true,
-            outcome: "success".to_owned(),
-            seconds: 80.0,
-        },
     ]);
     let (out, err) = streams(Format::JsonLines, Verbosity::Normal, &records);
     assert_eq!(err, "", "events come without noise");
@@ -465,7 +459,6 @@ fn every_record_is_an_event_that_the_documentation_describes() {
     );
     assert_eq!(named("fix.candidate")["patch"], PATCH);
     assert_eq!(named("fix.generation")["completion_tokens"], 1234);
-    assert_eq!(named("fix.end")["chosen"], "attempt-3");
 }
 
 #[test]
