@@ -180,6 +180,7 @@ impl Cutter<'_> {
             first_line: start + 1,
             file_lines: lines.len(),
             reason: file.reason.to_owned(),
+            is_test: file.is_test,
         });
     }
 }

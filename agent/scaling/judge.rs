@@ -57,12 +57,12 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
             changes.still_failing.push(command.clone());
         }
         let mended = |name: &String| {
-            if after.tests.contains_key(name) {
-                return false;
-            }
             // What stands in parentheses is no test, but what the suite says of a run as a whole.
             if name == command || name.starts_with('(') {
                 return after.all_pass() && after.count(|status| status.passes()) > 0;
+            }
+            if after.tests.contains_key(name) {
+                return false;
             }
             let inside = |test: &str| {
                 let rest = test.strip_prefix(name.as_str());
@@ -76,19 +76,7 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
         changes.still_failing = failing;
         all.extend(changes);
     }
-    if !flaky.is_empty() {
-        let flaky: BTreeSet<&String> = flaky.iter().collect();
-        for list in [
-            &mut all.fixed,
-            &mut all.broken,
-            &mut all.vanished,
-            &mut all.still_failing,
-            &mut all.new_passing,
-            &mut all.new_failing,
-        ] {
-            list.retain(|name| !flaky.contains(name));
-        }
-    }
+    all.without(flaky);
     all
 }
 

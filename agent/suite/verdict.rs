@@ -6,7 +6,7 @@ use cwm_tools::sandbox::{Ending, KillReason};
 
 use super::parse::pytest_report::Report;
 use super::parse::{Parsed, clean, first_words, read, telling_tail};
-use super::types::{RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
+use super::types::{Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
 
 /// All that is known of a run that ended.
 pub(super) struct Seen<'a> {
@@ -109,6 +109,8 @@ fn gather(report: Report, documents: Parsed, command: &TestCommand, text: &str, 
             first.map(|(name, case)| format!("{name} cannot be collected: {}", exception(&case.message)));
     } else if report.status == Some(5) && parsed.tests.is_empty() {
         parsed.problem = Some("pytest found no tests".to_owned());
+    } else if parsed.tests.is_empty() && parsed.problem.is_none() {
+        parsed.problem = read(Framework::Pytest, text).problem;
     }
     if documents.recognised {
         parsed.extend(documents);

@@ -2,5 +2,6 @@
 
 mod edges;
 mod harness;
+mod prompts;
 mod resume;
 mod rounds;

@@ -66,15 +66,20 @@ pub(crate) fn find(answer: &str) -> Vec<Result<Call, JsonCallError>> {
 /// Where the next call may begin, from there on, and whether `<tool_call>` says so.
 fn next_begin(answer: &str, from: usize, bare: bool) -> Option<(usize, bool)> {
     let text = answer.get(from..)?;
-    let tagged = text.find(OPENING).map(|at| from + at + OPENING.len());
-    let at_line = text.match_indices('{').map(|(at, _)| from + at).find(|&at| {
-        let before = answer.get(..at).unwrap_or_default();
-        before.trim_end_matches([' ', '\t']).ends_with('\n') || before.trim().is_empty()
+    let tagged = text.find(OPENING);
+    let near = text.get(..tagged.unwrap_or(text.len())).filter(|_| bare);
+    let mut begins = near
+        .unwrap_or_default()
+        .match_indices('{')
+        .map(|(at, _)| from + at);
+    let at_line = begins.find(|&at| {
+        let before = answer.get(..at).unwrap_or_default().trim_end_matches([' ', '\t']);
+        before.is_empty() || before.ends_with('\n')
     });
-    match (tagged, at_line.filter(|_| bare)) {
-        (Some(tagged), Some(line)) if line < tagged => Some((line, false)),
-        (Some(tagged), _) => Some((tagged, true)),
-        (None, line) => Some((line?, false)),
+    match (at_line, tagged) {
+        (Some(at), _) => Some((at, false)),
+        (None, Some(at)) => Some((from + at + OPENING.len(), true)),
+        (None, None) => None,
     }
 }
 

@@ -232,7 +232,7 @@ fn moved(line: &str, from: &str, to: &str) -> String {
 }
 
 /// The line behind a Python header: the one that its colon ends.
-fn body_start(lines: &[String]) -> Option<usize> {
+pub(super) fn body_start(lines: &[String]) -> Option<usize> {
     let ends = |line: &String| {
         line.split(" #")
             .next()
@@ -244,7 +244,7 @@ fn body_start(lines: &[String]) -> Option<usize> {
 }
 
 /// Where a Python function's docstring stands: its first line, and the one behind its last.
-fn docstring(lines: &[String]) -> Option<(usize, usize)> {
+pub(super) fn docstring(lines: &[String]) -> Option<(usize, usize)> {
     let first = lines
         .iter()
         .enumerate()

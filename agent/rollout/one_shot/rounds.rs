@@ -15,7 +15,6 @@ use super::failures::{self, Judgement};
 use super::ladder;
 use super::plan::{Change, Plan, Planner, Unusable};
 use super::prompt::{self, Question, Window};
-use crate::prompts::{AnswerFormat, AskFor};
 use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
 use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
 use crate::suite::{self, RunOptions, TestRun};
@@ -45,7 +44,6 @@ pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candid
     let mut attempt = Attempt {
         bench,
         options,
-        ask: ladder::ask(options.index),
         window: Window::of(bench, &options.budget)?,
         log,
         started: Instant::now(),
@@ -103,7 +101,6 @@ struct Best {
 struct Attempt<'a> {
     bench: &'a Workbench<'a>,
     options: &'a AttemptOptions,
-    ask: AskFor,
     window: Window<'a>,
     log: AttemptLog<'a>,
     started: Instant,
@@ -117,7 +114,8 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn rounds(&mut self) -> Result<Ending, Stop> {
-        let question = prompt::question(self.window, &self.options.budget, self.ask)?;
+        let ask = ladder::ask(self.options.index);
+        let question = prompt::question(self.window, &self.options.budget, ask)?;
         for message in &question.messages {
             self.note(message)?;
         }
@@ -326,7 +324,7 @@ impl Attempt<'_> {
             let told = self
                 .bench
                 .prompts
-                .one_shot_feedback(kind, path, &failing, self.ask)?;
+                .one_shot_feedback(kind, path, &failing, question.ask)?;
             messages.push(ChatMessage::new("user", told));
             if self.window.count_all(&messages, &question.prefix) < room {
                 for message in messages.iter().skip(question.messages.len()) {
@@ -351,7 +349,8 @@ impl Attempt<'_> {
         }
         let (bench, options) = (self.bench, self.options);
         let time_over = || out_of_time(bench, options, self.started);
-        let plain = self.ask.format != AnswerFormat::Blocks && !self.ask.explain;
+        // An answer that begins within a fence ends with it.
+        let fenced = question.prefix.starts_with("```");
         let request = GenerateRequest {
             prompt: Prompt::Chat {
                 messages: messages.to_vec(),
@@ -360,7 +359,7 @@ impl Attempt<'_> {
             samples: 1,
             sampling,
             max_tokens: Some(question.answer),
-            stop: if plain {
+            stop: if fenced {
                 vec!["\n```\n".to_owned()]
             } else {
                 Vec::new()

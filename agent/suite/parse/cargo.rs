@@ -12,6 +12,9 @@ pub(super) fn read(text: &str) -> Parsed {
     for line in text.lines() {
         reader.take(line, &mut parsed);
     }
+    if !parsed.recognised {
+        reader.tests.clear();
+    }
     reader.close_program(&mut parsed);
     if reader.compile_errors {
         parsed.problem = Some(match &reader.first_error {
@@ -69,6 +72,7 @@ impl Reader {
                 self.close_program(parsed);
             }
             self.expected = Some(count);
+            parsed.recognised = true;
         } else if let Some(counts) = line.strip_prefix("test result: ") {
             self.result(counts, parsed);
         } else if self.in_failures {

@@ -1,6 +1,6 @@
 //! `go test`: its JSON lines, and its printed text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -59,7 +59,7 @@ fn read_json(text: &str) -> Parsed {
         ..Parsed::default()
     };
     let mut outputs: BTreeMap<(String, String), String> = BTreeMap::new();
-    let mut running: BTreeMap<(String, String), bool> = BTreeMap::new();
+    let mut running: BTreeSet<(String, String)> = BTreeSet::new();
     for line in text.lines() {
         let Some(event) = event(line) else {
             continue;
@@ -79,7 +79,7 @@ fn read_json(text: &str) -> Parsed {
                 }
             }
             "run" => {
-                running.insert(key, true);
+                running.insert(key);
             }
             "pass" | "fail" | "skip" => {
                 running.remove(&key);
@@ -88,7 +88,7 @@ fn read_json(text: &str) -> Parsed {
             _ => {}
         }
     }
-    for ((package, test), _) in running {
+    for (package, test) in running {
         parsed.add(
             &format!("{package}.{test}"),
             Status::Errored,
@@ -123,12 +123,15 @@ fn json_end(
         return;
     }
     parsed.finished = true;
+    if !status.fails() || parsed.tests.contains_key(package) {
+        return;
+    }
     let prefix = format!("{package}.");
-    let explained = parsed
+    let mut own = parsed
         .tests
-        .iter()
-        .any(|(name, case)| name.starts_with(&prefix) && case.status.fails());
-    if status.fails() && !explained {
+        .range(prefix.clone()..)
+        .take_while(|(name, _)| name.starts_with(&prefix));
+    if !own.any(|(_, case)| case.status.fails()) {
         parsed.add(package, Status::Errored, &failure_lines(&output));
     }
 }
@@ -148,16 +151,16 @@ fn read_text(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     // Tests stand before the line of their package.
     let mut tests: Vec<(String, Status, Option<f64>, String)> = Vec::new();
-    let mut running: Vec<String> = Vec::new();
+    let mut running: BTreeSet<String> = BTreeSet::new();
     let mut loose = String::new();
     let mut builds: BTreeMap<String, String> = BTreeMap::new();
     let mut building: Option<String> = None;
     for line in text.lines() {
         let inner = line.trim_start();
         if let Some(name) = line.strip_prefix("=== RUN ") {
-            running.push(name.trim().to_owned());
+            running.insert(name.trim().to_owned());
         } else if let Some((name, status, seconds)) = test_end(inner) {
-            running.retain(|other| other != &name);
+            running.remove(&name);
             tests.push((name, status, seconds, String::new()));
         } else if let Some(package) = line.strip_prefix("# ") {
             building = Some(package.split(' ').next().unwrap_or_default().to_owned());

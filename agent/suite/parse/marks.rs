@@ -49,23 +49,15 @@ impl Reader {
                 self.body.push_str(line);
                 self.body.push('\n');
             }
-        } else if !self.reports_begun
-            && let Some((name, status)) = mark(inner)
-        {
+        } else if self.reports_begun {
+            self.mocha_report(inner);
+        } else if let Some((name, status)) = mark(inner) {
             self.groups.retain(|(depth, _)| *depth < indent);
             self.add(name, status, indent);
         } else if let Some((depth, name)) = &self.failed
             && (indent > *depth || inner.is_empty())
         {
-            if let Some(case) = self
-                .parsed
-                .tests
-                .get_mut(name)
-                .filter(|case| case.message.len() < 4096)
-            {
-                case.message.push_str(inner);
-                case.message.push('\n');
-            }
+            tell_more(&mut self.parsed, name, inner);
         } else if !inner.is_empty() && (indent > 0 || inner.starts_with('▶')) {
             self.failed = None;
             self.groups.retain(|(depth, _)| *depth < indent);
@@ -98,15 +90,7 @@ impl Reader {
             self.failed = None;
             self.groups = vec![(0, title.to_owned())];
         } else if let Some((_, name)) = &self.failed {
-            if let Some(case) = self
-                .parsed
-                .tests
-                .get_mut(name)
-                .filter(|case| case.message.len() < 4096)
-            {
-                case.message.push_str(line);
-                case.message.push('\n');
-            }
+            tell_more(&mut self.parsed, name, line);
             return;
         } else if !self.groups.is_empty() && self.groups.len() < 64 && !line.is_empty() {
             self.groups.push((0, line.to_owned()));
@@ -185,7 +169,11 @@ impl Reader {
             self.passing = number;
         }
         self.closed = true;
-        self.reports_begun = true;
+        if !self.reports_begun {
+            self.reports_begun = true;
+            self.groups.clear();
+            self.failed = None;
+        }
         true
     }
 
@@ -208,6 +196,18 @@ impl Reader {
             parsed.problem = Some("there are no tests".to_owned());
         }
         parsed
+    }
+}
+
+/// Adds a line to a failure's message.
+fn tell_more(parsed: &mut Parsed, name: &str, line: &str) {
+    let case = parsed
+        .tests
+        .get_mut(name)
+        .filter(|case| case.message.len() < 1 << 14);
+    if let Some(case) = case.filter(|case| !line.is_empty() || !case.message.is_empty()) {
+        case.message.push_str(line);
+        case.message.push('\n');
     }
 }
 

@@ -119,10 +119,10 @@ fn messages_are_short() {
     let lines: String = (0..10_000).map(|n| format!("line {n}\n")).collect();
     let short = shorten(&lines);
     assert!(short.lines().count() <= 40 && short.starts_with("line 0\n") && short.ends_with("line 9999"));
-    assert!(shorten(&"ü".repeat(100_000)).len() <= 4200);
+    assert!(shorten(&"ü".repeat(30_000)).len() <= 4200);
 }
 
-/// Much of what each reader looks for, a hundred thousand times, is read in a moment.
+/// Much of what each reader looks for, many times, is read in a moment.
 #[test]
 fn hostile_output_takes_no_longer_than_it_is_long() {
     let pieces = [
@@ -152,15 +152,16 @@ fn hostile_output_takes_no_longer_than_it_is_long() {
         " (line 1)",
     ];
     for piece in pieces {
-        let text = piece.repeat(100_000);
+        let text = piece.repeat(30_000);
         let started = std::time::Instant::now();
         for framework in FRAMEWORKS {
             read(framework, &text);
         }
         junit::read(&text);
         pytest_report::read(&text);
+        eprintln!("{piece:?}: {:?}", started.elapsed());
         assert!(
-            started.elapsed().as_secs() < 60,
+            started.elapsed().as_secs() < 30,
             "{piece:?}: {:?}",
             started.elapsed()
         );
@@ -202,7 +203,7 @@ proptest! {
         for (text, line) in picks {
             let lines: Vec<&str> = text.get(&texts).lines().collect();
             if !lines.is_empty() {
-                mixed.push_str(line.get(&lines));
+                mixed.push_str(lines[line.index(lines.len())]);
                 mixed.push('\n');
             }
         }

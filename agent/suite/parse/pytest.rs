@@ -52,11 +52,18 @@ pub(super) fn read(text: &str) -> Parsed {
     let known = live_lines(text, &mut parsed);
     let sections = sections(text);
     let headed = summary_lines(text, &known, &sections, &mut parsed);
-    for (name, message) in &sections {
-        if !headed.contains(name) {
-            unheaded(name, message, &mut parsed);
+    let titles: BTreeMap<String, String> = parsed
+        .tests
+        .keys()
+        .filter_map(|name| Some((title_of(name.split_once("::")?.1), name.clone())))
+        .collect();
+    for (title, message) in &sections {
+        if !headed.contains(title) {
+            unheaded(title, message, &titles, &mut parsed);
         }
     }
+    // Names alone are no sign of pytest: others print such lines too.
+    parsed.recognised = false;
     closing(text, &mut parsed);
     parsed
 }
@@ -241,10 +248,7 @@ fn split_reason<'a>(rest: &'a str, known: &BTreeSet<&str>) -> (&'a str, &'a str)
 fn section_title(name: &str, status: Status, sections: &BTreeMap<String, String>) -> Option<String> {
     let title = match name.split_once("::") {
         None => format!("ERROR collecting {name}"),
-        Some((_, inner)) => {
-            let (path, parameters) = inner.split_at(inner.find('[').unwrap_or(inner.len()));
-            format!("{}{parameters}", path.replace("::", "."))
-        }
+        Some((_, inner)) => title_of(inner),
     };
     let titles = if status == Status::Errored {
         vec![
@@ -258,8 +262,14 @@ fn section_title(name: &str, status: Status, sections: &BTreeMap<String, String>
     titles.into_iter().find(|title| sections.contains_key(title))
 }
 
+/// A test in its file, `TestA::test_b[x::y]`, as titles name it: `TestA.test_b[x::y]`.
+fn title_of(inner: &str) -> String {
+    let (path, parameters) = inner.split_at(inner.find('[').unwrap_or(inner.len()));
+    format!("{}{parameters}", path.replace("::", "."))
+}
+
 /// A failure that no line of the summary names, as old versions print them.
-fn unheaded(title: &str, message: &str, parsed: &mut Parsed) {
+fn unheaded(title: &str, message: &str, titles: &BTreeMap<String, String>, parsed: &mut Parsed) {
     let collecting = title.strip_prefix("ERROR collecting ");
     let fixture = title
         .strip_prefix("ERROR at setup of ")
@@ -272,11 +282,7 @@ fn unheaded(title: &str, message: &str, parsed: &mut Parsed) {
         (None, Some(inner)) => (inner, Status::Errored),
         (None, None) => (title, Status::Failed),
     };
-    let known = parsed.tests.iter_mut().find(|(name, _)| {
-        name.split_once("::")
-            .is_some_and(|(_, own)| own.replace("::", ".") == inner || own == inner)
-    });
-    if let Some((_, case)) = known {
+    if let Some(case) = titles.get(inner).and_then(|name| parsed.tests.get_mut(name)) {
         if case.message.is_empty() && case.status.fails() {
             case.message = super::shorten(message);
         }
@@ -288,7 +294,11 @@ fn unheaded(title: &str, message: &str, parsed: &mut Parsed) {
         .find(|line| is_location(line))
         .and_then(|line| line.split(':').next());
     match file {
-        Some(file) => parsed.add(&format!("{file}::{}", inner.replace('.', "::")), status, message),
+        Some(file) => {
+            let (path, parameters) = inner.split_at(inner.find('[').unwrap_or(inner.len()));
+            let name = format!("{file}::{}{parameters}", path.replace('.', "::"));
+            parsed.add(&name, status, message);
+        }
         None => parsed.add(inner, status, message),
     }
 }
@@ -325,12 +335,13 @@ fn closing(text: &str, parsed: &mut Parsed) {
         };
         parsed.finished = true;
         parsed.recognised = true;
-        let named = parsed.count(|status| status == Status::Passed);
-        parsed.unnamed = passed.saturating_sub(named);
+        parsed.unnamed = passed;
         if words.starts_with("no tests ran") && parsed.tests.is_empty() {
             parsed.problem.get_or_insert("pytest found no tests".to_owned());
         }
     }
+    let named = parsed.count(|status| status == Status::Passed);
+    parsed.unnamed = parsed.unnamed.saturating_sub(named);
 }
 
 /// How many passed, when this is the closing line.
