@@ -89,7 +89,7 @@ impl Reader {
     fn test_line(&mut self, line: &str) {
         let whole = line
             .strip_prefix("test ")
-            .and_then(|rest| rest.rsplit_once(" ... "));
+            .and_then(|rest| rest.split_once(" ... "));
         if let Some((name, word)) = whole {
             self.pending = None;
             match status_word(word) {
