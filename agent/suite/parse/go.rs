@@ -254,7 +254,7 @@ struct PackageEnd<'a> {
     empty: bool,
 }
 
-/// `ok  	path	0.01s`, `FAIL	path	0.01s`, `FAIL	path [build failed]`, `?   	path	[no test files]`.
+/// What stands, between tabs, at a package's end: `ok` and `FAIL` with its path, `?` and `[no test files]`.
 fn package_end(line: &str) -> Option<PackageEnd<'_>> {
     let mut fields = line.split('\t').map(str::trim);
     let word = fields.next()?;
