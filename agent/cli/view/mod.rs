@@ -9,7 +9,7 @@ mod lines;
 mod screen;
 mod state;
 mod summary;
-mod words;
+pub(crate) mod words;
 
 use std::time::{Duration, Instant};
 

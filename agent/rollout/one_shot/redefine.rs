@@ -71,7 +71,7 @@ impl<'a> Source<'a> {
     /// The innermost definition of the same source that holds it.
     fn holder(&self, inner: &Definition) -> Option<&Definition> {
         let holds = |outer: &&Definition| outer.start < inner.start && inner.end <= outer.end;
-        self.definitions.iter().filter(holds).next_back()
+        self.definitions.iter().rfind(holds)
     }
 
     /// What is defined in a class.
@@ -115,7 +115,7 @@ pub(super) fn shared(file: &Source<'_>, code: &Source<'_>) -> usize {
 /// saw the whole file.
 pub(super) fn hunks(file: &Source<'_>, code: &Source<'_>, whole: bool) -> Vec<Hunk> {
     let left_out = |line: &&str| is_elision(line) && !file.lines.iter().any(|own| own.trim() == line.trim());
-    if code.lines.iter().any(|line| left_out(&line)) {
+    if code.lines.iter().any(left_out) {
         return Vec::new();
     }
     if whole && is_whole(file, code) && file.outside() != code.outside() {

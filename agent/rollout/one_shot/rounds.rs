@@ -347,58 +347,10 @@ impl Attempt<'_> {
         if !self.log.replaying() {
             self.go_on()?;
         }
-        let (bench, options) = (self.bench, self.options);
-        let time_over = || out_of_time(bench, options, self.started);
-        // An answer that begins within a fence ends with it.
-        let fenced = question.prefix.starts_with("```");
-        let request = GenerateRequest {
-            prompt: Prompt::Chat {
-                messages: messages.to_vec(),
-                assistant_prefix: question.prefix.clone(),
-            },
-            samples: 1,
-            sampling,
-            max_tokens: Some(question.answer),
-            stop: if fenced {
-                vec!["\n```\n".to_owned()]
-            } else {
-                Vec::new()
-            },
-            logprobs: None,
-            tools: Vec::new(),
-        };
-        let generated = self.log.generation(|| -> Result<Generated, Stop> {
-            let started = Instant::now();
-            let observer = bench.journal.observer();
-            let mut completions = bench.model.generate(&request, &mut |piece| {
-                if !piece.is_heartbeat() {
-                    observer.generated(&options.name, 1);
-                }
-                if bench.control.stopped() || time_over() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
-            let completion = completions.pop();
-            let Some(completion) = completion.filter(|done| done.reason != StopReason::Cancelled) else {
-                return Err(Stop::Ended(if bench.control.stopped() {
-                    Ending::Interrupted
-                } else {
-                    Ending::Time
-                }));
-            };
-            Ok(Generated {
-                text: completion.text,
-                prefix: question.prefix.clone(),
-                tokens: completion.tokens,
-                calls: completion.calls,
-                reason: completion.reason,
-                usage: completion.usage,
-                seed: request.sampling.seed,
-                seconds: started.elapsed().as_secs_f64(),
-            })
-        })?;
+        let bench = self.bench;
+        let (options, started) = (self.options, self.started);
+        let request = request(question, messages, sampling);
+        let generated = self.log.generation(|| say(bench, options, started, &request))?;
         self.candidate.prompt_tokens += generated.usage.prompt_tokens;
         self.candidate.completion_tokens += generated.usage.completion_tokens;
         Ok(generated)
@@ -433,6 +385,71 @@ impl Attempt<'_> {
         self.log.end(&self.candidate)?;
         Ok(self.candidate)
     }
+}
+
+/// What the model is asked.
+fn request(question: &Question, messages: &[ChatMessage], sampling: SamplingParameters) -> GenerateRequest {
+    // An answer that begins within a fence ends with it.
+    let fenced = question.prefix.starts_with("```");
+    GenerateRequest {
+        prompt: Prompt::Chat {
+            messages: messages.to_vec(),
+            assistant_prefix: question.prefix.clone(),
+        },
+        samples: 1,
+        sampling,
+        max_tokens: Some(question.answer),
+        stop: if fenced {
+            vec!["\n```\n".to_owned()]
+        } else {
+            Vec::new()
+        },
+        logprobs: None,
+        tools: Vec::new(),
+    }
+}
+
+/// Asks, unless the user or the time end it.
+fn say(
+    bench: &Workbench<'_>,
+    options: &AttemptOptions,
+    attempt_started: Instant,
+    request: &GenerateRequest,
+) -> Result<Generated, Stop> {
+    let started = Instant::now();
+    let observer = bench.journal.observer();
+    let mut completions = bench.model.generate(request, &mut |piece| {
+        if !piece.is_heartbeat() {
+            observer.generated(&options.name, 1);
+        }
+        if bench.control.stopped() || out_of_time(bench, options, attempt_started) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    let completion = completions.pop();
+    let Some(completion) = completion.filter(|done| done.reason != StopReason::Cancelled) else {
+        return Err(Stop::Ended(if bench.control.stopped() {
+            Ending::Interrupted
+        } else {
+            Ending::Time
+        }));
+    };
+    let prefix = match &request.prompt {
+        Prompt::Chat { assistant_prefix, .. } => assistant_prefix.clone(),
+        Prompt::Text(_) | Prompt::Tokens(_) => String::new(),
+    };
+    Ok(Generated {
+        text: completion.text,
+        prefix,
+        tokens: completion.tokens,
+        calls: completion.calls,
+        reason: completion.reason,
+        usage: completion.usage,
+        seed: request.sampling.seed,
+        seconds: started.elapsed().as_secs_f64(),
+    })
 }
 
 fn out_of_time(bench: &Workbench<'_>, options: &AttemptOptions, started: Instant) -> bool {
