@@ -7,5 +7,6 @@ mod doctor;
 mod help;
 mod kill;
 mod models;
+mod runs;
 mod streams;
 mod view;

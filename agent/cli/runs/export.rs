@@ -53,6 +53,8 @@ pub(super) fn run(
     environment: &Environment,
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
+    // The export is a document of its own.
+    printer.leave_events();
     let run = find(&open_runs(environment)?, &arguments.run)?;
     let story = Story::read(&run)?;
     let attempts = story.attempts();
@@ -79,8 +81,6 @@ pub(super) fn run(
         });
         text.push('\n');
     }
-    // The export is a document of its own.
-    printer.leave_events();
     match &arguments.output {
         Some(path) => write(path, &text)?,
         None => printer.result(text)?,
