@@ -8,6 +8,8 @@ mod containers;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod fix;
+#[cfg(test)]
 mod one_shot;
 #[cfg(test)]
 mod rank;

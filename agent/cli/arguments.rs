@@ -13,6 +13,7 @@ use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
 use crate::cli::rank::RankArguments;
+use crate::cli::runs::RunsArguments;
 use crate::cli::sandbox::SandboxArguments;
 
 /// A command-line coding agent that proves its patches by running tests on your own machine.
@@ -83,6 +84,7 @@ pub(crate) enum Command {
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
     Rank(Box<RankArguments>),
+    Runs(RunsArguments),
     Generate(Box<GenerateArguments>),
     Model(ModelArguments),
     Config(ConfigArguments),

@@ -16,6 +16,7 @@ mod live;
 mod model;
 mod printer;
 mod rank;
+mod runs;
 mod sandbox;
 mod signals;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
         Command::Fix(fix) => fix::run(fix, environment, &mut printer),
         Command::Apply(apply) => apply::run(apply, &mut printer),
         Command::Rank(rank) => rank::run(rank, environment, &mut printer),
+        Command::Runs(runs) => runs::run(runs, environment, &mut printer),
         Command::Generate(generate) => generate::run(generate, environment, &mut printer),
         Command::Model(model) => model::run(model, environment, &mut printer),
         Command::Doctor(doctor) => doctor::run(doctor, environment, &mut printer),

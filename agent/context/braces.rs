@@ -118,8 +118,8 @@ impl Scanner<'_> {
             let next = characters.peek().copied();
             match self.state {
                 State::Line => break,
-                State::Block(depth) => match (c, next) {
-                    ('*', Some('/')) => {
+                State::Block(depth) => {
+                    if (c, next) == ('*', Some('/')) {
                         characters.next();
                         self.state = if depth > 1 {
                             State::Block(depth - 1)
@@ -127,8 +127,7 @@ impl Scanner<'_> {
                             State::Code
                         };
                     }
-                    _ => {}
-                },
+                }
                 State::Text(quote) if c == '\\' && quote != '\0' => {
                     characters.next();
                 }

@@ -13,6 +13,8 @@ use super::walk;
 const TOKEN_BYTES: usize = 8;
 /// Parts with fewer tokens than this tell nothing.
 const FEWEST_TOKENS: usize = 12;
+/// With less room, parts of one more file would be crumbs.
+const FEWEST_SHARE: usize = 80;
 /// A file takes at most so much of what is left, but for the first.
 const SHARE: f64 = 0.5;
 /// The failing tests together take at most so much of the budget.
@@ -94,6 +96,9 @@ impl Cutter<'_> {
                 self.add(file, &lines, 0, lines.len(), tokens);
                 return;
             }
+        }
+        if share < FEWEST_SHARE && !is_first {
+            return;
         }
         self.parts(file, &lines, if is_first { share * 7 / 10 } else { share });
     }
@@ -180,6 +185,7 @@ impl Cutter<'_> {
             first_line: start + 1,
             file_lines: lines.len(),
             reason: file.reason.to_owned(),
+            is_test: file.is_test,
         });
     }
 }
@@ -269,7 +275,7 @@ fn head(lines: &[&str]) -> usize {
     let last = lines
         .iter()
         .take(HEAD_LINES * 2)
-        .rposition(|line| is_import(&line))
+        .rposition(is_import)
         .map_or(0, |at| at + 1);
     if last <= HEAD_LINES { last } else { 0 }
 }

@@ -24,16 +24,20 @@ pub struct Definition {
 
 /// Texts of more lines are not looked at.
 const MOST_LINES: usize = 50_000;
+/// No more definitions of a text are told; what has more is a table, or hostile.
+const MOST_DEFINITIONS: usize = 4000;
 
 /// Every definition of a text, in order of their first lines.
 pub fn definitions(lines: &[&str], layout: Layout) -> Vec<Definition> {
     if lines.len() > MOST_LINES {
         return Vec::new();
     }
-    match layout {
+    let mut found = match layout {
         Layout::Indented => indented(lines),
         Layout::Braced => super::braces::definitions(lines),
-    }
+    };
+    found.truncate(MOST_DEFINITIONS);
+    found
 }
 
 /// The bytes of blanks that a line begins with.

@@ -11,6 +11,7 @@ mod language;
 mod mentions;
 mod pack;
 mod rank;
+mod suspect;
 mod walk;
 
 pub use definitions::{Definition, definitions, identifier, indent_of};

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::cut::cut;
+use super::definitions::Definition;
 use super::rank::{Order, rank};
+use super::suspect::suspect;
 
 /// What is packed for.
 pub struct PackRequest<'a> {
@@ -34,6 +36,8 @@ pub struct Excerpt {
     pub file_lines: usize,
     /// Why it is here, for people: `named in the issue`.
     pub reason: String,
+    /// Whether it holds tests.
+    pub is_test: bool,
 }
 
 /// What was chosen.
@@ -66,6 +70,13 @@ impl<'a> Ranking<'a> {
     /// What of it a model should read with so many tokens, as `count` counts them.
     pub fn cut(&self, budget: usize, count: &dyn Fn(&str) -> usize) -> Packed {
         cut(self.tree, &self.order, budget, count)
+    }
+}
+
+impl Ranking<'_> {
+    /// The function that the issue is most likely about, with its file; none when no function is named.
+    pub fn suspect(&self) -> Option<(String, Definition)> {
+        suspect(self.tree, &self.order)
     }
 }
 

@@ -274,21 +274,41 @@ fn count(text: &str, numbers: &HashMap<&str, usize>) -> Vec<(usize, f64)> {
         "const",
         "mod",
     ];
-    let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut before = "";
-    for word in text
-        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .filter(|word| !word.is_empty())
-    {
-        if let Some(&number) = numbers.get(word) {
-            let value = if DEFINING.contains(&before) {
-                DEFINITION
-            } else {
-                1.0
-            };
-            *counts.entry(number).or_default() += value;
+    // Most words are told from those looked for by their first letter and their length.
+    let mut likely = [[false; 128]; 256];
+    for word in numbers.keys() {
+        if let Some(lengths) = word
+            .bytes()
+            .next()
+            .and_then(|first| likely.get_mut(usize::from(first)))
+            && let Some(length) = lengths.get_mut(word.len().min(127))
+        {
+            *length = true;
         }
-        before = word;
+    }
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+    let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+    let (mut start, mut before) = (0, 0..0);
+    let bytes = text.as_bytes();
+    for end in 0..=bytes.len() {
+        if bytes.get(end).is_some_and(|byte| is_part(*byte)) {
+            continue;
+        }
+        if let Some(first) = bytes.get(start).filter(|_| start < end) {
+            let is_likely = likely
+                .get(usize::from(*first))
+                .and_then(|lengths| lengths.get((end - start).min(127)));
+            if is_likely == Some(&true)
+                && let Some(number) = text.get(start..end).and_then(|word| numbers.get(word))
+            {
+                let defines = text
+                    .get(before.clone())
+                    .is_some_and(|word| DEFINING.contains(&word));
+                *counts.entry(*number).or_default() += if defines { DEFINITION } else { 1.0 };
+            }
+            before = start..end;
+        }
+        start = end + 1;
     }
     counts.into_iter().collect()
 }

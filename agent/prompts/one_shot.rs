@@ -11,6 +11,8 @@ pub enum AnswerFormat {
     Blocks,
     /// Whole functions, in a code block.
     Function,
+    /// One function, whose body is not shown, in a code block.
+    Rewrite,
     /// The whole file, in a code block.
     File,
 }
@@ -21,6 +23,7 @@ impl AnswerFormat {
         match self {
             AnswerFormat::Blocks => "blocks",
             AnswerFormat::Function => "function",
+            AnswerFormat::Rewrite => "rewrite",
             AnswerFormat::File => "file",
         }
     }
@@ -54,6 +57,10 @@ pub struct ShownFile {
     pub file_lines: usize,
     /// Whether that is all of it.
     pub whole: bool,
+    /// Whether it holds tests.
+    pub is_test: bool,
+    /// Whether a part of it is hidden.
+    pub hidden: bool,
 }
 
 /// What a repository tells those who work on it.
@@ -76,6 +83,8 @@ pub struct OneShotRequest {
     pub issue: String,
     /// What failing tests say; empty when that is not known.
     pub failures: String,
+    /// The function that is to be written again, and its file; else empty.
+    pub rewrite: (String, String),
 }
 
 impl ShownFile {
@@ -88,6 +97,7 @@ impl ShownFile {
             last_line,
             file_lines,
             whole,
+            ..
         } = self;
         context! { path, language, text, first_line, last_line, file_lines, whole }
     }
@@ -128,6 +138,7 @@ impl Prompts {
             guidance,
             issue,
             failures,
+            rewrite: (name, path),
         } = request;
         let AskFor {
             format,
@@ -142,7 +153,7 @@ impl Prompts {
         let guidance: Vec<_> = guidance.collect();
         self.render(
             "one_shot_request",
-            context! { files, guidance, issue, failures, format, explain, hint },
+            context! { files, guidance, issue, failures, format, explain, hint, name, path },
         )
     }
 
@@ -175,5 +186,14 @@ impl Prompts {
         let AskFor { format, explain, .. } = ask;
         let format = format.name();
         self.render("one_shot_prefix", context! { language, path, format, explain })
+    }
+
+    /// The line that stands for a function's hidden body. `comment` begins a comment in its language.
+    ///
+    /// # Errors
+    ///
+    /// When the template fails.
+    pub fn one_shot_hidden(&self, comment: &str) -> Result<String, PromptError> {
+        self.render("one_shot_hidden", context! { comment })
     }
 }

@@ -57,12 +57,12 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
             changes.still_failing.push(command.clone());
         }
         let mended = |name: &String| {
-            if after.tests.contains_key(name) {
-                return false;
-            }
             // What stands in parentheses is no test, but what the suite says of a run as a whole.
             if name == command || name.starts_with('(') {
                 return after.all_pass() && after.count(|status| status.passes()) > 0;
+            }
+            if after.tests.contains_key(name) {
+                return false;
             }
             let inside = |test: &str| {
                 let rest = test.strip_prefix(name.as_str());
@@ -76,19 +76,7 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
         changes.still_failing = failing;
         all.extend(changes);
     }
-    if !flaky.is_empty() {
-        let flaky: BTreeSet<&String> = flaky.iter().collect();
-        for list in [
-            &mut all.fixed,
-            &mut all.broken,
-            &mut all.vanished,
-            &mut all.still_failing,
-            &mut all.new_passing,
-            &mut all.new_failing,
-        ] {
-            list.retain(|name| !flaky.contains(name));
-        }
-    }
+    all.without(flaky);
     all
 }
 
@@ -100,6 +88,40 @@ pub(super) fn judge(
     changes: &Comparison,
     flaky: &[String],
 ) -> Judgement {
+    let mut against = told_against(changes);
+    let before = changes.fixed.len() + changes.still_failing.len();
+    if before == 0 && failing_before(baseline, &[]).is_empty() {
+        against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());
+    } else if before == 0 {
+        against
+            .push("nothing that fails without it does so each time and passes with it each time".to_owned());
+    }
+    let mut besides = Vec::new();
+    for (before, after) in baseline.iter().zip(runs) {
+        let words = ended_badly(before, after, flaky);
+        if says_nothing(before, after) {
+            besides.extend(words);
+        } else {
+            against.extend(words);
+        }
+    }
+    if runs.len() < baseline.len() {
+        against.push("not every command was run".to_owned());
+    }
+    let verified = against.is_empty() && !changes.fixed.is_empty();
+    let mut remarks = against;
+    remarks.extend(besides);
+    if !flaky.is_empty() {
+        let names = name_some(flaky, NAMED);
+        remarks.push(format!(
+            "left out, because they do not say the same each time: {names}"
+        ));
+    }
+    Judgement { verified, remarks }
+}
+
+/// What in the tests' changes speaks against a patch.
+fn told_against(changes: &Comparison) -> Vec<String> {
     let mut against = Vec::new();
     let mut say = |words: String, names: &[String]| {
         if !names.is_empty() {
@@ -137,34 +159,7 @@ pub(super) fn judge(
         ),
         &changes.new_failing,
     );
-    if before == 0 && failing_before(baseline, &[]).is_empty() {
-        against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());
-    } else if before == 0 {
-        against
-            .push("nothing that fails without it does so each time and passes with it each time".to_owned());
-    }
-    let mut besides = Vec::new();
-    for (before, after) in baseline.iter().zip(runs) {
-        let words = ended_badly(before, after, flaky);
-        if says_nothing(before, after) {
-            besides.extend(words);
-        } else {
-            against.extend(words);
-        }
-    }
-    if runs.len() < baseline.len() {
-        against.push("not every command was run".to_owned());
-    }
-    let verified = against.is_empty() && !changes.fixed.is_empty();
-    let mut remarks = against;
-    remarks.extend(besides);
-    if !flaky.is_empty() {
-        let names = name_some(flaky, NAMED);
-        remarks.push(format!(
-            "left out, because they do not say the same each time: {names}"
-        ));
-    }
-    Judgement { verified, remarks }
+    against
 }
 
 /// Why a command's end speaks against the patch, beyond what its tests say.

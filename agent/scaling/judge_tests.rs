@@ -33,7 +33,7 @@ fn run_of(command: &str, text: &str) -> TestRun {
             message: String::new(),
             seconds: None,
         };
-        (name.to_owned(), case)
+        (name.replace('_', " "), case)
     };
     TestRun {
         command: TestCommand::given(command),
@@ -64,6 +64,7 @@ fn verified_means_that_all_that_failed_passes_and_nothing_else_changed() {
         ("1 a+ b- f+", "0 a+ b+", &["f"]),
         // What hung, or did not start, is the test.
         ("time", "0 a+ b+", &[]),
+        ("time", "0 make_test+", &[]),
         ("time a+", "0 a+ b+", &[]),
         ("none", "0 a+ b+", &[]),
         ("2 a+", "0 a+", &[]),

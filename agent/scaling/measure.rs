@@ -23,7 +23,7 @@ const CHECKS: [&str; 10] = [
 /// What makes a test be left out.
 const SKIPS: [&str; 6] = ["skip", "xfail", "#[ignore", ".only(", "xit(", "expectedfailure"];
 /// Files that say how tests are run.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "pytest.ini",
     ".pytest.ini",
     "tox.ini",
@@ -32,6 +32,8 @@ const SETTINGS: [&str; 14] = [
     "noxfile.py",
     "sitecustomize.py",
     "usercustomize.py",
+    "pytest.py",
+    "unittest.py",
     "makefile",
     "package.json",
     "cargo.toml",

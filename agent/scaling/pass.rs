@@ -5,7 +5,7 @@ use cwm_tools::sandbox::SandboxError;
 
 use super::validate::ValidateError;
 use crate::rollout::{Control, Copies};
-use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun, run};
+use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun, agree, run};
 
 /// What a pass needs besides the patch.
 #[derive(Clone, Copy)]
@@ -82,15 +82,7 @@ pub(super) fn unsteady(first: &[TestRun], second: &[TestRun]) -> Vec<String> {
         if one.ending != RunEnding::Ran || other.ending != RunEnding::Ran {
             continue;
         }
-        let told = |run: &TestRun, name: &str| {
-            let status = run.tests.get(name).map(|case| case.status);
-            status.map(|status| (status.passes(), status.fails()))
-        };
-        for name in one.tests.keys().chain(other.tests.keys()) {
-            if told(one, name) != told(other, name) {
-                names.push(name.clone());
-            }
-        }
+        names.extend(agree(one, other));
     }
     names.sort();
     names.dedup();

@@ -197,8 +197,7 @@ fn try_out(
 fn doubtful(baseline: &[TestRun], runs: &[TestRun], flaky: &[String]) -> usize {
     let broke = |(before, after): (&TestRun, &TestRun)| {
         let changes = told_apart(std::slice::from_ref(before), std::slice::from_ref(after), flaky);
-        let worse = [&changes.broken, &changes.vanished, &changes.new_failing];
-        after.ending == RunEnding::Ran && worse.iter().any(|list| !list.is_empty())
+        after.ending == RunEnding::Ran && changes.breaks()
     };
     let pairs: Vec<bool> = baseline.iter().zip(runs).map(broke).collect();
     pairs.iter().rposition(|broke| *broke).map_or(0, |last| last + 1)

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use cwm_tools::sandbox::{Ending, KillReason};
 
+use super::parse::pytest::exception;
 use super::parse::pytest_report::Report;
 use super::parse::{Parsed, clean, first_words, read, telling_tail};
-use super::types::{RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
+use super::types::{Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
 
 /// All that is known of a run that ended.
 pub(super) struct Seen<'a> {
@@ -109,27 +110,13 @@ fn gather(report: Report, documents: Parsed, command: &TestCommand, text: &str, 
             first.map(|(name, case)| format!("{name} cannot be collected: {}", exception(&case.message)));
     } else if report.status == Some(5) && parsed.tests.is_empty() {
         parsed.problem = Some("pytest found no tests".to_owned());
+    } else if parsed.tests.is_empty() && parsed.problem.is_none() {
+        parsed.problem = read(Framework::Pytest, text).problem;
     }
     if documents.recognised {
         parsed.extend(documents);
     }
     parsed
-}
-
-/// The line of a message that names the exception.
-fn exception(message: &str) -> String {
-    let lines = message
-        .lines()
-        .map(|line| line.strip_prefix("E ").unwrap_or(line).trim());
-    let named = lines.rev().find(|line| {
-        let word = line.split(':').next().unwrap_or_default();
-        word.ends_with("Error") || word.ends_with("Exception") || word.ends_with("Interrupt")
-    });
-    first_words(
-        named
-            .or_else(|| message.lines().next_back())
-            .unwrap_or("its module cannot be imported"),
-    )
 }
 
 /// Why no test was run, when none was.

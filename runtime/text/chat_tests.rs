@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::template::{Template, TemplateTokens, Written};
-use super::test_files::{hugging_face, json, llama3, smollm2, tokenizer};
+use super::test_files::{hugging_face, json, llama3, smollm2, template, tokenizer};
 use super::{ChatFormat, Message, TextError, Tokenizer};
 use crate::formats::TokenizerSource;
 use crate::model::{Architecture, TokenId};
@@ -70,11 +70,6 @@ fn written<'w>(
     }
 }
 
-fn source(name: &str) -> String {
-    let all: Vec<(String, String, Tokens)> = json("templates.json");
-    all.into_iter().find(|one| one.0 == name).unwrap().1
-}
-
 #[test]
 fn templates_write_what_transformers_writes() {
     let all: Vec<(String, String, Tokens)> = json("templates.json");
@@ -113,7 +108,7 @@ fn cwm_is_written_as_its_template_writes_it() {
 
 #[test]
 fn tokens_of_a_conversation_are_those_of_its_text() {
-    let template = ChatFormat::template(&source("cwm")).unwrap();
+    let template = ChatFormat::template(&template("cwm")).unwrap();
     for expected in rendered("cwm").iter().filter(|one| one.add_generation_prompt) {
         let messages = pairs(&expected.messages);
         let ids = ChatFormat::cwm()
@@ -311,7 +306,7 @@ proptest! {
         prop_assert_eq!(LLAMA3.decode_all(&ids), text + &prefix);
 
         // A template that strips contents strips broken ones too.
-        let stripping = ChatFormat::template(&source("cwm")).unwrap();
+        let stripping = ChatFormat::template(&template("cwm")).unwrap();
         prop_assert_eq!(stripping.encode(&LLAMA3, &messages, &[], &prefix).unwrap(), ids);
     }
 }

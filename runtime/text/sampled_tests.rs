@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::test_files::{hugging_face, llama3, sentence_piece};
-use super::{Call, ChatFormat, Message, SampledPart, Tokenizer};
+use super::test_files::{hugging_face, llama3, sentence_piece, smollm2, template, tokenizer};
+use super::{Call, ChatFormat, Message, SampledPart, Tokenizer, Tool};
 use crate::model::TokenId;
 
 static LLAMA3: LazyLock<Tokenizer> = LazyLock::new(llama3);
@@ -64,6 +64,32 @@ fn the_next_prompt_goes_on_from_the_last_one_and_its_answer() {
             LLAMA3.decode_all(&second),
             LLAMA3.decode_all(&encode(&format, &without_ids(&messages)))
         );
+    }
+}
+
+/// The same by the templates of real models, with tools where they have a place for them.
+#[test]
+fn real_templates_go_on_from_what_was_sampled() {
+    let parameters = serde_json::json!({"type": "object"});
+    let tool = Tool {
+        name: "bash",
+        description: "Runs commands.",
+        parameters: &parameters,
+    };
+    let checkpoint = smollm2();
+    let tokenizer = tokenizer(&checkpoint.tokenizer);
+    let qwen = ChatFormat::template(&template("qwen2")).unwrap();
+    for format in [ChatFormat::of(&checkpoint).unwrap(), qwen] {
+        let encode = |messages: &[Message<'_>]| format.encode(&tokenizer, messages, &[tool], "").unwrap();
+        let said = "I look.\n<tool_call>\n{\"name\": \"bash\", \"arguments\": {}}\n</tool_call>";
+        let ids = one_by_one(&tokenizer, said);
+        let mut messages = vec![Message::new("user", "Repair it.")];
+        let first = encode(&messages);
+        messages.push(assistant(said, 0, &ids));
+        messages.push(Message::new("tool", "a.py"));
+        let expected = [first, ids.clone(), vec![tokenizer.special("<|im_end|>").unwrap()]].concat();
+        let second = encode(&messages);
+        assert_eq!(second.get(..expected.len()), Some(expected.as_slice()));
     }
 }
 

@@ -38,6 +38,12 @@ pub(super) fn json<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// A model's chat template, by the name that the fixtures give it.
+pub(super) fn template(name: &str) -> String {
+    let all: Vec<(String, String, serde_json::Value)> = json("templates.json");
+    all.into_iter().find(|one| one.0 == name).unwrap().1
+}
+
 pub(super) fn corpus() -> Vec<Document> {
     json("corpus.json")
 }

@@ -1,9 +1,12 @@
 //! Tests of the command line itself.
 
 mod completions;
+mod config;
 pub(crate) mod context;
 mod doctor;
 mod help;
 mod kill;
 mod models;
+mod runs;
 mod streams;
+mod view;

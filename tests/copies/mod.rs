@@ -8,4 +8,4 @@ mod many;
 mod options;
 mod repository;
 
-pub(crate) use repository::{Picture, Repository, assert_same, picture};
+pub(crate) use repository::{Done, Picture, Repository, assert_same, picture};

@@ -14,8 +14,12 @@ fn what_hangs_meets_its_limit_and_the_others_are_judged() {
     let right = bench.patch("right.diff", FIX);
     let files = [hangs.to_str().unwrap(), right.to_str().unwrap()];
     let start = Instant::now();
-    let told = bench.rank(&[&TESTS[..], &["--test-timeout", "2s"], &files].concat());
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    let told = bench.rank(&[&TESTS[..], &["--test-timeout", "10s"], &files].concat());
+    assert!(
+        start.elapsed() < Duration::from_secs(120),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!((told.code, told.order()), (0, vec!["right.diff", "hangs.diff"]));
     told.assert_remark("hangs.diff", "`bash tests/add.sh` did not end within its time");
 }
@@ -40,10 +44,10 @@ fn a_hang_that_is_mended_is_verified() {
         "--test",
         "bash program.sh",
         "--test-timeout",
-        "2s",
+        "10s",
         right.to_str().unwrap(),
     ]);
-    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert_eq!(told.code, 0, "{:?}\n{}", told.events, told.stderr);
     assert!(
         told.stderr.contains("did not end within its time"),
         "{}",

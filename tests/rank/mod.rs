@@ -2,6 +2,7 @@
 
 mod limits;
 mod order;
+mod python;
 mod together;
 
 use std::path::PathBuf;

@@ -55,6 +55,25 @@ fn it_works_from_a_folder_of_the_repository_and_with_uncommitted_work() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     bench.repository.assert_untouched(&before, "the repository");
+    // The repository's own settings name the tests, where no flag does.
+    bench
+        .repository
+        .shell("echo 'tests = [\"cd .. && bash tests/new.sh\", \"cd .. && bash tests/add.sh\"]' > cwm.toml")
+        .ok();
+    let mut command = bench.repository.context.command(crate::cli::context::binary());
+    command.args(["rank", "--json", "--repo", "tests"]).arg(&right);
+    let output = command.current_dir(&bench.repository.root).output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        stdout.contains("\"failing\":[\"cd .. && bash tests/add.sh\"]"),
+        "{stdout}"
+    );
     let words = [&TESTS[..], &["--committed-only", right.to_str().unwrap()]].concat();
     let output = bench.spawn(&words).wait_with_output().unwrap();
     assert_eq!(

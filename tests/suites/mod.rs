@@ -17,7 +17,7 @@ fn workshop() -> Inside {
 }
 
 /// The virtual environment of real packages; fetched when it is not there yet.
-fn fetched_python() -> PathBuf {
+pub(crate) fn fetched_python() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/fetch-fixtures");
     let output = Command::new(&script).output().unwrap();
     assert!(

@@ -168,7 +168,7 @@ settings! {
     /// Rounds of the one-shot strategy.
     required rounds: u32 => u32;
     /// How many attempts work at once.
-    required parallel: u32 => u32;
+    optional parallel: u32 => Option<u32>;
     /// Which patches are good enough.
     chosen accept: AcceptChoice => AcceptChoice;
     /// Which network commands have.

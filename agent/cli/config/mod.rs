@@ -13,7 +13,6 @@ mod value;
 
 pub(crate) use command::{ConfigArguments, run};
 pub(crate) use layers::Layers;
-pub(crate) use setting::{Origin, Setting};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::file::{Found, Owner, SettingsFile};
 use super::keys::{self, Fallback, KEYS, Trust};
 use super::layers::users_file;
+use super::setting::Origin;
 use super::value::{Place, Value};
 use super::*;
 use crate::cli::fix::{AcceptChoice, StrategyChoice};
@@ -344,7 +345,7 @@ fn accessors_give_the_defaults_that_are_shown() {
     let count = |count: u32| Some(Value::Count(count.into()));
     assert_eq!(shown("max_turns"), count(layers.max_turns(None).value));
     assert_eq!(shown("rounds"), count(layers.rounds(None).value));
-    assert_eq!(shown("parallel"), count(layers.parallel(None).value));
+    assert_eq!(shown("parallel"), layers.parallel(None).value.and_then(count));
     assert_eq!(shown("seed"), Some(Value::Count(layers.seed(None).value)));
     let named = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
         Some(Value::Text(value().unwrap().get_name().to_owned()))

@@ -58,7 +58,7 @@ pub(super) fn settled(arguments: &FixArguments, layers: &Layers) -> FixArguments
     budget.max_time = layers.max_time(budget.max_time).value;
     budget.command_timeout = Some(layers.command_timeout(budget.command_timeout).value);
     budget.test_timeout = Some(layers.test_timeout(budget.test_timeout).value);
-    budget.parallel = Some(layers.parallel(budget.parallel).value);
+    budget.parallel = layers.parallel(budget.parallel).value;
     budget.temperature = layers.temperature(budget.temperature).value;
     budget.top_p = layers.top_p(budget.top_p).value;
     own.copy.prompts = layers.prompts(own.copy.prompts.take()).value;

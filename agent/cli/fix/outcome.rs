@@ -9,8 +9,9 @@ use cwm_tools::truncate::display_text;
 use serde::Serialize;
 
 use super::choices::Choices;
-use super::start::Prepared;
+use super::start::{Prepared, journal_path};
 use super::{AcceptChoice, FixArguments};
+use crate::cli::view::{Summary, summary};
 use crate::cli::walls::no_copy;
 use crate::cli::{ExitCode, Failure, Printer};
 use crate::rollout::Ending;
@@ -119,6 +120,22 @@ pub(super) fn conclude(
                 ))
                 .into(),
         );
+    }
+    if !printer.is_json() {
+        let closing = Summary {
+            run: &run.id,
+            baseline: &finished.baseline.runs,
+            attempts: &finished.outcome.attempts,
+            failures: &finished.outcome.failures,
+            chosen: best,
+            interrupted: finished.outcome.interrupted,
+            patch: kept.as_deref(),
+            handed_over: accepted,
+            journal: &journal_path(&run.path),
+            resumable: finished.resumable(),
+            seconds: finished.outcome.seconds,
+        };
+        summary(&closing, printer);
     }
     Ok(code)
 }

@@ -72,7 +72,10 @@ pub(super) fn run(
         loop {
             match signals.count() {
                 0 => {}
-                1 => control.finish(),
+                1 => {
+                    control.finish();
+                    view.ending(printer);
+                }
                 _ => control.stop(),
             }
             let finished = worker.is_finished();

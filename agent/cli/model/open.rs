@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cwm_runtime::formats::GenerationDefaults;
 use cwm_runtime::source::{
-    ApiKey, EmbeddedModel, EmbeddedOptions, Model, ModelError, OpenError, ScriptModel, ServerModel,
-    ServerOptions,
+    ApiKey, CallFormat, EmbeddedModel, EmbeddedOptions, Model, ModelError, OpenError, ScriptModel,
+    ServerModel, ServerOptions,
 };
 
 use super::{BackendArgument, KvChoice, LoadArguments, Target};
@@ -54,9 +54,21 @@ pub(crate) struct ServerArguments {
     /// The model's name there [default: the only one it has]
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
+    /// How its model is taught to call tools [default: tags for CWM, else native]
+    #[arg(long, value_name = "FORM", value_enum)]
+    tool_format: Option<ToolFormat>,
     /// How long the server may be silent
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
     timeout: Duration,
+}
+
+/// How a server's model is taught to call tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ToolFormat {
+    /// CWM's tags, announced in the system prompt
+    Tags,
+    /// The server's own, announced in the request
+    Native,
 }
 
 /// A model that is ready to answer.
@@ -127,6 +139,10 @@ impl OpenArguments {
             model: self.server.model_name.clone(),
             key: ApiKey::from_variables(variable).map_err(|error| model_failure(&error))?,
             idle_timeout: self.server.timeout,
+            calls: self.server.tool_format.map(|format| match format {
+                ToolFormat::Tags => CallFormat::Tags,
+                ToolFormat::Native => CallFormat::Native,
+            }),
             ..ServerOptions::new(address)
         };
         let model = ServerModel::new(options).map_err(|error| model_failure(&error))?;

@@ -11,6 +11,7 @@ use clap::Args;
 use cwm_tools::session::SessionOptions;
 use cwm_tools::workspace::SnapshotOptions;
 
+use crate::cli::config::Layers;
 use crate::cli::signals::Signals;
 use crate::cli::values::duration;
 use crate::cli::walls::{self, LimitArguments, OwnedRun, WallArguments, begin_run, no_copy, start_folder};
@@ -30,7 +31,7 @@ const MOST_BYTES: u64 = 60 << 20;
 /// Each patch is applied to a copy of its own, without what it does to tests, and the test commands are run. The
 /// best fixes most of what fails without it and breaks nothing. It is verified when all that failed passes and
 /// all that passed still does. The exit code is 0 when the best is verified, else 1.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   cwm rank a.diff b.diff                            with the tests that the repository seems to have
@@ -64,9 +65,9 @@ pub(crate) struct RankArguments {
     walls: WallArguments,
     #[command(flatten)]
     limits: LimitArguments,
-    /// End a test command after this time, such as 90, 90s, 5m or 2h
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m", help_heading = "Limits")]
-    test_timeout: Duration,
+    /// End a test command after this time, such as 90, 90s, 5m or 2h [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    test_timeout: Option<Duration>,
     /// The patch files; `-` is stdin
     #[arg(required = true, value_name = "PATCH")]
     patches: Vec<PathBuf>,
@@ -87,6 +88,9 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     // First of all, so that an interruption while the copy is made ends in order too.
     let signals = Signals::catch()?;
+    // Where there is no repository the snapshot says so.
+    let root = cwm_tools::workspace::working_tree(&arguments.repo).ok();
+    let arguments = &settled(arguments, &Layers::load(root.as_deref(), environment)?);
     let contenders = read(&arguments.patches)?;
     let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
     let run = OwnedRun::of(begin_run(environment, printer)?);
@@ -131,6 +135,18 @@ pub(crate) fn run(
         Some(_) => ExitCode::Success,
         None => ExitCode::Unverified,
     })
+}
+
+/// The arguments with what the configuration says where the flags say nothing.
+fn settled(arguments: &RankArguments, layers: &Layers) -> RankArguments {
+    let mut own = arguments.clone();
+    own.tests = layers.tests(&own.tests).value;
+    own.test_timeout = Some(layers.test_timeout(own.test_timeout).value);
+    own.walls.network = Some(layers.network(own.walls.network).value);
+    own.walls.sandbox = Some(layers.sandbox(own.walls.sandbox).value);
+    own.walls.image = layers.image(own.walls.image.take()).value;
+    own.walls.readable = layers.read(&own.walls.readable).value;
+    own
 }
 
 /// Reads the patches.
@@ -188,9 +204,10 @@ fn try_all(
     contenders: &[Contender],
     crew: &mut Crew<'_>,
 ) -> anyhow::Result<Vec<Ranked>> {
+    let usual = RunOptions::default();
     let run_options = RunOptions {
-        timeout: arguments.test_timeout,
-        ..RunOptions::default()
+        timeout: arguments.test_timeout.unwrap_or(usual.timeout),
+        ..usual
     };
     let control = crew.control;
     let once = arguments.no_rerun;

@@ -9,7 +9,7 @@ mod lines;
 mod screen;
 mod state;
 mod summary;
-mod words;
+pub(crate) mod words;
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ pub(crate) struct View {
     started: Instant,
     /// When the live area was last drawn.
     drawn: Option<Instant>,
+    /// Whether the user wants it to end.
+    ending: bool,
     overview: Overview,
 }
 
@@ -51,6 +53,7 @@ impl View {
         View {
             started: Instant::now(),
             drawn: None,
+            ending: false,
             overview: Overview::default(),
         }
     }
@@ -103,6 +106,13 @@ impl View {
         self.drawn = Some(Instant::now());
         let size = printer.screen();
         printer.live(screen::lines(&self.overview, self.now(), size.columns, size.rows));
+    }
+
+    /// Says, once, that the user's word to end was heard.
+    pub(crate) fn ending(&mut self, printer: &mut Printer) {
+        if !std::mem::replace(&mut self.ending, true) && !printer.is_json() {
+            printer.note("ending after the steps that are being done; Ctrl-C again ends at once");
+        }
     }
 
     /// Takes the live area away.

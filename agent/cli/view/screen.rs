@@ -16,6 +16,10 @@ pub(super) fn lines(overview: &Overview, now: f64, columns: usize, rows: usize) 
     let most = MOST_LINES.min(rows.saturating_sub(1)).max(1);
     let mut lines = vec![header(overview, now, columns)];
     let room = most - 1;
+    if overview.attempts.is_empty() && overview.baseline.is_empty() && room > 0 {
+        let doing = "running the tests before any change";
+        lines.push(vec![(Some(Style::Faint), cut(doing, columns))]);
+    }
     let attempts = &overview.attempts;
     // Those that work come first when there is no room for all; what is left out is counted.
     let mut shown: Vec<&Attempt> = attempts.iter().collect();

@@ -100,6 +100,7 @@ impl Overview {
             Record::Validation(verdict) => self.attempt(&verdict.attempt).judged(verdict),
             Record::Message { .. }
             | Record::Elision { .. }
+            | Record::Diverged { .. }
             | Record::Notice { .. }
             | Record::Resumed { .. }
             | Record::End { .. } => {}

@@ -5,7 +5,7 @@ use crate::rollout::{Ending, Strategy};
 use crate::suite::{RunEnding, Status, TestRun};
 
 /// A time as a person reads it: `9.3 s`, `1m 05s`, `2h 03m`.
-pub(super) fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     if seconds < 9.95 {
         return format!("{:.1} s", seconds.max(0.0));
     }
@@ -18,11 +18,11 @@ pub(super) fn time(seconds: f64) -> String {
 }
 
 /// A number with its thousands apart: `12,345`.
-pub(super) fn count(number: usize) -> String {
+pub(crate) fn count(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -31,7 +31,7 @@ pub(super) fn count(number: usize) -> String {
 }
 
 /// A number in four characters or so: `950`, `1.2k`, `34k`, `2.1M`.
-pub(super) fn short(number: usize) -> String {
+pub(crate) fn short(number: usize) -> String {
     let number = number as f64;
     match number {
         ..999.5 => format!("{number:.0}"),
@@ -42,13 +42,13 @@ pub(super) fn short(number: usize) -> String {
 }
 
 /// A number and its noun, which has an `s` when there are several.
-pub(super) fn several(number: usize, noun: &str) -> String {
+pub(crate) fn several(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", count(number))
 }
 
 /// How an attempt ended.
-pub(super) fn ending(ending: &Ending) -> String {
+pub(crate) fn ending(ending: &Ending) -> String {
     match ending {
         Ending::Finished => "finished".to_owned(),
         Ending::NotSubmitted => "finished without submitting".to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn ending(ending: &Ending) -> String {
 }
 
 /// The name of an ending in JSON events.
-pub(super) fn ending_name(ending: &Ending) -> &'static str {
+pub(crate) fn ending_name(ending: &Ending) -> &'static str {
     match ending {
         Ending::Finished => "finished",
         Ending::NotSubmitted => "not_submitted",
@@ -78,7 +78,7 @@ pub(super) fn ending_name(ending: &Ending) -> &'static str {
 }
 
 /// What rounds of a strategy are called.
-pub(super) fn turn(strategy: Option<Strategy>) -> &'static str {
+pub(crate) fn turn(strategy: Option<Strategy>) -> &'static str {
     match strategy {
         Some(Strategy::OneShot) => "round",
         Some(Strategy::Agentic) | None => "turn",
@@ -86,7 +86,7 @@ pub(super) fn turn(strategy: Option<Strategy>) -> &'static str {
 }
 
 /// A strategy's name, as flags have it.
-pub(super) fn strategy(strategy: Strategy) -> &'static str {
+pub(crate) fn strategy(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Agentic => "agentic",
         Strategy::OneShot => "one-shot",
@@ -94,7 +94,7 @@ pub(super) fn strategy(strategy: Strategy) -> &'static str {
 }
 
 /// What a run of the tests said: `2 failed, 112 passed`, or why it says nothing.
-pub(super) fn outcome(run: &TestRun) -> String {
+pub(crate) fn outcome(run: &TestRun) -> String {
     match &run.ending {
         RunEnding::NotStarted { reason } => return format!("did not start: {}", one_line(reason)),
         RunEnding::TimedOut => return format!("stopped at its time limit after {}", time(run.seconds)),
@@ -117,7 +117,7 @@ pub(super) fn outcome(run: &TestRun) -> String {
 }
 
 /// A text of strangers in one line of bearable length.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     const MOST: usize = 300;
     // The text may be megabytes; more than this is never shown.
     let start: String = text.trim().chars().take(MOST + 1).collect();

@@ -25,6 +25,7 @@ use super::journal::AttemptLog;
 use super::tokens::TokenCounter;
 use super::types::{AttemptOptions, Candidate, RolloutError, Workbench};
 use halt::Halt;
+pub use opening::definitions as tool_definitions;
 use turns::Attempt;
 
 /// Works on the problem until the model ends, or a budget does.

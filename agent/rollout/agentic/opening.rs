@@ -175,7 +175,11 @@ fn cut_right(text: &str, most: usize, counter: &TokenCounter<'_>) -> String {
 }
 
 /// The four tools for models that are told of them in their own format.
-pub(super) fn definitions(prompts: &Prompts) -> Result<Vec<ToolDefinition>, PromptError> {
+///
+/// # Errors
+///
+/// When a template is wrong.
+pub fn definitions(prompts: &Prompts) -> Result<Vec<ToolDefinition>, PromptError> {
     let mut definitions = Vec::new();
     for tool in Tool::ALL {
         let arguments: &[&str] = match tool {

@@ -11,8 +11,10 @@ use crate::suite::TestRun;
 pub struct AttemptLog<'a> {
     journal: &'a Journal,
     attempt: String,
-    /// Effects that were recorded before, the oldest first.
+    /// Steps that were recorded before and are still to be done again, the oldest first, with the notices between them.
     recorded: VecDeque<Record>,
+    /// How many steps were recorded and count, those that were done again and those that are new.
+    steps: usize,
     candidate: Option<Candidate>,
     diverged: bool,
 }
@@ -20,23 +22,20 @@ pub struct AttemptLog<'a> {
 impl<'a> AttemptLog<'a> {
     /// The part of that attempt.
     pub fn new(journal: &'a Journal, attempt: &str) -> AttemptLog<'a> {
-        let own = journal
-            .earlier()
-            .iter()
-            .filter(|record| record.attempt() == Some(attempt));
-        let mut recorded = VecDeque::new();
-        let mut candidate = None;
-        for record in own {
-            match record {
-                Record::Candidate(ended) => candidate = Some((**ended).clone()),
-                Record::Validation(_) | Record::Notice { .. } => {}
-                other => recorded.push_back(other.clone()),
-            }
-        }
+        let steps = steps_of(journal.earlier(), attempt);
+        let candidates = journal.earlier().iter().rev();
+        let candidate = candidates
+            .filter_map(|record| match record {
+                Record::Candidate(ended) if ended.attempt == attempt => Some((**ended).clone()),
+                _ => None,
+            })
+            .next();
+        let recorded = steps.into_iter().cloned().collect();
         AttemptLog {
             journal,
             attempt: attempt.to_owned(),
             recorded,
+            steps: 0,
             candidate,
             diverged: false,
         }
@@ -49,12 +48,12 @@ impl<'a> AttemptLog<'a> {
 
     /// Whether steps of an earlier process are being done again.
     pub fn replaying(&self) -> bool {
-        !self.recorded.is_empty()
+        self.upcoming().is_some()
     }
 
-    /// What was recorded next, when steps of an earlier process are being done again.
+    /// The step that was recorded next, when steps of an earlier process are being done again.
     pub fn upcoming(&self) -> Option<&Record> {
-        self.recorded.front()
+        self.recorded.iter().find(|record| is_step(record))
     }
 
     /// Whether a tool said something else than it did before, so that the copy may differ from what the model was told.
@@ -68,24 +67,21 @@ impl<'a> AttemptLog<'a> {
     ///
     /// When the journal cannot be written.
     pub fn note(&mut self, record: Record) -> Result<(), JournalError> {
-        if matches!(record, Record::Notice { .. }) {
-            return if self.replaying() {
-                Ok(())
-            } else {
-                self.journal.append(&record)
+        if !is_step(&record) {
+            return match self.recorded.front() {
+                Some(next) if !is_step(next) => {
+                    self.recorded.pop_front();
+                    Ok(())
+                }
+                _ if self.replaying() => Ok(()),
+                _ => self.journal.append(&record),
             };
         }
         let kind = std::mem::discriminant(&record);
-        if self
-            .recorded
-            .front()
-            .is_some_and(|next| std::mem::discriminant(next) == kind)
-        {
-            self.recorded.pop_front();
-            return Ok(());
+        match self.recall(|next| std::mem::discriminant(next) == kind) {
+            Some(_) => Ok(()),
+            None => self.record(&record),
         }
-        self.leave_replay();
-        self.journal.append(&record)
     }
 
     /// What the model said: recorded before, or said and recorded now.
@@ -97,14 +93,12 @@ impl<'a> AttemptLog<'a> {
         &mut self,
         generate: impl FnOnce() -> Result<Generated, E>,
     ) -> Result<Generated, E> {
-        if let Some(Record::Generation { .. }) = self.recorded.front()
-            && let Some(Record::Generation { generated, .. }) = self.recorded.pop_front()
-        {
+        let is_generation = |next: &Record| matches!(next, Record::Generation { .. });
+        if let Some(Record::Generation { generated, .. }) = self.recall(is_generation) {
             return Ok(generated);
         }
-        self.leave_replay();
         let generated = generate()?;
-        self.journal.append(&Record::Generation {
+        self.record(&Record::Generation {
             attempt: self.attempt.clone(),
             generated: generated.clone(),
         })?;
@@ -121,14 +115,12 @@ impl<'a> AttemptLog<'a> {
         act: impl FnOnce() -> Result<ToolUsed, E>,
     ) -> Result<ToolUsed, E> {
         let used = act()?;
-        if let Some(Record::Tool { .. }) = self.recorded.front()
-            && let Some(Record::Tool { used: before, .. }) = self.recorded.pop_front()
-        {
+        let is_tool = |next: &Record| matches!(next, Record::Tool { .. });
+        if let Some(Record::Tool { used: before, .. }) = self.recall(is_tool) {
             self.diverged |= (&before.result, before.done) != (&used.result, used.done);
             return Ok(before);
         }
-        self.leave_replay();
-        self.journal.append(&Record::Tool {
+        self.record(&Record::Tool {
             attempt: self.attempt.clone(),
             used: used.clone(),
         })?;
@@ -144,14 +136,12 @@ impl<'a> AttemptLog<'a> {
         &mut self,
         run: impl FnOnce() -> Result<Vec<TestRun>, E>,
     ) -> Result<Vec<TestRun>, E> {
-        if let Some(Record::Tests { .. }) = self.recorded.front()
-            && let Some(Record::Tests { runs, .. }) = self.recorded.pop_front()
-        {
+        let is_tests = |next: &Record| matches!(next, Record::Tests { .. });
+        if let Some(Record::Tests { runs, .. }) = self.recall(is_tests) {
             return Ok(runs);
         }
-        self.leave_replay();
         let runs = run()?;
-        self.journal.append(&Record::Tests {
+        self.record(&Record::Tests {
             attempt: self.attempt.clone(),
             runs: runs.clone(),
         })?;
@@ -167,15 +157,72 @@ impl<'a> AttemptLog<'a> {
         if candidate.ending == crate::rollout::types::Ending::Interrupted {
             return Ok(());
         }
+        self.leave_replay()?;
         self.journal
             .append(&Record::Candidate(Box::new(candidate.clone())))
     }
 
-    /// From here on nothing that was recorded is of use: the steps are not the same any more.
-    fn leave_replay(&mut self) {
-        if !self.recorded.is_empty() {
-            self.recorded.clear();
+    /// The step that was recorded next, if it is such a one. It counts as done again.
+    fn recall(&mut self, is: impl Fn(&Record) -> bool) -> Option<Record> {
+        if !self.upcoming().is_some_and(is) {
+            return None;
+        }
+        // Notices before it were not given again: they have been read.
+        while self.recorded.front().is_some_and(|record| !is_step(record)) {
+            self.recorded.pop_front();
+        }
+        self.steps += 1;
+        self.recorded.pop_front()
+    }
+
+    /// Records a step that is new.
+    fn record(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.leave_replay()?;
+        self.journal.append(record)?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// From here on nothing that was recorded is of use: the steps are not the same any more. That is recorded, so that the next to do
+    /// them again goes the new way.
+    fn leave_replay(&mut self) -> Result<(), JournalError> {
+        if self.replaying() {
+            self.journal.append(&Record::Diverged {
+                attempt: self.attempt.clone(),
+                kept: self.steps,
+            })?;
             self.diverged = true;
         }
+        self.recorded.clear();
+        Ok(())
     }
 }
+
+/// Whether a record is a step, which is done again, and no notice.
+fn is_step(record: &Record) -> bool {
+    !matches!(record, Record::Notice { .. })
+}
+
+/// The steps of an attempt that count, and the notices between them: without those of ways that were left when it was done again, and
+/// without its candidate and what was found out about that.
+pub fn steps_of<'r>(records: impl IntoIterator<Item = &'r Record>, attempt: &str) -> Vec<&'r Record> {
+    let mut steps: Vec<&Record> = Vec::new();
+    for record in records {
+        match record {
+            _ if record.attempt() != Some(attempt) => {}
+            Record::Candidate(_) | Record::Validation(_) => {}
+            Record::Diverged { kept, .. } => {
+                let mut places = steps.iter().enumerate().filter(|(_, record)| is_step(record));
+                if let Some((end, _)) = places.nth(*kept) {
+                    steps.truncate(end);
+                }
+            }
+            _ => steps.push(record),
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+#[path = "attempt_tests.rs"]
+mod tests;

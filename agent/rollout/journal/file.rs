@@ -1,7 +1,7 @@
 //! The journal's file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Record, SCHEMA};
+use super::record::{EVENTS, Record, SCHEMA};
+
+/// The most bytes that a line may have.
+const LONGEST_LINE: u64 = 256 << 20;
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +80,34 @@ impl Observer for NoObserver {
 /// A run's journal, open for appending. Shared by threads.
 pub struct Journal {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<Whole>,
     earlier: Vec<Record>,
     observer: Arc<dyn Observer>,
+}
+
+/// The file, and how much of it is whole lines.
+struct Whole {
+    file: File,
+    length: u64,
+    /// Whether something may stand behind the whole lines.
+    torn: bool,
+}
+
+impl Whole {
+    /// Adds a line. After a failure nothing of it is left, or it is taken off before the next one.
+    fn add(&mut self, line: &[u8]) -> std::io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.length)?;
+            self.torn = false;
+        }
+        let written = self.file.write_all(line).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.length += line.len() as u64,
+            // A full disk takes a part of the line; what comes next must not be glued to it.
+            Err(_) => self.torn = self.file.set_len(self.length).is_err(),
+        }
+        written
+    }
 }
 
 impl Journal {
@@ -92,9 +120,18 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.create_new(true).append(true).mode(0o600);
         let file = options.open(path).map_err(failed(path, "made"))?;
+        // The name is to last as the lines do.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed(path, "made"))?;
         Ok(Journal {
             path: path.to_owned(),
-            file: Mutex::new(file),
+            file: Mutex::new(Whole {
+                file,
+                length: 0,
+                torn: false,
+            }),
             earlier: Vec::new(),
             observer,
         })
@@ -107,15 +144,18 @@ impl Journal {
     /// When it cannot be read, or a line before the last is damaged.
     pub fn resume(path: &Path, observer: Arc<dyn Observer>) -> Result<Journal, JournalError> {
         let (lines, whole) = read_lines(path)?;
-        let mut file = OpenOptions::new()
-            .write(true)
+        let file = OpenOptions::new()
+            .append(true)
             .open(path)
             .map_err(failed(path, "opened"))?;
         file.set_len(whole).map_err(failed(path, "mended"))?;
-        file.seek(SeekFrom::End(0)).map_err(failed(path, "opened"))?;
         Ok(Journal {
             path: path.to_owned(),
-            file: Mutex::new(file),
+            file: Mutex::new(Whole {
+                file,
+                length: whole,
+                torn: false,
+            }),
             earlier: lines.into_iter().map(|line| line.record).collect(),
             observer,
         })
@@ -156,11 +196,13 @@ impl Journal {
             .map_err(std::io::Error::other)
             .map_err(failed(&self.path, "written"))?;
         text.push(b'\n');
+        if text.len() as u64 > LONGEST_LINE {
+            let error = std::io::Error::new(ErrorKind::InvalidInput, "a record is too long for a line");
+            return Err(failed(&self.path, "written")(error));
+        }
         {
             let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.write_all(&text)
-                .and_then(|()| file.sync_data())
-                .map_err(failed(&self.path, "written"))?;
+            file.add(&text).map_err(failed(&self.path, "written"))?;
         }
         self.observer.recorded(record);
         Ok(())
@@ -176,43 +218,98 @@ pub fn read(path: &Path) -> Result<Vec<Line>, JournalError> {
     read_lines(path).map(|(lines, _)| lines)
 }
 
-/// The whole lines, and where they end.
+/// The first and the last record of a journal, without what is between them: the run's beginning, and its end where it has one.
+///
+/// # Errors
+///
+/// When it cannot be read, or the first line is damaged.
+pub fn read_ends(path: &Path) -> Result<(Option<Line>, Option<Line>), JournalError> {
+    /// The last record of a run that ended is smaller than this by far.
+    const TAIL: u64 = 64 << 10;
+    let mut reader = BufReader::new(File::open(path).map_err(failed(path, "opened"))?);
+    let mut text = Vec::new();
+    reader
+        .by_ref()
+        .take(LONGEST_LINE)
+        .read_until(b'\n', &mut text)
+        .map_err(failed(path, "read"))?;
+    if text.last() != Some(&b'\n') {
+        return Ok((None, None));
+    }
+    let first = parse(path, 1, &text)?;
+    let end = reader.seek(SeekFrom::End(0)).map_err(failed(path, "read"))?;
+    let start = (text.len() as u64).max(end.saturating_sub(TAIL));
+    let mut tail = Vec::new();
+    reader
+        .seek(SeekFrom::Start(start))
+        .and_then(|_| reader.take(TAIL).read_to_end(&mut tail))
+        .map_err(failed(path, "read"))?;
+    let mut lines = tail.rsplit(|&byte| byte == b'\n').skip(1);
+    let last = lines.next().and_then(|line| parse(path, 0, line).ok().flatten());
+    Ok((first, last))
+}
+
+/// The whole lines, and where they end. Events that this program does not know are passed over.
 fn read_lines(path: &Path) -> Result<(Vec<Line>, u64), JournalError> {
     let mut reader = BufReader::new(File::open(path).map_err(failed(path, "opened"))?);
     let (mut lines, mut whole) = (Vec::new(), 0);
     let mut text = Vec::new();
-    loop {
+    for number in 1.. {
         text.clear();
         let length = reader
+            .by_ref()
+            .take(LONGEST_LINE)
             .read_until(b'\n', &mut text)
-            .map_err(failed(path, "read"))?;
+            .map_err(failed(path, "read"))? as u64;
+        let ends_here = reader.fill_buf().map_err(failed(path, "read"))?.is_empty();
         if text.last() != Some(&b'\n') {
-            return Ok((lines, whole));
+            if ends_here {
+                break;
+            }
+            return Err(damaged(
+                path,
+                number,
+                format!("it has more than {LONGEST_LINE} bytes"),
+            ));
         }
-        let number = lines.len() + 1;
-        lines.push(parse(path, number, &text)?);
-        whole += length as u64;
+        match parse(path, number, &text) {
+            Ok(line) => lines.extend(line),
+            // A machine that stopped in the midst of writing may have kept the line's end and lost what is before it.
+            Err(JournalError::Damaged { .. }) if ends_here => break,
+            Err(error) => return Err(error),
+        }
+        whole += length;
     }
+    Ok((lines, whole))
 }
 
-fn parse(path: &Path, number: usize, text: &[u8]) -> Result<Line, JournalError> {
+/// The line's record; `None` for an event that this program does not know.
+fn parse(path: &Path, number: usize, text: &[u8]) -> Result<Option<Line>, JournalError> {
     #[derive(Deserialize)]
     struct Head {
         schema: u32,
+        event: String,
     }
-    let damaged = |error: serde_json::Error| JournalError::Damaged {
-        path: path.to_owned(),
-        line: number,
-        message: error.to_string(),
-    };
-    let head: Head = serde_json::from_slice(text).map_err(damaged)?;
+    let wrong = |error: serde_json::Error| damaged(path, number, error.to_string());
+    let head: Head = serde_json::from_slice(text).map_err(wrong)?;
     if head.schema != SCHEMA {
         return Err(JournalError::Schema {
             path: path.to_owned(),
             found: head.schema,
         });
     }
-    serde_json::from_slice(text).map_err(damaged)
+    if !EVENTS.contains(&head.event.as_str()) {
+        return Ok(None);
+    }
+    serde_json::from_slice(text).map(Some).map_err(wrong)
+}
+
+fn damaged(path: &Path, line: usize, message: String) -> JournalError {
+    JournalError::Damaged {
+        path: path.to_owned(),
+        line,
+        message,
+    }
 }
 
 fn failed<'a>(path: &'a Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> JournalError + 'a {
@@ -222,3 +319,7 @@ fn failed<'a>(path: &'a Path, doing: &'static str) -> impl FnOnce(std::io::Error
         source,
     }
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -8,6 +8,6 @@ mod attempt;
 mod file;
 mod record;
 
-pub use attempt::AttemptLog;
-pub use file::{Journal, JournalError, Line, NoObserver, Observer, read};
+pub use attempt::{AttemptLog, steps_of};
+pub use file::{Journal, JournalError, Line, NoObserver, Observer, read, read_ends};
 pub use record::{Elided, Generated, ModelRecord, Record, RunRecord, SCHEMA, ToolUsed, Verdict};

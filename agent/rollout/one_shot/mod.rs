@@ -7,6 +7,7 @@
 mod answer;
 mod calls;
 mod failures;
+mod hide;
 mod ladder;
 mod matching;
 mod plan;

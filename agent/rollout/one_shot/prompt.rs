@@ -3,8 +3,9 @@
 use cwm_runtime::source::{ChatMessage, Prompt};
 
 use super::failures;
+use super::hide::hide;
 use crate::context::{Excerpt, Ranking, language};
-use crate::prompts::{AskFor, OneShotRequest, Prompts, ShownFile, ShownGuidance};
+use crate::prompts::{AnswerFormat, AskFor, OneShotRequest, Prompts, ShownFile, ShownGuidance};
 use crate::rollout::types::{Budget, RolloutError, Workbench};
 
 /// Models of fewer parameters are small: long prompts confuse more than they help them, and are slow where such models run.
@@ -19,6 +20,8 @@ const FEWEST_ANSWER: usize = 256;
 /// The fewest tokens of files and of the issue with which asking makes sense.
 const FEWEST_FILES: usize = 96;
 const FEWEST_ISSUE: usize = 48;
+/// A file of more tokens is not asked for as a whole.
+const MOST_WHOLE: usize = 1200;
 /// With less room than this the repository's own advice is left out.
 const ROOM_FOR_GUIDANCE: usize = 12_000;
 /// Bytes a token has at least, about, where the model does not count.
@@ -36,6 +39,8 @@ pub(super) struct Question {
     pub(super) shown: Vec<(String, bool)>,
     /// The most tokens of an answer.
     pub(super) answer: usize,
+    /// The form that was asked for in the end.
+    pub(super) ask: AskFor,
 }
 
 /// Counts tokens and knows the window.
@@ -100,7 +105,8 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
     let mut told = vec![said.clone()];
     told.extend(problem.tests.iter().map(|test| test.command.clone()));
     let ranking = Ranking::of(&problem.tree, &problem.root, &problem.issue, &told)?;
-    for example in [true, false] {
+    let forms = forms(ask);
+    for (ask, example) in forms.iter().flat_map(|ask| [(*ask, true), (*ask, false)]) {
         let frame = conversation(prompts, &OneShotRequest::default(), ask, example)?;
         let left = room.saturating_sub(window.count_all(&frame, ""));
         let mut shares = Shares {
@@ -115,19 +121,20 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
             + shares.guidance;
         shares.files = shares.files.min(left.saturating_sub(others));
         while shares.files >= FEWEST_FILES && shares.issue >= FEWEST_ISSUE {
-            let (request, shown) = request(window, &ranking, shares, &said)?;
+            let Some(request) = request(window, &ranking, shares, &said, ask)? else {
+                // This form does not suit what is to be shown.
+                break;
+            };
             let messages = conversation(prompts, &request, ask, example)?;
-            let first = request.files.first();
-            let language = first.map_or("", |file| file.language.as_str());
-            let path = first.map_or("", |file| file.path.as_str());
-            let prefix = prompts.one_shot_prefix(language, path, ask)?;
+            let prefix = prefix(prompts, &request, ask)?;
             let used = window.count_all(&messages, &prefix);
             if used <= room {
                 return Ok(Question {
+                    shown: shown(&request.files),
                     messages,
                     prefix,
-                    shown,
                     answer,
+                    ask,
                 });
             }
             shares = shares.smaller(used - room);
@@ -137,6 +144,45 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
         "a window of {} tokens is too small for the issue and the files that it is about; choose a model with a longer context, or allow more with --context",
         window.context
     )))
+}
+
+/// The forms to try, in order: the one that is wanted, and one that suits whatever is shown.
+fn forms(ask: AskFor) -> Vec<AskFor> {
+    match ask.format {
+        AnswerFormat::Blocks | AnswerFormat::Function => vec![ask],
+        AnswerFormat::File | AnswerFormat::Rewrite => {
+            let format = AnswerFormat::Function;
+            vec![ask, AskFor { format, ..ask }]
+        }
+    }
+}
+
+/// What the answer begins with.
+fn prefix(prompts: &Prompts, request: &OneShotRequest, ask: AskFor) -> Result<String, RolloutError> {
+    let code: Vec<&str> = shown(&request.files)
+        .iter()
+        .filter_map(|(path, _)| {
+            request
+                .files
+                .iter()
+                .find(|file| file.path == *path && !file.is_test)
+        })
+        .map(|file| file.path.as_str())
+        .collect();
+    let only = if let [one] = code.as_slice() { one } else { "" };
+    let language = request.files.first().map_or("", |file| file.language.as_str());
+    Ok(prompts.one_shot_prefix(language, only, ask)?)
+}
+
+/// The files that are shown, each once, and whether as a whole.
+fn shown(files: &[ShownFile]) -> Vec<(String, bool)> {
+    let mut shown: Vec<(String, bool)> = Vec::new();
+    for file in files {
+        if !shown.iter().any(|(path, _)| *path == file.path) {
+            shown.push((file.path.clone(), file.whole && !file.hidden));
+        }
+    }
+    shown
 }
 
 impl Shares {
@@ -167,9 +213,13 @@ fn conversation(
     ask: AskFor,
     example: bool,
 ) -> Result<Vec<ChatMessage>, RolloutError> {
-    let mut messages = vec![ChatMessage::new("system", prompts.one_shot_system(ask)?)];
-    if example {
-        let [question, answer] = prompts.one_shot_example(ask)?;
+    let mut messages = Vec::new();
+    let system = prompts.one_shot_system(ask)?;
+    if !system.is_empty() {
+        messages.push(ChatMessage::new("system", system));
+    }
+    let [question, answer] = prompts.one_shot_example(ask)?;
+    if example && !question.is_empty() {
         messages.push(ChatMessage::new("user", question));
         messages.push(ChatMessage::new("assistant", answer));
     }
@@ -177,22 +227,33 @@ fn conversation(
     Ok(messages)
 }
 
-/// What is asked with these shares, and the files in it.
+/// What is asked with these shares; nothing when the form does not suit it.
 fn request(
     window: Window<'_>,
     ranking: &Ranking<'_>,
     shares: Shares,
     said: &str,
-) -> Result<(OneShotRequest, Vec<(String, bool)>), RolloutError> {
+    ask: AskFor,
+) -> Result<Option<OneShotRequest>, RolloutError> {
     let problem = window.bench.problem;
     let count = |text: &str| window.count(text);
     let packed = ranking.cut(shares.files, &count);
-    let files: Vec<ShownFile> = packed.excerpts.iter().map(shown_file).collect();
-    let mut shown: Vec<(String, bool)> = Vec::new();
-    for file in &files {
-        if !shown.iter().any(|(path, _)| *path == file.path) {
-            shown.push((file.path.clone(), file.whole));
+    let mut files: Vec<ShownFile> = packed.excerpts.iter().map(shown_file).collect();
+    let mut rewrite = (String::new(), String::new());
+    match ask.format {
+        AnswerFormat::File => {
+            // The failing tests' output says what they want; their files would be taken for the one that is asked for.
+            files.retain(|file| !file.is_test);
+            let fits = |file: &ShownFile| file.whole && window.count(&file.text) <= MOST_WHOLE;
+            if files.len() != 1 || !files.iter().all(fits) {
+                return Ok(None);
+            }
         }
+        AnswerFormat::Rewrite => match hide(window.bench.prompts, ranking, &mut files)? {
+            Some(hidden) => rewrite = hidden,
+            None => return Ok(None),
+        },
+        AnswerFormat::Blocks | AnswerFormat::Function => {}
     }
     let mut guidance = Vec::new();
     let each = shares.guidance / problem.guidance.len().max(1);
@@ -207,8 +268,9 @@ fn request(
         guidance,
         issue: fitted(window, problem.issue.trim(), shares.issue)?,
         failures: fitted(window, said, shares.failures)?,
+        rewrite,
     };
-    Ok((request, shown))
+    Ok(Some(request))
 }
 
 fn shown_file(excerpt: &Excerpt) -> ShownFile {
@@ -223,6 +285,8 @@ fn shown_file(excerpt: &Excerpt) -> ShownFile {
         last_line: (excerpt.first_line + lines).saturating_sub(1),
         file_lines: excerpt.file_lines,
         whole: excerpt.first_line == 1 && lines >= excerpt.file_lines,
+        is_test: excerpt.is_test,
+        hidden: false,
     }
 }
 

@@ -34,7 +34,7 @@ impl<'a> Source<'a> {
     }
 
     /// The definition of that name, or the only one whose own name is the same.
-    fn like(&self, other: &Definition) -> Option<&Definition> {
+    fn like(&self, code: &Source<'_>, other: &Definition) -> Option<&Definition> {
         let fits = |own: &&Definition| own.is_class == other.is_class;
         let full: Vec<&Definition> = self
             .definitions
@@ -43,6 +43,12 @@ impl<'a> Source<'a> {
             .filter(|own| own.full_name == other.full_name)
             .collect();
         if let [one] = full.as_slice() {
+            return Some(one);
+        }
+        // `struct A` and `impl A` have one name.
+        let same = |own: &&&Definition| self.header(own) == code.header(other);
+        let mut alike = full.iter().filter(same);
+        if let (Some(one), None) = (alike.next(), alike.next()) {
             return Some(one);
         }
         // A property's getter and setter have one name: their decorators tell them apart, and nothing else would.
@@ -57,10 +63,29 @@ impl<'a> Source<'a> {
         named.next().filter(|_| named.next().is_none())
     }
 
-    /// Whether another definition of the same source holds it, of which only classes count when `classes`.
+    /// The line that a definition is told by, without blanks around it.
+    fn header(&self, one: &Definition) -> &'a str {
+        self.lines.get(one.header).map_or("", |line| line.trim())
+    }
+
+    /// The innermost definition of the same source that holds it.
     fn holder(&self, inner: &Definition) -> Option<&Definition> {
         let holds = |outer: &&Definition| outer.start < inner.start && inner.end <= outer.end;
-        self.definitions.iter().filter(holds).next_back()
+        self.definitions.iter().rfind(holds)
+    }
+
+    /// What is defined in a class.
+    fn members(&self, class: &Definition) -> Vec<&Definition> {
+        let inside = |one: &&Definition| class.start < one.start && one.end <= class.end;
+        self.definitions.iter().filter(inside).collect()
+    }
+
+    /// A class's lines that belong to no member.
+    fn besides(&self, class: &Definition, members: &[&Definition]) -> BTreeSet<&'a str> {
+        let inside = |at: usize| members.iter().any(|one| (one.start..one.end).contains(&at));
+        let lines = self.lines.iter().enumerate().take(class.end).skip(class.start);
+        let own = lines.filter(|(at, line)| !line.trim().is_empty() && !inside(*at));
+        own.map(|(_, line)| line.trim()).collect()
     }
 
     /// Lines that stand in no definition.
@@ -82,7 +107,7 @@ impl<'a> Source<'a> {
 pub(super) fn shared(file: &Source<'_>, code: &Source<'_>) -> usize {
     code.definitions
         .iter()
-        .filter(|one| file.like(one).is_some())
+        .filter(|one| file.like(code, one).is_some())
         .count()
 }
 
@@ -90,7 +115,7 @@ pub(super) fn shared(file: &Source<'_>, code: &Source<'_>) -> usize {
 /// saw the whole file.
 pub(super) fn hunks(file: &Source<'_>, code: &Source<'_>, whole: bool) -> Vec<Hunk> {
     let left_out = |line: &&str| is_elision(line) && !file.lines.iter().any(|own| own.trim() == line.trim());
-    if code.lines.iter().any(|line| left_out(&line)) {
+    if code.lines.iter().any(left_out) {
         return Vec::new();
     }
     if whole && is_whole(file, code) && file.outside() != code.outside() {
@@ -123,12 +148,11 @@ fn by_name(file: &Source<'_>, code: &Source<'_>) -> Vec<Hunk> {
         if holder.is_some_and(|holder| !holder.is_class || replaced_whole(file, code, holder)) {
             continue;
         }
-        match file.like(new) {
-            Some(old) if new.is_class && !replaced_whole(file, code, new) => {
-                let _ = old;
-            }
+        match file.like(code, new) {
+            // Its members are replaced one by one.
+            Some(_) if new.is_class && !replaced_whole(file, code, new) => {}
             Some(old) => hunks.push(replacement(file, old, code, new)),
-            None if !new.name.starts_with("test") && new.name != "main" => added.push(new),
+            None if is_new(file, new) => added.push(new),
             None => {}
         }
     }
@@ -142,18 +166,22 @@ fn by_name(file: &Source<'_>, code: &Source<'_>) -> Vec<Hunk> {
     hunks
 }
 
-/// Whether a class of the code replaces the file's as a whole: when it has all the members that the file's has.
+/// Whether the file has nothing of that name, and it is no test.
+fn is_new(file: &Source<'_>, new: &Definition) -> bool {
+    let is_there = file.definitions.iter().any(|own| own.full_name == new.full_name);
+    !is_there && !new.name.to_lowercase().starts_with("test") && new.name != "main"
+}
+
+/// Whether a class of the code replaces the file's as a whole: when it has all the members that the file's has, and something else that
+/// is new. What is new in members alone is taken over one by one, which leaves the comments between them.
 fn replaced_whole(file: &Source<'_>, code: &Source<'_>, class: &Definition) -> bool {
-    let Some(old) = file.like(class) else {
+    let Some(old) = file.like(code, class) else {
         return false;
     };
-    let members = |source: &Source<'_>, class: &Definition| -> BTreeSet<String> {
-        let own = source.definitions.iter();
-        own.filter(|one| class.start < one.start && one.end <= class.end)
-            .map(|one| one.name.clone())
-            .collect()
-    };
-    members(code, class).is_superset(&members(file, old))
+    let (own, other) = (file.members(old), code.members(class));
+    let has_all = own.iter().all(|one| other.iter().any(|new| new.name == one.name));
+    let kept = file.besides(old, &own);
+    has_all && (own.is_empty() || !code.besides(class, &other).is_subset(&kept))
 }
 
 fn replacement(file: &Source<'_>, old: &Definition, code: &Source<'_>, new: &Definition) -> Hunk {
@@ -204,7 +232,7 @@ fn moved(line: &str, from: &str, to: &str) -> String {
 }
 
 /// The line behind a Python header: the one that its colon ends.
-fn body_start(lines: &[String]) -> Option<usize> {
+pub(super) fn body_start(lines: &[String]) -> Option<usize> {
     let ends = |line: &String| {
         line.split(" #")
             .next()
@@ -216,7 +244,7 @@ fn body_start(lines: &[String]) -> Option<usize> {
 }
 
 /// Where a Python function's docstring stands: its first line, and the one behind its last.
-fn docstring(lines: &[String]) -> Option<(usize, usize)> {
+pub(super) fn docstring(lines: &[String]) -> Option<(usize, usize)> {
     let first = lines
         .iter()
         .enumerate()
@@ -239,7 +267,7 @@ fn docstring(lines: &[String]) -> Option<(usize, usize)> {
 fn addition(file: &Source<'_>, code: &Source<'_>, new: &Definition, hunks: &[Hunk]) -> Option<Hunk> {
     let mut lines = code.part(new.start, new.end);
     if let Some(holder) = code.holder(new) {
-        let class = file.like(holder)?;
+        let class = file.like(code, holder)?;
         let end = match file.layout {
             Some(Layout::Braced) => class.end.checked_sub(1)?,
             _ => class.end,

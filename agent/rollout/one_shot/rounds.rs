@@ -15,7 +15,6 @@ use super::failures::{self, Judgement};
 use super::ladder;
 use super::plan::{Change, Plan, Planner, Unusable};
 use super::prompt::{self, Question, Window};
-use crate::prompts::{AnswerFormat, AskFor};
 use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
 use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
 use crate::suite::{self, RunOptions, TestRun};
@@ -45,7 +44,6 @@ pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candid
     let mut attempt = Attempt {
         bench,
         options,
-        ask: ladder::ask(options.index),
         window: Window::of(bench, &options.budget)?,
         log,
         started: Instant::now(),
@@ -103,7 +101,6 @@ struct Best {
 struct Attempt<'a> {
     bench: &'a Workbench<'a>,
     options: &'a AttemptOptions,
-    ask: AskFor,
     window: Window<'a>,
     log: AttemptLog<'a>,
     started: Instant,
@@ -117,7 +114,8 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn rounds(&mut self) -> Result<Ending, Stop> {
-        let question = prompt::question(self.window, &self.options.budget, self.ask)?;
+        let ask = ladder::ask(self.options.index);
+        let question = prompt::question(self.window, &self.options.budget, ask)?;
         for message in &question.messages {
             self.note(message)?;
         }
@@ -326,7 +324,7 @@ impl Attempt<'_> {
             let told = self
                 .bench
                 .prompts
-                .one_shot_feedback(kind, path, &failing, self.ask)?;
+                .one_shot_feedback(kind, path, &failing, question.ask)?;
             messages.push(ChatMessage::new("user", told));
             if self.window.count_all(&messages, &question.prefix) < room {
                 for message in messages.iter().skip(question.messages.len()) {
@@ -349,57 +347,10 @@ impl Attempt<'_> {
         if !self.log.replaying() {
             self.go_on()?;
         }
-        let (bench, options) = (self.bench, self.options);
-        let time_over = || out_of_time(bench, options, self.started);
-        let plain = self.ask.format != AnswerFormat::Blocks && !self.ask.explain;
-        let request = GenerateRequest {
-            prompt: Prompt::Chat {
-                messages: messages.to_vec(),
-                assistant_prefix: question.prefix.clone(),
-            },
-            samples: 1,
-            sampling,
-            max_tokens: Some(question.answer),
-            stop: if plain {
-                vec!["\n```\n".to_owned()]
-            } else {
-                Vec::new()
-            },
-            logprobs: None,
-            tools: Vec::new(),
-        };
-        let generated = self.log.generation(|| -> Result<Generated, Stop> {
-            let started = Instant::now();
-            let observer = bench.journal.observer();
-            let mut completions = bench.model.generate(&request, &mut |piece| {
-                if !piece.is_heartbeat() {
-                    observer.generated(&options.name, 1);
-                }
-                if bench.control.stopped() || time_over() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
-            let completion = completions.pop();
-            let Some(completion) = completion.filter(|done| done.reason != StopReason::Cancelled) else {
-                return Err(Stop::Ended(if bench.control.stopped() {
-                    Ending::Interrupted
-                } else {
-                    Ending::Time
-                }));
-            };
-            Ok(Generated {
-                text: completion.text,
-                prefix: question.prefix.clone(),
-                tokens: completion.tokens,
-                calls: completion.calls,
-                reason: completion.reason,
-                usage: completion.usage,
-                seed: request.sampling.seed,
-                seconds: started.elapsed().as_secs_f64(),
-            })
-        })?;
+        let bench = self.bench;
+        let (options, started) = (self.options, self.started);
+        let request = request(question, messages, sampling);
+        let generated = self.log.generation(|| say(bench, options, started, &request))?;
         self.candidate.prompt_tokens += generated.usage.prompt_tokens;
         self.candidate.completion_tokens += generated.usage.completion_tokens;
         Ok(generated)
@@ -434,6 +385,71 @@ impl Attempt<'_> {
         self.log.end(&self.candidate)?;
         Ok(self.candidate)
     }
+}
+
+/// What the model is asked.
+fn request(question: &Question, messages: &[ChatMessage], sampling: SamplingParameters) -> GenerateRequest {
+    // An answer that begins within a fence ends with it.
+    let fenced = question.prefix.starts_with("```");
+    GenerateRequest {
+        prompt: Prompt::Chat {
+            messages: messages.to_vec(),
+            assistant_prefix: question.prefix.clone(),
+        },
+        samples: 1,
+        sampling,
+        max_tokens: Some(question.answer),
+        stop: if fenced {
+            vec!["\n```\n".to_owned()]
+        } else {
+            Vec::new()
+        },
+        logprobs: None,
+        tools: Vec::new(),
+    }
+}
+
+/// Asks, unless the user or the time end it.
+fn say(
+    bench: &Workbench<'_>,
+    options: &AttemptOptions,
+    attempt_started: Instant,
+    request: &GenerateRequest,
+) -> Result<Generated, Stop> {
+    let started = Instant::now();
+    let observer = bench.journal.observer();
+    let mut completions = bench.model.generate(request, &mut |piece| {
+        if !piece.is_heartbeat() {
+            observer.generated(&options.name, 1);
+        }
+        if bench.control.stopped() || out_of_time(bench, options, attempt_started) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    let completion = completions.pop();
+    let Some(completion) = completion.filter(|done| done.reason != StopReason::Cancelled) else {
+        return Err(Stop::Ended(if bench.control.stopped() {
+            Ending::Interrupted
+        } else {
+            Ending::Time
+        }));
+    };
+    let prefix = match &request.prompt {
+        Prompt::Chat { assistant_prefix, .. } => assistant_prefix.clone(),
+        Prompt::Text(_) | Prompt::Tokens(_) => String::new(),
+    };
+    Ok(Generated {
+        text: completion.text,
+        prefix,
+        tokens: completion.tokens,
+        calls: completion.calls,
+        reason: completion.reason,
+        usage: completion.usage,
+        seed: request.sampling.seed,
+        seconds: started.elapsed().as_secs_f64(),
+    })
 }
 
 fn out_of_time(bench: &Workbench<'_>, options: &AttemptOptions, started: Instant) -> bool {

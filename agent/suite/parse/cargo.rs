@@ -12,6 +12,9 @@ pub(super) fn read(text: &str) -> Parsed {
     for line in text.lines() {
         reader.take(line, &mut parsed);
     }
+    if !parsed.recognised {
+        reader.tests.clear();
+    }
     reader.close_program(&mut parsed);
     if reader.compile_errors {
         parsed.problem = Some(match &reader.first_error {
@@ -69,6 +72,7 @@ impl Reader {
                 self.close_program(parsed);
             }
             self.expected = Some(count);
+            parsed.recognised = true;
         } else if let Some(counts) = line.strip_prefix("test result: ") {
             self.result(counts, parsed);
         } else if self.in_failures {
@@ -85,7 +89,7 @@ impl Reader {
     fn test_line(&mut self, line: &str) {
         let whole = line
             .strip_prefix("test ")
-            .and_then(|rest| rest.rsplit_once(" ... "));
+            .and_then(|rest| rest.split_once(" ... "));
         if let Some((name, word)) = whole {
             self.pending = None;
             match status_word(word) {
@@ -309,9 +313,10 @@ fn panic_lines(body: &str) -> String {
         .find("panicked at ")
         .and_then(|at| body.get(..at))
         .map_or(0, |before| before.rfind('\n').map_or(0, |newline| newline + 1));
-    let lines: Vec<&str> = body.get(from..).unwrap_or_default().lines().collect();
-    let kept: Vec<&str> = lines
-        .into_iter()
+    let kept: Vec<&str> = body
+        .get(from..)
+        .unwrap_or_default()
+        .lines()
         .take_while(|line| !line.starts_with("stack backtrace:"))
         .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
         .collect();

@@ -30,6 +30,9 @@ struct Reader {
     reports_begun: bool,
     /// Below its count `node --test` says everything again.
     skip_rest: bool,
+    /// Tests outside of any file. Where there are files, those were printed by tests.
+    fileless: Vec<String>,
+    files: bool,
 }
 
 impl Reader {
@@ -39,6 +42,7 @@ impl Reader {
         if let Some(path) = file_line(line) {
             self.close_file();
             self.file = Some(path.to_owned());
+            self.files = true;
             self.parsed.recognised = true;
         } else if self.skip_rest || self.closing(inner) {
         } else if let Some(title) = inner.strip_prefix("● ").filter(|_| self.file.is_some()) {
@@ -49,23 +53,15 @@ impl Reader {
                 self.body.push_str(line);
                 self.body.push('\n');
             }
-        } else if !self.reports_begun
-            && let Some((name, status)) = mark(inner)
-        {
+        } else if self.reports_begun {
+            self.mocha_report(inner);
+        } else if let Some((name, status)) = mark(inner) {
             self.groups.retain(|(depth, _)| *depth < indent);
             self.add(name, status, indent);
         } else if let Some((depth, name)) = &self.failed
             && (indent > *depth || inner.is_empty())
         {
-            if let Some(case) = self
-                .parsed
-                .tests
-                .get_mut(name)
-                .filter(|case| case.message.len() < 4096)
-            {
-                case.message.push_str(inner);
-                case.message.push('\n');
-            }
+            tell_more(&mut self.parsed, name, inner);
         } else if !inner.is_empty() && (indent > 0 || inner.starts_with('▶')) {
             self.failed = None;
             self.groups.retain(|(depth, _)| *depth < indent);
@@ -84,6 +80,9 @@ impl Reader {
         let path: Vec<&str> = file.into_iter().chain(groups).chain([name]).collect();
         let name = path.join(" > ");
         self.parsed.add(&name, status, "");
+        if self.file.is_none() {
+            self.fileless.push(name.clone());
+        }
         self.failed = status.fails().then_some((indent, name));
     }
 
@@ -98,15 +97,7 @@ impl Reader {
             self.failed = None;
             self.groups = vec![(0, title.to_owned())];
         } else if let Some((_, name)) = &self.failed {
-            if let Some(case) = self
-                .parsed
-                .tests
-                .get_mut(name)
-                .filter(|case| case.message.len() < 4096)
-            {
-                case.message.push_str(line);
-                case.message.push('\n');
-            }
+            tell_more(&mut self.parsed, name, line);
             return;
         } else if !self.groups.is_empty() && self.groups.len() < 64 && !line.is_empty() {
             self.groups.push((0, line.to_owned()));
@@ -185,17 +176,24 @@ impl Reader {
             self.passing = number;
         }
         self.closed = true;
-        self.reports_begun = true;
+        if !self.reports_begun {
+            self.reports_begun = true;
+            self.groups.clear();
+            self.failed = None;
+        }
         true
     }
 
     fn finish(mut self) -> Parsed {
         self.close_file();
         let mut parsed = self.parsed;
+        for name in self.fileless.iter().filter(|_| self.files) {
+            parsed.tests.remove(name);
+        }
         for case in parsed.tests.values_mut() {
             case.message = shorten(&case.message);
         }
-        if !self.closed && !parsed.recognised && parsed.problem.is_none() {
+        if !self.closed && !self.files && parsed.problem.is_none() {
             return Parsed::default();
         }
         parsed.recognised = true;
@@ -208,6 +206,18 @@ impl Reader {
             parsed.problem = Some("there are no tests".to_owned());
         }
         parsed
+    }
+}
+
+/// Adds a line to a failure's message.
+fn tell_more(parsed: &mut Parsed, name: &str, line: &str) {
+    let case = parsed
+        .tests
+        .get_mut(name)
+        .filter(|case| case.message.len() < 1 << 14);
+    if let Some(case) = case.filter(|case| !line.is_empty() || !case.message.is_empty()) {
+        case.message.push_str(line);
+        case.message.push('\n');
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn read(framework: Framework, output: &str) -> Parsed {
         Framework::Jest => javascript(&text),
         Framework::Other => Parsed::default(),
     };
-    if own.recognised {
+    if own.recognised || own.ran() {
         return own;
     }
     let mut all = Parsed::default();

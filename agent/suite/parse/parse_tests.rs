@@ -85,12 +85,17 @@ fn printed_output_shows_what_it_is() {
         }
         let text = std::fs::read_to_string(folder.join("output.txt")).unwrap();
         let own = read_as(&format, &text);
-        assert_eq!(
-            read(Framework::Other, &text).tests,
-            own.tests,
-            "{}",
-            folder.display()
-        );
+        let other = read(Framework::Other, &text);
+        let differ = |one: &Parsed, two: &Parsed| {
+            let all = one
+                .tests
+                .iter()
+                .filter(|(name, case)| two.tests.get(*name) != Some(case));
+            all.map(|(name, case)| format!("{name}: {case:?}"))
+                .collect::<Vec<_>>()
+        };
+        let apart = (differ(&own, &other), differ(&other, &own));
+        assert_eq!(apart, (vec![], vec![]), "{}", folder.display());
         // Another line end, and colours, change nothing.
         let coloured = text.replace('\n', "\u{1b}[0m\r\n");
         assert_eq!(
@@ -119,10 +124,10 @@ fn messages_are_short() {
     let lines: String = (0..10_000).map(|n| format!("line {n}\n")).collect();
     let short = shorten(&lines);
     assert!(short.lines().count() <= 40 && short.starts_with("line 0\n") && short.ends_with("line 9999"));
-    assert!(shorten(&"ü".repeat(100_000)).len() <= 4200);
+    assert!(shorten(&"ü".repeat(30_000)).len() <= 4200);
 }
 
-/// Much of what each reader looks for, a hundred thousand times, is read in a moment.
+/// Much of what each reader looks for, many times, is read in a moment.
 #[test]
 fn hostile_output_takes_no_longer_than_it_is_long() {
     let pieces = [
@@ -152,15 +157,16 @@ fn hostile_output_takes_no_longer_than_it_is_long() {
         " (line 1)",
     ];
     for piece in pieces {
-        let text = piece.repeat(100_000);
+        let text = piece.repeat(30_000);
         let started = std::time::Instant::now();
         for framework in FRAMEWORKS {
             read(framework, &text);
         }
         junit::read(&text);
         pytest_report::read(&text);
+        eprintln!("{piece:?}: {:?}", started.elapsed());
         assert!(
-            started.elapsed().as_secs() < 60,
+            started.elapsed().as_secs() < 30,
             "{piece:?}: {:?}",
             started.elapsed()
         );

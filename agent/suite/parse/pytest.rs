@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Parsed, first_words};
-use crate::suite::types::Status;
+use crate::suite::types::{Status, TestCase};
 
 const WORDS: [(&str, Status); 6] = [
     ("PASSED", Status::Passed),
@@ -52,11 +52,18 @@ pub(super) fn read(text: &str) -> Parsed {
     let known = live_lines(text, &mut parsed);
     let sections = sections(text);
     let headed = summary_lines(text, &known, &sections, &mut parsed);
-    for (name, message) in &sections {
-        if !headed.contains(name) {
-            unheaded(name, message, &mut parsed);
+    let titles: BTreeMap<String, String> = parsed
+        .tests
+        .keys()
+        .filter_map(|name| Some((title_of(name.split_once("::")?.1), name.clone())))
+        .collect();
+    for (title, message) in &sections {
+        if !headed.contains(title) {
+            unheaded(title, message, &titles, &mut parsed);
         }
     }
+    // Names alone are no sign of pytest: others print such lines too.
+    parsed.recognised = false;
     closing(text, &mut parsed);
     parsed
 }
@@ -202,7 +209,9 @@ fn summary_lines(
         if status == Status::Skipped || rest.starts_with('[') {
             continue;
         }
-        let (name, reason) = split_reason(rest, known);
+        let (name, reason) = split_reason(rest, |name| {
+            known.contains(name) || section_title(name, status, sections).is_some()
+        });
         if name.is_empty() || (!name.contains("::") && !status.fails()) {
             continue;
         }
@@ -218,7 +227,7 @@ fn summary_lines(
 }
 
 /// Parts the name from ` - why`. Either may hold ` - ` itself.
-fn split_reason<'a>(rest: &'a str, known: &BTreeSet<&str>) -> (&'a str, &'a str) {
+fn split_reason(rest: &str, known: impl Fn(&str) -> bool) -> (&str, &str) {
     let rest = rest.trim_end();
     let mut first = None;
     for (at, separator) in rest.match_indices(" - ").take(50) {
@@ -226,7 +235,7 @@ fn split_reason<'a>(rest: &'a str, known: &BTreeSet<&str>) -> (&'a str, &'a str)
             rest.get(..at).unwrap_or_default(),
             rest.get(at + separator.len()..).unwrap_or_default(),
         );
-        if known.contains(name) {
+        if known(name) {
             return (name, reason);
         }
         // The separator stands behind the parameters, when there are any.
@@ -241,10 +250,7 @@ fn split_reason<'a>(rest: &'a str, known: &BTreeSet<&str>) -> (&'a str, &'a str)
 fn section_title(name: &str, status: Status, sections: &BTreeMap<String, String>) -> Option<String> {
     let title = match name.split_once("::") {
         None => format!("ERROR collecting {name}"),
-        Some((_, inner)) => {
-            let (path, parameters) = inner.split_at(inner.find('[').unwrap_or(inner.len()));
-            format!("{}{parameters}", path.replace("::", "."))
-        }
+        Some((_, inner)) => title_of(inner),
     };
     let titles = if status == Status::Errored {
         vec![
@@ -258,8 +264,14 @@ fn section_title(name: &str, status: Status, sections: &BTreeMap<String, String>
     titles.into_iter().find(|title| sections.contains_key(title))
 }
 
+/// A test in its file, `TestA::test_b[x::y]`, as titles name it: `TestA.test_b[x::y]`.
+fn title_of(inner: &str) -> String {
+    let (path, parameters) = inner.split_at(inner.find('[').unwrap_or(inner.len()));
+    format!("{}{parameters}", path.replace("::", "."))
+}
+
 /// A failure that no line of the summary names, as old versions print them.
-fn unheaded(title: &str, message: &str, parsed: &mut Parsed) {
+fn unheaded(title: &str, message: &str, titles: &BTreeMap<String, String>, parsed: &mut Parsed) {
     let collecting = title.strip_prefix("ERROR collecting ");
     let fixture = title
         .strip_prefix("ERROR at setup of ")
@@ -272,11 +284,7 @@ fn unheaded(title: &str, message: &str, parsed: &mut Parsed) {
         (None, Some(inner)) => (inner, Status::Errored),
         (None, None) => (title, Status::Failed),
     };
-    let known = parsed.tests.iter_mut().find(|(name, _)| {
-        name.split_once("::")
-            .is_some_and(|(_, own)| own.replace("::", ".") == inner || own == inner)
-    });
-    if let Some((_, case)) = known {
+    if let Some(case) = titles.get(inner).and_then(|name| parsed.tests.get_mut(name)) {
         if case.message.is_empty() && case.status.fails() {
             case.message = super::shorten(message);
         }
@@ -288,7 +296,11 @@ fn unheaded(title: &str, message: &str, parsed: &mut Parsed) {
         .find(|line| is_location(line))
         .and_then(|line| line.split(':').next());
     match file {
-        Some(file) => parsed.add(&format!("{file}::{}", inner.replace('.', "::")), status, message),
+        Some(file) => {
+            let (path, parameters) = inner.split_at(inner.find('[').unwrap_or(inner.len()));
+            let name = format!("{file}::{}{parameters}", path.replace('.', "::"));
+            parsed.add(&name, status, message);
+        }
         None => parsed.add(inner, status, message),
     }
 }
@@ -309,14 +321,19 @@ fn closing(text: &str, parsed: &mut Parsed) {
             parsed
                 .problem
                 .get_or_insert(format!("pytest cannot start: {}", first_words(line)));
-        } else if line.starts_with("ERROR: ") && !parsed.finished {
+        } else if line.starts_with("E   ") && parsed.problem.as_ref().is_some_and(|why| why.ends_with("'.")) {
+            parsed.problem = parsed
+                .problem
+                .take()
+                .map(|why| format!("{why} {}", exception(line)));
+        } else if line.starts_with("ERROR: ") {
             let reason = format!(
                 "pytest cannot start: {}",
                 first_words(line.trim_start_matches("ERROR: "))
             );
             if line.contains("not found:") || line.contains("file or directory not found") {
                 parsed.recognised = true;
-                parsed.problem.get_or_insert(reason);
+                parsed.problem = Some(reason);
             }
         }
         let words = ruled(line, '=').unwrap_or(line).trim();
@@ -325,12 +342,44 @@ fn closing(text: &str, parsed: &mut Parsed) {
         };
         parsed.finished = true;
         parsed.recognised = true;
-        let named = parsed.count(|status| status == Status::Passed);
-        parsed.unnamed = passed.saturating_sub(named);
+        parsed.unnamed = passed;
         if words.starts_with("no tests ran") && parsed.tests.is_empty() {
             parsed.problem.get_or_insert("pytest found no tests".to_owned());
         }
     }
+    let named = parsed.count(|status| status == Status::Passed);
+    parsed.unnamed = parsed.unnamed.saturating_sub(named);
+    if parsed.finished && !parsed.ran() {
+        parsed.problem.get_or_insert("pytest found no tests".to_owned());
+    }
+    let no_module =
+        |(name, case): (&String, &TestCase)| !name.contains("::") && case.status == Status::Errored;
+    if parsed.finished
+        && parsed.unnamed == 0
+        && parsed.tests.iter().all(no_module)
+        && let Some((name, case)) = parsed.tests.iter().next()
+    {
+        parsed.problem = Some(format!(
+            "{name} cannot be collected: {}",
+            exception(&case.message)
+        ));
+    }
+}
+
+/// The line of a message that names the exception.
+pub(in crate::suite) fn exception(message: &str) -> String {
+    let lines = message
+        .lines()
+        .map(|line| line.strip_prefix("E ").unwrap_or(line).trim());
+    let named = lines.rev().find(|line| {
+        let word = line.split(':').next().unwrap_or_default();
+        word.ends_with("Error") || word.ends_with("Exception") || word.ends_with("Interrupt")
+    });
+    first_words(
+        named
+            .or_else(|| message.lines().next_back())
+            .unwrap_or("its module cannot be imported"),
+    )
 }
 
 /// How many passed, when this is the closing line.

@@ -1,0 +1,43 @@
+//! The function that an issue is most likely about.
+
+use std::path::Path;
+
+use super::definitions::{Definition, definitions};
+use super::language::language;
+use super::rank::Order;
+use super::walk;
+
+/// Files that are looked at.
+const MOST_FILES: usize = 5;
+/// A line of a traceback counts for so much, a telling word that is the function's name for so many times its worth.
+const LINE: f64 = 20.0;
+const NAME: f64 = 8.0;
+
+/// The function that is named, or that a traceback leads through, in the likeliest files of code; with its file.
+pub(super) fn suspect(tree: &Path, order: &Order) -> Option<(String, Definition)> {
+    let mut best: Option<(f64, String, Definition)> = None;
+    for file in order.files.iter().filter(|file| !file.is_test).take(MOST_FILES) {
+        let Some(layout) = language(&file.path).and_then(|language| language.layout) else {
+            continue;
+        };
+        let Some(text) = walk::read(tree, &file.path) else {
+            continue;
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        for one in definitions(&lines, layout)
+            .into_iter()
+            .filter(|one| !one.is_class)
+        {
+            let named = file
+                .lines
+                .iter()
+                .filter(|line| (one.start + 1..=one.end).contains(*line));
+            let worth = order.words.get(&one.name).copied().unwrap_or(0.0);
+            let value = named.count() as f64 * LINE + worth * NAME;
+            if value > best.as_ref().map_or(0.0, |(most, ..)| *most) {
+                best = Some((value, file.path.clone(), one));
+            }
+        }
+    }
+    best.map(|(_, path, definition)| (path, definition))
+}

@@ -1,0 +1,163 @@
+//! What comes out: the patch, the evidence, the exit code.
+
+use super::{BREAK, Desk, END, ISSUE, MEND, SUBMIT, TEST, WRITE};
+
+#[test]
+fn a_verified_patch_is_all_that_stdout_gets() {
+    let desk = Desk::calculator();
+    let done = desk.fix(&desk.script(&[MEND, WRITE, SUBMIT, END]), &[]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    desk.assert_untouched();
+    assert!(
+        done.text()
+            .starts_with("diff --git a/calculator.py b/calculator.py\n")
+    );
+    assert!(desk.repository.tree_after(&done.stdout).contains("calculator.py"));
+    assert!(done.stderr.contains("1 failed, 1 passed"), "{}", done.stderr);
+    // The record stays: the journal, the report, the patch.
+    let [run] = &desk.runs()[..] else {
+        panic!("one run")
+    };
+    assert_eq!(std::fs::read(run.join("patch.diff")).unwrap(), done.stdout);
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(run.join("report.json")).unwrap()).unwrap();
+    assert_eq!(
+        (report["verified"].as_bool(), report["chosen"].as_str()),
+        (Some(true), Some("attempt-1"))
+    );
+    assert!(run.join("journal.jsonl").is_file());
+    // What was only needed for the work does not.
+    assert!(!run.join("tree").exists() && !run.join("attempts").exists());
+}
+
+#[test]
+fn a_patch_that_breaks_tests_is_kept_and_not_printed() {
+    let desk = Desk::calculator();
+    let model = desk.script(&[BREAK, END]);
+    let done = desk.fix(&model, &[]);
+    assert_eq!((done.code, done.text().as_str()), (1, ""), "{}", done.stderr);
+    let patch = desk.runs()[0].join("patch.diff");
+    let said: String = done.stderr.split_whitespace().collect();
+    assert!(said.contains(patch.to_str().unwrap()), "{}", done.stderr);
+    assert!(std::fs::read_to_string(&patch).unwrap().contains("a * b"));
+    desk.assert_untouched();
+    // On the user's word the best one is printed all the same, and the exit code still tells.
+    let done = desk.fix(&model, &["--accept", "best"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(done.text().contains("a * b"));
+}
+
+#[test]
+fn the_best_of_several_attempts_wins() {
+    let desk = Desk::calculator();
+    let answer = |seed: u64, when: &str, text: &str| {
+        serde_json::json!({ "seed": seed, "when": [when], "text": text }).to_string()
+    };
+    let mut lines = Vec::new();
+    for (seed, first) in [(10, BREAK), (11, MEND), (12, BREAK)] {
+        lines.push(answer(seed, "<issue_description>", first));
+        lines.push(answer(seed, "<output>", END));
+    }
+    let model = desk.lines(&lines);
+    let done = desk.fix(&model, &["-n", "3", "--seed", "10"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.text().contains("+    return a + b"), "{}", done.text());
+    // The same seed gives the same patch.
+    assert_eq!(desk.fix(&model, &["-n", "3", "--seed", "10"]).stdout, done.stdout);
+}
+
+#[test]
+fn apply_changes_the_working_tree_and_output_a_file() {
+    let desk = Desk::calculator();
+    let patch = desk.repository.root.with_file_name("fix.diff");
+    let model = desk.script(&[MEND, END]);
+    let done = desk.fix(&model, &["--apply", "-o", patch.to_str().unwrap()]);
+    assert_eq!((done.code, done.text().as_str()), (0, ""), "{}", done.stderr);
+    assert!(
+        std::fs::read_to_string(&patch)
+            .unwrap()
+            .contains("+    return a + b")
+    );
+    let changed = desk.repository.shell("git diff").ok();
+    assert_eq!(changed.as_bytes(), std::fs::read(&patch).unwrap());
+}
+
+#[test]
+fn uncommitted_work_is_part_of_the_base() {
+    let desk = Desk::calculator();
+    desk.repository
+        .shell("echo '# mine' >> calculator.py; echo 'x = 1' > new.py")
+        .ok();
+    let before = desk.repository.picture();
+    let done = desk.fix(&desk.script(&[MEND, END]), &[]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    desk.repository.assert_untouched(&before, "the repository");
+    // The patch holds the fix alone, and fits the tree as it is.
+    assert!(!done.text().contains("mine") && !done.text().contains("new.py"));
+    std::fs::write(desk.repository.root.with_file_name("a.diff"), &done.stdout).unwrap();
+    desk.repository.shell("git apply --check ../a.diff").ok();
+}
+
+#[test]
+fn events_tell_the_whole_run() {
+    let desk = Desk::calculator();
+    let done = desk.fix(&desk.script(&[MEND, END]), &["--json"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let events: Vec<serde_json::Value> = done
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<&str> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    for name in [
+        "fix.run",
+        "fix.baseline",
+        "fix.tool",
+        "fix.validation",
+        "fix.result",
+    ] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    assert_eq!(names.last(), Some(&"end"));
+    let result = &events[names.iter().position(|name| *name == "fix.result").unwrap()];
+    assert!(result["patch"].as_str().unwrap().contains("+    return a + b"));
+    // Quiet says nothing but the patch.
+    let quiet = desk.fix(&desk.script(&[MEND, END]), &["--quiet"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn two_runs_on_one_repository_do_not_meet() {
+    let desk = Desk::calculator();
+    let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
+    let words = ["fix", "-m", ISSUE, "--test", TEST, "--model", &model];
+    let both = [desk.spawn(&words), desk.spawn(&words)];
+    for one in both {
+        let done: crate::copies::Done = one.wait_with_output().unwrap().into();
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert!(done.text().contains("+    return a + b"));
+    }
+    assert_eq!(desk.runs().len(), 2);
+    desk.assert_untouched();
+}
+
+#[test]
+fn settings_come_from_files_and_flags_outrank_them() {
+    let desk = Desk::calculator();
+    let model = desk.script(&[MEND, END]);
+    desk.repository
+        .shell(&format!("printf 'tests = [\"{TEST}\"]\\n' > cwm.toml"))
+        .ok();
+    let done = desk.run(&["fix", "-m", ISSUE, "--model", &model]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    // What the repository must not decide is refused.
+    desk.repository
+        .shell("echo 'network = \"host\"' >> cwm.toml")
+        .ok();
+    let refused = desk.run(&["fix", "-m", ISSUE, "--model", &model]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("network"), "{}", refused.stderr);
+}
