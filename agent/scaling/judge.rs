@@ -88,6 +88,40 @@ pub(super) fn judge(
     changes: &Comparison,
     flaky: &[String],
 ) -> Judgement {
+    let mut against = told_against(changes);
+    let before = changes.fixed.len() + changes.still_failing.len();
+    if before == 0 && failing_before(baseline, &[]).is_empty() {
+        against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());
+    } else if before == 0 {
+        against
+            .push("nothing that fails without it does so each time and passes with it each time".to_owned());
+    }
+    let mut besides = Vec::new();
+    for (before, after) in baseline.iter().zip(runs) {
+        let words = ended_badly(before, after, flaky);
+        if says_nothing(before, after) {
+            besides.extend(words);
+        } else {
+            against.extend(words);
+        }
+    }
+    if runs.len() < baseline.len() {
+        against.push("not every command was run".to_owned());
+    }
+    let verified = against.is_empty() && !changes.fixed.is_empty();
+    let mut remarks = against;
+    remarks.extend(besides);
+    if !flaky.is_empty() {
+        let names = name_some(flaky, NAMED);
+        remarks.push(format!(
+            "left out, because they do not say the same each time: {names}"
+        ));
+    }
+    Judgement { verified, remarks }
+}
+
+/// What in the tests' changes speaks against a patch.
+fn told_against(changes: &Comparison) -> Vec<String> {
     let mut against = Vec::new();
     let mut say = |words: String, names: &[String]| {
         if !names.is_empty() {
@@ -125,34 +159,7 @@ pub(super) fn judge(
         ),
         &changes.new_failing,
     );
-    if before == 0 && failing_before(baseline, &[]).is_empty() {
-        against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());
-    } else if before == 0 {
-        against
-            .push("nothing that fails without it does so each time and passes with it each time".to_owned());
-    }
-    let mut besides = Vec::new();
-    for (before, after) in baseline.iter().zip(runs) {
-        let words = ended_badly(before, after, flaky);
-        if says_nothing(before, after) {
-            besides.extend(words);
-        } else {
-            against.extend(words);
-        }
-    }
-    if runs.len() < baseline.len() {
-        against.push("not every command was run".to_owned());
-    }
-    let verified = against.is_empty() && !changes.fixed.is_empty();
-    let mut remarks = against;
-    remarks.extend(besides);
-    if !flaky.is_empty() {
-        let names = name_some(flaky, NAMED);
-        remarks.push(format!(
-            "left out, because they do not say the same each time: {names}"
-        ));
-    }
-    Judgement { verified, remarks }
+    against
 }
 
 /// Why a command's end speaks against the patch, beyond what its tests say.

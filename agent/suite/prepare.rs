@@ -32,7 +32,7 @@ pub(super) fn pytest_report(folder: &str) -> String {
     format!("{folder}/pytest.jsonl")
 }
 
-/// Prepares a command. `folder` is a private one inside, `script` the package.json beside the command where it matters.
+/// Prepares a command. `folder` is a private one inside, `package` the text of the package.json beside the command, `own` the variables that are set anyway.
 pub(super) fn prepare(
     command: &str,
     folder: &str,

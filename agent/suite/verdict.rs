@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cwm_tools::sandbox::{Ending, KillReason};
 
+use super::parse::pytest::exception;
 use super::parse::pytest_report::Report;
 use super::parse::{Parsed, clean, first_words, read, telling_tail};
 use super::types::{Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
@@ -116,22 +117,6 @@ fn gather(report: Report, documents: Parsed, command: &TestCommand, text: &str, 
         parsed.extend(documents);
     }
     parsed
-}
-
-/// The line of a message that names the exception.
-fn exception(message: &str) -> String {
-    let lines = message
-        .lines()
-        .map(|line| line.strip_prefix("E ").unwrap_or(line).trim());
-    let named = lines.rev().find(|line| {
-        let word = line.split(':').next().unwrap_or_default();
-        word.ends_with("Error") || word.ends_with("Exception") || word.ends_with("Interrupt")
-    });
-    first_words(
-        named
-            .or_else(|| message.lines().next_back())
-            .unwrap_or("its module cannot be imported"),
-    )
 }
 
 /// Why no test was run, when none was.

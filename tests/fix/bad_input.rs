@@ -1,6 +1,6 @@
 //! Each thing that can be wrong has its sentence, and its exit code.
 
-use super::{Desk, END, ISSUE, MEND, TEST};
+use super::{Desk, END, ISSUE, MEND, SUBMIT, TEST, WRITE};
 
 /// The command ends with this code, has printed nothing, and its message says all of these.
 #[track_caller]
@@ -49,6 +49,8 @@ fn an_issue_of_two_megabytes_is_cut_to_its_end() {
     let issue = desk.file("long.md", long);
     let model = desk.lines(&[
         serde_json::json!({"text": MEND, "expect": ["The end:", "[...]"]}).to_string(),
+        serde_json::json!({"text": WRITE}).to_string(),
+        serde_json::json!({"text": SUBMIT}).to_string(),
         serde_json::json!({"text": END}).to_string(),
     ]);
     let words = [
@@ -69,17 +71,19 @@ fn a_repository_without_tests_is_told_of() {
     let desk = Desk::new("echo 'print(1)' > program.py");
     let model = desk.script(&[
         "It prints the wrong number.\n</think>\n<tool: bash>\necho 'print(2)' > program.py\n</tool>",
+        WRITE,
+        SUBMIT,
         END,
     ]);
     let done = desk.run(&["fix", "-m", "It should print 2.", "--model", &model]);
-    refuses(&done, 1, &["no test"]);
+    refuses(&done, 1, &["No tests were found"]);
     desk.assert_untouched();
 }
 
 #[test]
 fn tests_that_hang_or_do_not_start_are_explained() {
     let desk = Desk::calculator();
-    let model = desk.script(&[MEND, END]);
+    let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
     let words = ["fix", "-m", ISSUE, "--model", &model];
     let hanging = desk.run(&[&words[..], &["--test", "sleep 60", "--test-timeout", "1"]].concat());
     refuses(&hanging, 1, &["sleep 60"]);
@@ -121,10 +125,7 @@ fn a_window_smaller_than_the_prompt_is_told_of() {
 #[test]
 fn a_full_disk_is_told_of_and_leaves_the_run_resumable() {
     let desk = Desk::calculator();
-    let long = format!(
-        "{}\n</think>\n<tool: bash>\ntrue\n</tool>",
-        "thinking on and on ".repeat(20_000)
-    );
+    let long = format!("{}\n</think>\n<tool: bash>\ntrue\n</tool>", "x".repeat(400_000));
     let model = desk.script(&[&long, &long, &long, &long, &long, &long, &long, &long, END]);
     // A state folder of two megabytes, in a mount namespace of its own.
     let script = format!(

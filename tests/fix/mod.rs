@@ -49,7 +49,8 @@ const MEND: &str = "Addition must add.\n</think>\n<tool: edit>\ncalculator.py\n<
 const BREAK: &str =
     "Something must be done.\n</think>\n<tool: bash>\nsed -i 's/a - b/a * b/' calculator.py\n</tool>";
 /// A turn that writes the patch to a file.
-const WRITE: &str = "Now the patch.\n</think>\n<tool: bash>\ngit diff > /tmp/fix.patch\n</tool>";
+const WRITE: &str =
+    "Now the patch.\n</think>\n<tool: bash>\ngit diff > /tmp/fix.patch; echo /tmp/fix.patch written\n</tool>";
 /// A turn that hands it in.
 const SUBMIT: &str = "Hand it in.\n</think>\n<tool: submit>\n/tmp/fix.patch\n</tool>";
 /// The last words.

@@ -12,7 +12,6 @@ fn a_verified_patch_is_all_that_stdout_gets() {
         done.text()
             .starts_with("diff --git a/calculator.py b/calculator.py\n")
     );
-    assert!(desk.repository.tree_after(&done.stdout).contains("calculator.py"));
     assert!(done.stderr.contains("1 failed, 1 passed"), "{}", done.stderr);
     // The record stays: the journal, the report, the patch.
     let [run] = &desk.runs()[..] else {
@@ -33,7 +32,7 @@ fn a_verified_patch_is_all_that_stdout_gets() {
 #[test]
 fn a_patch_that_breaks_tests_is_kept_and_not_printed() {
     let desk = Desk::calculator();
-    let model = desk.script(&[BREAK, END]);
+    let model = desk.script(&[BREAK, WRITE, SUBMIT, END]);
     let done = desk.fix(&model, &[]);
     assert_eq!((done.code, done.text().as_str()), (1, ""), "{}", done.stderr);
     let patch = desk.runs()[0].join("patch.diff");
@@ -56,7 +55,9 @@ fn the_best_of_several_attempts_wins() {
     let mut lines = Vec::new();
     for (seed, first) in [(10, BREAK), (11, MEND), (12, BREAK)] {
         lines.push(answer(seed, "<issue_description>", first));
-        lines.push(answer(seed, "<output>", END));
+        lines.push(answer(seed, "<submission>", END));
+        lines.push(answer(seed, "/tmp/fix.patch written", SUBMIT));
+        lines.push(answer(seed, "<output>", WRITE));
     }
     let model = desk.lines(&lines);
     let done = desk.fix(&model, &["-n", "3", "--seed", "10"]);
@@ -70,7 +71,7 @@ fn the_best_of_several_attempts_wins() {
 fn apply_changes_the_working_tree_and_output_a_file() {
     let desk = Desk::calculator();
     let patch = desk.repository.root.with_file_name("fix.diff");
-    let model = desk.script(&[MEND, END]);
+    let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
     let done = desk.fix(&model, &["--apply", "-o", patch.to_str().unwrap()]);
     assert_eq!((done.code, done.text().as_str()), (0, ""), "{}", done.stderr);
     assert!(
@@ -89,7 +90,7 @@ fn uncommitted_work_is_part_of_the_base() {
         .shell("echo '# mine' >> calculator.py; echo 'x = 1' > new.py")
         .ok();
     let before = desk.repository.picture();
-    let done = desk.fix(&desk.script(&[MEND, END]), &[]);
+    let done = desk.fix(&desk.script(&[MEND, WRITE, SUBMIT, END]), &[]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     desk.repository.assert_untouched(&before, "the repository");
     // The patch holds the fix alone, and fits the tree as it is.
@@ -101,7 +102,7 @@ fn uncommitted_work_is_part_of_the_base() {
 #[test]
 fn events_tell_the_whole_run() {
     let desk = Desk::calculator();
-    let done = desk.fix(&desk.script(&[MEND, END]), &["--json"]);
+    let done = desk.fix(&desk.script(&[MEND, WRITE, SUBMIT, END]), &["--json"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     let events: Vec<serde_json::Value> = done
         .text()
@@ -125,7 +126,7 @@ fn events_tell_the_whole_run() {
     let result = &events[names.iter().position(|name| *name == "fix.result").unwrap()];
     assert!(result["patch"].as_str().unwrap().contains("+    return a + b"));
     // Quiet says nothing but the patch.
-    let quiet = desk.fix(&desk.script(&[MEND, END]), &["--quiet"]);
+    let quiet = desk.fix(&desk.script(&[MEND, WRITE, SUBMIT, END]), &["--quiet"]);
     assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
 }
 
@@ -147,7 +148,7 @@ fn two_runs_on_one_repository_do_not_meet() {
 #[test]
 fn settings_come_from_files_and_flags_outrank_them() {
     let desk = Desk::calculator();
-    let model = desk.script(&[MEND, END]);
+    let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
     desk.repository
         .shell(&format!("printf 'tests = [\"{TEST}\"]\\n' > cwm.toml"))
         .ok();

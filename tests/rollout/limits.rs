@@ -76,10 +76,11 @@ fn the_request_never_passes_the_window() {
         .collect();
     // In batches, not one by one.
     assert!((4..=10).contains(&elisions.len()), "{}", elisions.len());
+    // Down to three fifths while there is enough that can go.
+    assert!(elisions[0].tokens_after <= 2600, "{elisions:?}");
     assert!(
-        elisions
-            .iter()
-            .all(|elided| elided.tokens_after <= 2600 && elided.tokens_before > 3000)
+        elisions.iter().all(|elided| elided.tokens_before > 3000),
+        "{elisions:?}"
     );
 }
 

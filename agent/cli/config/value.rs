@@ -213,7 +213,9 @@ impl Value {
 
 /// A number in the largest unit that divides it, as flags take it.
 fn in_units(number: u64, units: &[(&str, u64)], smallest: &str) -> String {
-    let unit = units.iter().find(|(_, size)| number > 0 && number % size == 0);
+    let unit = units
+        .iter()
+        .find(|(_, size)| number > 0 && number.is_multiple_of(*size));
     unit.map_or_else(
         || format!("{number}{smallest}"),
         |(unit, size)| format!("{}{unit}", number / size),

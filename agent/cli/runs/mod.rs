@@ -4,6 +4,7 @@ mod export;
 mod forms;
 mod list;
 mod remove;
+mod resume;
 mod show;
 mod story;
 
@@ -14,7 +15,7 @@ use cwm_tools::workspace::runs::{RunFolder, RunState, Runs};
 use crate::cli::walls::no_copy;
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
-/// List, show, export and remove runs
+/// List, show, resume, export and remove runs
 #[derive(Debug, Args)]
 #[command(after_help = "\
 RUN is an id of `cwm runs list`, the beginning of one or of what stands behind its `-`, or `last`.
@@ -22,6 +23,7 @@ RUN is an id of `cwm runs list`, the beginning of one or of what stands behind i
 Examples:
   cwm runs list
   cwm runs show last
+  cwm runs resume last
   cwm runs export last --format openai -o conversation.jsonl
   cwm runs rm --all-finished")]
 pub(crate) struct RunsArguments {
@@ -33,6 +35,7 @@ pub(crate) struct RunsArguments {
 enum RunsCommand {
     List(list::ListArguments),
     Show(show::ShowArguments),
+    Resume(resume::ResumeArguments),
     Export(export::ExportArguments),
     Rm(remove::RemoveArguments),
 }
@@ -46,6 +49,7 @@ pub(crate) fn run(
     match &arguments.command {
         RunsCommand::List(list) => list::run(list, environment, printer),
         RunsCommand::Show(show) => show::run(show, environment, printer),
+        RunsCommand::Resume(resume) => resume::run(resume, environment, printer),
         RunsCommand::Export(export) => export::run(export, environment, printer),
         RunsCommand::Rm(remove) => remove::run(remove, environment, printer),
     }

@@ -31,6 +31,19 @@ pub(super) fn print(record: &Record, baseline: &[TestRun], printer: &mut Printer
             let flaky = names(flaky);
             printer.event("fix.baseline", &Baseline { runs, flaky })
         }
+        Record::Generation { attempt, generated } => {
+            printer.event("fix.generation", &Generation::of(attempt, generated))
+        }
+        Record::Tool { attempt, used } => printer.event("fix.tool", &ToolEvent::of(attempt, used)),
+        Record::Candidate(candidate) => printer.event("fix.candidate", &CandidateEvent::of(candidate)),
+        Record::Validation(verdict) => printer.event("fix.validation", &Validation::of(verdict)),
+        _ => print_small(record, baseline, printer),
+    }
+}
+
+/// The events of few fields.
+fn print_small(record: &Record, baseline: &[TestRun], printer: &mut Printer) -> anyhow::Result<()> {
+    match record {
         Record::Attempt {
             attempt,
             strategy: how,
@@ -60,10 +73,6 @@ pub(super) fn print(record: &Record, baseline: &[TestRun], printer: &mut Printer
             };
             printer.event("fix.message", &event)
         }
-        Record::Generation { attempt, generated } => {
-            printer.event("fix.generation", &Generation::of(attempt, generated))
-        }
-        Record::Tool { attempt, used } => printer.event("fix.tool", &ToolEvent::of(attempt, used)),
         Record::Tests { attempt, runs } => {
             let changes = changes(baseline, runs);
             let event = Tests {
@@ -90,22 +99,8 @@ pub(super) fn print(record: &Record, baseline: &[TestRun], printer: &mut Printer
             let attempt = attempt.as_deref();
             printer.event("fix.notice", &Notice { attempt, text })
         }
-        Record::Candidate(candidate) => printer.event("fix.candidate", &CandidateEvent::of(candidate)),
-        Record::Validation(verdict) => printer.event("fix.validation", &Validation::of(verdict)),
-        Record::End {
-            chosen,
-            verified,
-            outcome,
-            seconds,
-        } => {
-            let event = EndOfRun {
-                chosen: chosen.as_deref(),
-                verified: *verified,
-                outcome,
-                seconds: *seconds,
-            };
-            printer.event("fix.end", &event)
-        }
+        // The command prints `fix.result`, which says all that the last record says and more.
+        _ => Ok(()),
     }
 }
 
@@ -425,12 +420,4 @@ impl<'a> Validation<'a> {
             seconds: verdict.seconds,
         }
     }
-}
-
-#[derive(Serialize)]
-struct EndOfRun<'a> {
-    chosen: Option<&'a str>,
-    verified: bool,
-    outcome: &'a str,
-    seconds: f64,
 }

@@ -30,6 +30,19 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
             note(printer, format!("the run goes on with {}", one_line(&model.name)));
         }
         Record::Baseline { runs, flaky } => baseline(runs, flaky, printer),
+        Record::Notice { attempt, text } => match attempt {
+            Some(attempt) => note(printer, format!("{attempt}: {}", one_line(text))),
+            None => note(printer, one_line(text)),
+        },
+        Record::Candidate(candidate) => note(printer, candidate_line(candidate)),
+        Record::Validation(verdict) => note(printer, verdict_line(verdict)),
+        _ => step(record, overview, printer),
+    }
+}
+
+/// A step within an attempt, which only `--verbose` asks for.
+fn step(record: &Record, overview: &Overview, printer: &mut Printer) {
+    match record {
         Record::Attempt {
             attempt,
             strategy: how,
@@ -94,12 +107,7 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
                 count(elided.tokens_after)
             ),
         ),
-        Record::Notice { attempt, text } => match attempt {
-            Some(attempt) => note(printer, format!("{attempt}: {}", one_line(text))),
-            None => note(printer, one_line(text)),
-        },
-        Record::Candidate(candidate) => note(printer, candidate_line(candidate)),
-        Record::Validation(verdict) => note(printer, verdict_line(verdict)),
+        _ => {}
     }
 }
 

@@ -175,30 +175,33 @@ fn behind_number(line: &str) -> Option<&str> {
 
 /// The replacement with the indentation that the found lines have where the searched ones had another.
 pub(super) fn reindented(found: &[String], search: &[String], replace: &[String]) -> Vec<String> {
-    let pairs: Vec<(&str, &str)> = search
+    let pairs: Vec<(usize, &str, &str)> = search
         .iter()
         .zip(found)
-        .filter(|(other, _)| !other.trim().is_empty())
-        .map(|(other, own)| (blanks(other), blanks(own)))
+        .enumerate()
+        .filter(|(_, (other, _))| !other.trim().is_empty())
+        .map(|(at, (other, own))| (at, blanks(other), blanks(own)))
         .collect();
     let mut from = 0;
-    let put = |line: &String| {
+    let put = |(at, line): (usize, &String)| {
         // A line that stays is the file's own, not the model's copy of it.
         let same = search.iter().skip(from).position(|other| other == line);
         if let Some(own) = same.and_then(|same| found.get(from + same)) {
             from += same.unwrap_or_default() + 1;
             return own.clone();
         }
-        with_indent(line, &pairs)
+        with_indent(at, line, &pairs)
     };
-    replace.iter().map(put).collect()
+    replace.iter().enumerate().map(put).collect()
 }
 
 fn blanks(line: &str) -> &str {
     line.get(..indent_of(line)).unwrap_or_default()
 }
 
-fn with_indent(line: &str, pairs: &[(&str, &str)]) -> String {
+/// A line with the file's indentation in place of what the model took for it: as the searched line has it that begins most alike, the
+/// nearest one of several.
+fn with_indent(at: usize, line: &str, pairs: &[(usize, &str, &str)]) -> String {
     let text = line.trim_start_matches([' ', '\t']);
     if text.is_empty() {
         return String::new();
@@ -206,15 +209,15 @@ fn with_indent(line: &str, pairs: &[(&str, &str)]) -> String {
     let own = blanks(line);
     let nearest = pairs
         .iter()
-        .filter(|(other, _)| own.starts_with(other))
-        .max_by_key(|(other, _)| other.len());
-    if let Some((other, file)) = nearest {
+        .filter(|(_, other, _)| own.starts_with(other))
+        .min_by_key(|(place, other, _)| (std::cmp::Reverse(other.len()), place.abs_diff(at)));
+    if let Some((_, other, file)) = nearest {
         let deeper = own.get(other.len()..).unwrap_or_default();
         return format!("{file}{deeper}{text}");
     }
     // Shallower than every line that was searched for: as much shallower than the shallowest.
-    match pairs.iter().min_by_key(|(other, _)| other.len()) {
-        Some((other, file)) => {
+    match pairs.iter().min_by_key(|(_, other, _)| other.len()) {
+        Some((_, other, file)) => {
             let kept = (file.len() + own.len()).saturating_sub(other.len());
             format!("{}{text}", file.get(..kept.min(file.len())).unwrap_or_default())
         }

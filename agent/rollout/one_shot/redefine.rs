@@ -118,7 +118,7 @@ pub(super) fn hunks(file: &Source<'_>, code: &Source<'_>, whole: bool) -> Vec<Hu
     if code.lines.iter().any(left_out) {
         return Vec::new();
     }
-    if whole && is_whole(file, code) && file.outside() != code.outside() {
+    if whole && is_whole(file, code) && changes_outside(file, code) {
         return vec![Hunk {
             start: 0,
             end: file.lines.len(),
@@ -126,6 +126,19 @@ pub(super) fn hunks(file: &Source<'_>, code: &Source<'_>, whole: bool) -> Vec<Hu
         }];
     }
     by_name(file, code)
+}
+
+/// Whether something changes between the definitions, other than what is imported.
+fn changes_outside(file: &Source<'_>, code: &Source<'_>) -> bool {
+    let (own, other) = (file.outside(), code.outside());
+    own.symmetric_difference(&other).any(|line| !is_import(line)) || own.difference(&other).next().is_some()
+}
+
+fn is_import(line: &str) -> bool {
+    let begins = ["import ", "from ", "use ", "#include "]
+        .iter()
+        .any(|word| line.starts_with(word));
+    begins && !line.trim_end().ends_with(['(', '{', '\\'])
 }
 
 /// Whether the code is plainly the whole file anew.
@@ -301,19 +314,13 @@ fn addition(file: &Source<'_>, code: &Source<'_>, new: &Definition, hunks: &[Hun
 
 /// Imports that the file does not have, behind its own.
 fn imports(file: &Source<'_>, code: &Source<'_>) -> Option<Hunk> {
-    let is_import = |line: &str| {
-        ["import ", "from ", "use ", "#include "]
-            .iter()
-            .any(|word| line.starts_with(word))
-            && !line.trim_end().ends_with(['(', '{', '\\'])
-    };
     let own: BTreeSet<&str> = file.lines.iter().map(|line| line.trim_end()).collect();
     // What names a definition of the file is an example of its use.
     let is_own = |line: &str| {
         let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_'));
         words.any(|word| file.definitions.iter().any(|one| one.name == word))
     };
-    let new: Vec<String> = code
+    let mut new: Vec<String> = code
         .lines
         .iter()
         .filter(|line| is_import(line) && !own.contains(line.trim_end()) && !is_own(line))
@@ -323,6 +330,14 @@ fn imports(file: &Source<'_>, code: &Source<'_>) -> Option<Hunk> {
         return None;
     }
     let last = file.lines.iter().rposition(|line| is_import(line));
+    if last.is_none() {
+        let blank = if file.layout == Some(Layout::Indented) {
+            2
+        } else {
+            1
+        };
+        new.extend(std::iter::repeat_n(String::new(), blank));
+    }
     let first_code = file.definitions.first().map_or(0, |one| one.start);
     let at = match last {
         Some(last) => last + 1,

@@ -89,7 +89,7 @@ impl Reader {
     fn test_line(&mut self, line: &str) {
         let whole = line
             .strip_prefix("test ")
-            .and_then(|rest| rest.rsplit_once(" ... "));
+            .and_then(|rest| rest.split_once(" ... "));
         if let Some((name, word)) = whole {
             self.pending = None;
             match status_word(word) {
@@ -313,9 +313,10 @@ fn panic_lines(body: &str) -> String {
         .find("panicked at ")
         .and_then(|at| body.get(..at))
         .map_or(0, |before| before.rfind('\n').map_or(0, |newline| newline + 1));
-    let lines: Vec<&str> = body.get(from..).unwrap_or_default().lines().collect();
-    let kept: Vec<&str> = lines
-        .into_iter()
+    let kept: Vec<&str> = body
+        .get(from..)
+        .unwrap_or_default()
+        .lines()
         .take_while(|line| !line.starts_with("stack backtrace:"))
         .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
         .collect();

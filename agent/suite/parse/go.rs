@@ -149,48 +149,82 @@ fn failure_lines(output: &str) -> String {
 
 fn read_text(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
-    // Tests stand before the line of their package.
-    let mut tests: Vec<(String, Status, Option<f64>, String)> = Vec::new();
-    let mut running: BTreeSet<String> = BTreeSet::new();
-    let mut loose = String::new();
-    let mut builds: BTreeMap<String, String> = BTreeMap::new();
-    let mut building: Option<String> = None;
+    let mut reader = TextReader::default();
     for line in text.lines() {
-        let inner = line.trim_start();
-        if let Some(name) = line.strip_prefix("=== RUN ") {
-            running.insert(name.trim().to_owned());
-        } else if let Some((name, status, seconds)) = test_end(inner) {
-            running.remove(&name);
-            tests.push((name, status, seconds, String::new()));
-        } else if let Some(package) = line.strip_prefix("# ") {
-            building = Some(package.split(' ').next().unwrap_or_default().to_owned());
-        } else if let Some(end) = package_end(line) {
-            building = None;
-            let loose = std::mem::take(&mut loose);
-            let built = builds.remove(end.package).unwrap_or(loose);
-            close_package(&end, &mut tests, &built, &mut parsed);
-            running.clear();
-        } else if let Some(package) = &building {
-            append(builds.entry(package.clone()).or_default(), line);
-        } else if line.starts_with(' ') || line.starts_with('\t') {
-            match tests.last_mut() {
-                Some((_, _, _, message)) => append(message, inner),
-                None => append(&mut loose, line),
-            }
-        } else if !line.starts_with("=== ") {
-            append(&mut loose, line);
-        }
+        reader.take(line, &mut parsed);
     }
     let recognised = parsed.recognised;
-    for (name, status, seconds, message) in tests {
+    for (name, status, seconds, message) in reader.tests {
         parsed.add_case(&name, status, &message, seconds);
     }
-    for name in running {
+    for name in reader.running {
         parsed.add(&name, Status::Errored, "It began and did not end.");
     }
     parsed.recognised |= recognised;
     nothing_to_run(&mut parsed, text);
     parsed
+}
+
+#[derive(Default)]
+struct TextReader {
+    /// Tests that ended; they stand before the line of their package.
+    tests: Vec<(String, Status, Option<f64>, String)>,
+    running: BTreeSet<String>,
+    /// Which of those prints, with `-v`, and what they printed.
+    current: Option<String>,
+    printed: BTreeMap<String, String>,
+    /// What belongs to no test.
+    loose: String,
+    /// What the compiler said, by package.
+    builds: BTreeMap<String, String>,
+    building: Option<String>,
+}
+
+impl TextReader {
+    fn take(&mut self, line: &str, parsed: &mut Parsed) {
+        let inner = line.trim_start();
+        if let Some(name) = line.strip_prefix("=== RUN ") {
+            self.running.insert(name.trim().to_owned());
+            self.current = Some(name.trim().to_owned());
+        } else if let Some(words) = line.strip_prefix("=== ") {
+            self.current = words.split_whitespace().nth(1).map(str::to_owned);
+        } else if let Some((name, status, seconds)) = test_end(inner) {
+            self.running.remove(&name);
+            self.current = None;
+            let printed = self.printed.remove(&name).unwrap_or_default();
+            self.tests.push((name, status, seconds, printed));
+        } else if let Some(package) = line.strip_prefix("# ") {
+            self.building = Some(package.split(' ').next().unwrap_or_default().to_owned());
+        } else if let Some(end) = package_end(line) {
+            self.close(&end, parsed);
+        } else if let Some(package) = &self.building {
+            append(self.builds.entry(package.clone()).or_default(), line);
+        } else if let Some(name) = &self.current {
+            append(self.printed.entry(name.clone()).or_default(), inner);
+        } else if let (Some((_, _, _, message)), true) =
+            (self.tests.last_mut(), line.starts_with([' ', '\t']))
+        {
+            append(message, inner);
+        } else {
+            append(&mut self.loose, line);
+        }
+    }
+
+    fn close(&mut self, end: &PackageEnd<'_>, parsed: &mut Parsed) {
+        self.building = None;
+        self.current = None;
+        // A panic ends the program, and the test that was running has no line of its own.
+        for name in std::mem::take(&mut self.running) {
+            if !end.passed {
+                let printed = self.printed.remove(&name).unwrap_or_default();
+                self.tests.push((name, Status::Errored, None, printed));
+            }
+        }
+        self.printed.clear();
+        let loose = std::mem::take(&mut self.loose);
+        let built = self.builds.remove(end.package).unwrap_or(loose);
+        close_package(end, &mut self.tests, &built, parsed);
+    }
 }
 
 fn append(text: &mut String, line: &str) {
@@ -220,7 +254,7 @@ struct PackageEnd<'a> {
     empty: bool,
 }
 
-/// `ok  	path	0.01s`, `FAIL	path	0.01s`, `FAIL	path [build failed]`, `?   	path	[no test files]`.
+/// What stands, between tabs, at a package's end: `ok` and `FAIL` with its path, `?` and `[no test files]`.
 fn package_end(line: &str) -> Option<PackageEnd<'_>> {
     let mut fields = line.split('\t').map(str::trim);
     let word = fields.next()?;

@@ -41,12 +41,12 @@ pub(in crate::suite) fn read(text: &str) -> Parsed {
             },
             Ok(Event::Text(words)) => {
                 if let (true, Some(case)) = (in_problem, &mut case) {
-                    push(&mut case.message, &&words);
+                    push(&mut case.message, &words);
                 }
             }
             Ok(Event::CData(words)) => {
                 if let (true, Some(case)) = (in_problem, &mut case) {
-                    push(&mut case.message, &&words);
+                    push(&mut case.message, &words);
                 }
             }
             Ok(Event::GeneralRef(entity)) => {

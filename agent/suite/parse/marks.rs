@@ -30,6 +30,9 @@ struct Reader {
     reports_begun: bool,
     /// Below its count `node --test` says everything again.
     skip_rest: bool,
+    /// Tests outside of any file. Where there are files, those were printed by tests.
+    fileless: Vec<String>,
+    files: bool,
 }
 
 impl Reader {
@@ -39,6 +42,7 @@ impl Reader {
         if let Some(path) = file_line(line) {
             self.close_file();
             self.file = Some(path.to_owned());
+            self.files = true;
             self.parsed.recognised = true;
         } else if self.skip_rest || self.closing(inner) {
         } else if let Some(title) = inner.strip_prefix("● ").filter(|_| self.file.is_some()) {
@@ -76,6 +80,9 @@ impl Reader {
         let path: Vec<&str> = file.into_iter().chain(groups).chain([name]).collect();
         let name = path.join(" > ");
         self.parsed.add(&name, status, "");
+        if self.file.is_none() {
+            self.fileless.push(name.clone());
+        }
         self.failed = status.fails().then_some((indent, name));
     }
 
@@ -180,10 +187,13 @@ impl Reader {
     fn finish(mut self) -> Parsed {
         self.close_file();
         let mut parsed = self.parsed;
+        for name in self.fileless.iter().filter(|_| self.files) {
+            parsed.tests.remove(name);
+        }
         for case in parsed.tests.values_mut() {
             case.message = shorten(&case.message);
         }
-        if !self.closed && !parsed.recognised && parsed.problem.is_none() {
+        if !self.closed && !self.files && parsed.problem.is_none() {
             return Parsed::default();
         }
         parsed.recognised = true;

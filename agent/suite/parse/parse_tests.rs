@@ -85,12 +85,17 @@ fn printed_output_shows_what_it_is() {
         }
         let text = std::fs::read_to_string(folder.join("output.txt")).unwrap();
         let own = read_as(&format, &text);
-        assert_eq!(
-            read(Framework::Other, &text).tests,
-            own.tests,
-            "{}",
-            folder.display()
-        );
+        let other = read(Framework::Other, &text);
+        let differ = |one: &Parsed, two: &Parsed| {
+            let all = one
+                .tests
+                .iter()
+                .filter(|(name, case)| two.tests.get(*name) != Some(case));
+            all.map(|(name, case)| format!("{name}: {case:?}"))
+                .collect::<Vec<_>>()
+        };
+        let apart = (differ(&own, &other), differ(&other, &own));
+        assert_eq!(apart, (vec![], vec![]), "{}", folder.display());
         // Another line end, and colours, change nothing.
         let coloured = text.replace('\n', "\u{1b}[0m\r\n");
         assert_eq!(

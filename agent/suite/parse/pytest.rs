@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Parsed, first_words};
-use crate::suite::types::Status;
+use crate::suite::types::{Status, TestCase};
 
 const WORDS: [(&str, Status); 6] = [
     ("PASSED", Status::Passed),
@@ -209,7 +209,9 @@ fn summary_lines(
         if status == Status::Skipped || rest.starts_with('[') {
             continue;
         }
-        let (name, reason) = split_reason(rest, known);
+        let (name, reason) = split_reason(rest, |name| {
+            known.contains(name) || section_title(name, status, sections).is_some()
+        });
         if name.is_empty() || (!name.contains("::") && !status.fails()) {
             continue;
         }
@@ -225,7 +227,7 @@ fn summary_lines(
 }
 
 /// Parts the name from ` - why`. Either may hold ` - ` itself.
-fn split_reason<'a>(rest: &'a str, known: &BTreeSet<&str>) -> (&'a str, &'a str) {
+fn split_reason(rest: &str, known: impl Fn(&str) -> bool) -> (&str, &str) {
     let rest = rest.trim_end();
     let mut first = None;
     for (at, separator) in rest.match_indices(" - ").take(50) {
@@ -233,7 +235,7 @@ fn split_reason<'a>(rest: &'a str, known: &BTreeSet<&str>) -> (&'a str, &'a str)
             rest.get(..at).unwrap_or_default(),
             rest.get(at + separator.len()..).unwrap_or_default(),
         );
-        if known.contains(name) {
+        if known(name) {
             return (name, reason);
         }
         // The separator stands behind the parameters, when there are any.
@@ -319,14 +321,19 @@ fn closing(text: &str, parsed: &mut Parsed) {
             parsed
                 .problem
                 .get_or_insert(format!("pytest cannot start: {}", first_words(line)));
-        } else if line.starts_with("ERROR: ") && !parsed.finished {
+        } else if line.starts_with("E   ") && parsed.problem.as_ref().is_some_and(|why| why.ends_with("'.")) {
+            parsed.problem = parsed
+                .problem
+                .take()
+                .map(|why| format!("{why} {}", exception(line)));
+        } else if line.starts_with("ERROR: ") {
             let reason = format!(
                 "pytest cannot start: {}",
                 first_words(line.trim_start_matches("ERROR: "))
             );
             if line.contains("not found:") || line.contains("file or directory not found") {
                 parsed.recognised = true;
-                parsed.problem.get_or_insert(reason);
+                parsed.problem = Some(reason);
             }
         }
         let words = ruled(line, '=').unwrap_or(line).trim();
@@ -342,6 +349,37 @@ fn closing(text: &str, parsed: &mut Parsed) {
     }
     let named = parsed.count(|status| status == Status::Passed);
     parsed.unnamed = parsed.unnamed.saturating_sub(named);
+    if parsed.finished && !parsed.ran() {
+        parsed.problem.get_or_insert("pytest found no tests".to_owned());
+    }
+    let no_module =
+        |(name, case): (&String, &TestCase)| !name.contains("::") && case.status == Status::Errored;
+    if parsed.finished
+        && parsed.unnamed == 0
+        && parsed.tests.iter().all(no_module)
+        && let Some((name, case)) = parsed.tests.iter().next()
+    {
+        parsed.problem = Some(format!(
+            "{name} cannot be collected: {}",
+            exception(&case.message)
+        ));
+    }
+}
+
+/// The line of a message that names the exception.
+pub(in crate::suite) fn exception(message: &str) -> String {
+    let lines = message
+        .lines()
+        .map(|line| line.strip_prefix("E ").unwrap_or(line).trim());
+    let named = lines.rev().find(|line| {
+        let word = line.split(':').next().unwrap_or_default();
+        word.ends_with("Error") || word.ends_with("Exception") || word.ends_with("Interrupt")
+    });
+    first_words(
+        named
+            .or_else(|| message.lines().next_back())
+            .unwrap_or("its module cannot be imported"),
+    )
 }
 
 /// How many passed, when this is the closing line.

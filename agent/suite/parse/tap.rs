@@ -37,7 +37,7 @@ pub(super) fn read(text: &str) -> Parsed {
             inside.retain(|(depth, _)| *depth < indent);
             let mut path: Vec<&str> = inside.iter().map(|(_, name)| name.as_str()).collect();
             path.push(name);
-            last = Some((path.join(" > "), status));
+            last = Some((path.join(" > ").replace("\\#", "#"), status));
         } else if let Some(count) = inner.strip_prefix("1..").filter(|_| indent == 0) {
             plan = count
                 .split(' ')
