@@ -162,9 +162,7 @@ fn is_secret_variable(name: &str) -> bool {
             || word.ends_with("TOKEN")
             || word.ends_with("SECRET")
     });
-    says_so
-        && !words.contains(&"PUBLIC")
-        && !words.last().is_some_and(|last| NOT_THE_SECRET.contains(last))
+    says_so && !words.contains(&"PUBLIC") && !words.last().is_some_and(|last| NOT_THE_SECRET.contains(last))
 }
 
 /// A model on another machine, which gets to read no secrets.
@@ -244,6 +242,9 @@ impl Model for RedactingModel {
     }
 }
 
+#[cfg(test)]
+#[path = "redact_model_tests.rs"]
+mod model_tests;
 #[cfg(test)]
 #[path = "redact_tests.rs"]
 mod tests;
