@@ -163,7 +163,7 @@ fn is_secret_variable(name: &str) -> bool {
             || word.ends_with("SECRET")
     });
     says_so
-        && !words.iter().any(|word| *word == "PUBLIC")
+        && !words.contains(&"PUBLIC")
         && !words.last().is_some_and(|last| NOT_THE_SECRET.contains(last))
 }
 
