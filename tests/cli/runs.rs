@@ -333,7 +333,7 @@ fn runs_are_removed_but_for_live_ones() {
     assert_eq!(removed.code, 0, "{removed:?}");
     assert_eq!(removed.events()[0]["id"], id.as_str());
     let left: Vec<String> = all.all().unwrap().into_iter().map(|run| run.id).collect();
-    assert_eq!(left, [live.id.clone()]);
+    assert_eq!(left, std::slice::from_ref(&live.id));
 }
 
 #[test]
