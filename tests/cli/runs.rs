@@ -149,7 +149,7 @@ fn runs_are_listed_with_their_states_newest_first() {
     drop(journal);
     let (live, _journal) = begin(&all);
     let _other = all.begin().unwrap();
-    let ids = [done.id.clone(), cut.id.clone(), live.id];
+    let ids = [done.id.clone(), cut.id.clone(), live.id.clone()];
     drop((done, cut));
 
     let table = context.run(["runs", "list"]);
@@ -333,7 +333,7 @@ fn runs_are_removed_but_for_live_ones() {
     assert_eq!(removed.code, 0, "{removed:?}");
     assert_eq!(removed.events()[0]["id"], id.as_str());
     let left: Vec<String> = all.all().unwrap().into_iter().map(|run| run.id).collect();
-    assert_eq!(left, [live.id]);
+    assert_eq!(left, std::slice::from_ref(&live.id));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! That an attempt which is done again from any point of its journal comes to the same.
+
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;

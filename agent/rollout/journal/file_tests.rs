@@ -1,3 +1,5 @@
+//! The journal on disk: torn lines, full disks, threads, forms of other versions.
+
 use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;

@@ -265,7 +265,7 @@ fn mark(line: &str) -> Option<(&str, Status)> {
     if let Some((before, directive)) = name.rsplit_once(" # ") {
         if directive.starts_with("SKIP") {
             (name, status) = (without_time(before), Status::Skipped);
-        } else if directive.starts_with("TODO") {
+        } else if directive.starts_with(super::tap::NOT_YET) {
             (name, status) = (without_time(before), Status::ExpectedFailure);
         }
     }
