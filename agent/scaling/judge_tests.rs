@@ -183,6 +183,18 @@ fn what_is_not_verified_says_why() {
         ),
         (
             "1 a+ t.py!",
+            "0 a+ t.py::x~ t.py::y~",
+            &[],
+            "nothing that failed before passes with it: t.py",
+        ),
+        (
+            "1 a+ t.py!",
+            "0 a+ t.py::x+ t.py::y~",
+            &[],
+            "nothing that failed before passes with it: t.py",
+        ),
+        (
+            "1 a+ t.py!",
             "0 a+",
             &[],
             "nothing that failed before passes with it: t.py",
