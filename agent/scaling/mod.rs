@@ -9,6 +9,8 @@ mod judge;
 mod measure;
 mod pass;
 mod solve;
+#[cfg(test)]
+mod testing;
 mod validate;
 
 pub use baseline::{Baseline, baseline};

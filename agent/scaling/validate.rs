@@ -174,15 +174,23 @@ fn try_out(
     } else {
         doubtful(baseline, &runs, &options.flaky)
     };
-    if again > 0
-        && let Pass::Ran { runs: second, .. } = bench.pass(Some(patch), commands(again))?
-    {
-        verdict.flaky.extend(unsteady(&runs, &second));
-        verdict.flaky.sort();
-        verdict.flaky.dedup();
+    // Only what is flaky without the patch excuses it: a patch that makes a steady test flaky breaks it.
+    let mut differing = Vec::new();
+    if again > 0 {
+        match bench.pass(Some(patch), commands(again))? {
+            Pass::Ran { runs: second, .. } => differing = unsteady(&runs, &second),
+            Pass::Refused(why) => {
+                verdict
+                    .remarks
+                    .push(format!("it could not be tried again: {why}"));
+            }
+        }
+        differing.retain(|name| !options.flaky.contains(name));
     }
+    verdict.flaky.extend(differing.iter().cloned());
+    verdict.flaky.sort();
     verdict.changes = told_apart(baseline, &runs, &verdict.flaky);
-    let judgement = judge(baseline, &runs, &verdict.changes, &verdict.flaky);
+    let judgement = judge(baseline, &runs, &verdict.changes, &options.flaky, &differing);
     verdict.verified = judgement.verified;
     verdict.remarks.splice(0..0, judgement.remarks);
     for run in &mut runs {
