@@ -33,6 +33,7 @@ pub fn baseline(
         name,
         options,
         control,
+        leave_tests: true,
     };
     let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter())? {
         Pass::Ran { runs, .. } => Ok(runs),

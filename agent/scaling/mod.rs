@@ -5,9 +5,12 @@
 
 mod baseline;
 mod choose;
+mod evidence;
+mod inline;
 mod judge;
 mod measure;
 mod pass;
+mod runners;
 mod solve;
 #[cfg(test)]
 mod testing;

@@ -14,6 +14,8 @@ pub(super) struct Bench<'a> {
     pub(super) name: &'a str,
     pub(super) options: &'a RunOptions,
     pub(super) control: &'a Control,
+    /// Whether what a patch does to tests is left out.
+    pub(super) leave_tests: bool,
 }
 
 /// What a pass came to.
@@ -65,7 +67,7 @@ impl Bench<'_> {
         let _registered = self.control.register(copy.session().interrupter());
         let mut applied = None;
         if let Some(text) = patch {
-            match copy.apply(text, true) {
+            match copy.apply(text, self.leave_tests) {
                 Ok(Ok(done)) => applied = Some(done),
                 // A system call that failed says nothing of the patch.
                 Ok(Err(refused)) if refused.0.contains("(os error ") => return Ok(Try::Lost(refused.0)),

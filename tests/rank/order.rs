@@ -39,12 +39,15 @@ fn the_right_patch_is_first_and_nothing_else_is_believed() {
         1,
         "{order:?}"
     );
-    let mut refused = order[6..].to_vec();
-    refused.sort_unstable();
+    let mut last = order[6..].to_vec();
+    last.sort_unstable();
     assert_eq!(
-        refused,
+        last,
         ["empty.diff", "misfit.diff", "only-tests.diff", "prose.diff"]
     );
+    assert_eq!(order[6], "only-tests.diff");
+    assert!(told.of("only-tests.diff")["refused"].is_null());
+    told.assert_remark("only-tests.diff", "it changes only files that seem to be tests");
 
     let baseline = told.all("rank.baseline")[0];
     assert_eq!(baseline["failing"], serde_json::json!(["bash tests/add.sh"]));
