@@ -1,8 +1,8 @@
 //! Ranks candidates by what was executed, never by what a model says of them.
 //!
 //! The order, best first; each rule speaks where all before it are silent:
-//! 1. those that could be tried come before those that could not (empty, not applying, nothing but tests);
-//! 2. verified ones come first;
+//! 1. those that could be tried come before those that could not (empty, not applying);
+//! 2. verified ones come first, and those that change nothing but tests last: they may say whatever they like of themselves;
 //! 3. the more failing tests it fixes the better, and each test that it breaks or makes vanish, or that was not there before and fails,
 //!    weighs as much as two fixed; with equal weights the one that breaks fewer is better;
 //! 4. the fewer reasons for doubt the better: tests deleted or weakened, files that say how tests are run, commands that did not run to
@@ -56,6 +56,7 @@ pub fn rank(verdicts: Vec<Verdict>, measures: &[Measure]) -> Vec<Ranked> {
             let merit = (
                 verdict.refused.is_some(),
                 !verdict.verified,
+                measure.only_tests,
                 (Reverse(score(&verdict)), broken(&verdict)),
                 doubts(&verdict, measure),
                 measure.lines,

@@ -144,6 +144,20 @@ fn each_rule_decides_where_those_before_are_silent() {
 }
 
 #[test]
+fn tests_that_vouch_for_themselves_come_last() {
+    let verdicts = vec![
+        verdict(&Made { fixed: 9, ..PLAIN }),
+        verdict(&Made { fixed: 0, ..PLAIN }),
+    ];
+    let of_tests = Measure {
+        only_tests: true,
+        ..measure(&PLAIN)
+    };
+    let places = rank(verdicts, &[of_tests, measure(&Made { content: 1, ..PLAIN })]);
+    assert_eq!(places[0].index, 1);
+}
+
+#[test]
 fn what_more_came_to_is_better_and_stands_together() {
     let of = |content| Made { content, ..PLAIN };
     assert_eq!(order(&[of(1), of(2), of(1), of(2), of(2)]), [1, 3, 4, 0, 2]);

@@ -11,7 +11,7 @@ use crate::rollout::types::{Budget, RolloutError, Workbench};
 /// Models of fewer parameters are small: long prompts confuse more than they help them, and are slow where such models run.
 const SMALL_MODEL: u64 = 4_000_000_000;
 /// The most tokens of files that a small model is shown.
-const SMALL_FILES: usize = 3000;
+const SMALL_FILES: usize = 1800;
 /// The most tokens of files that others are shown.
 const MOST_FILES: usize = 16_000;
 /// The most tokens of an answer, and the fewest that are of use.
