@@ -78,7 +78,7 @@ fn a_model_that_fails_behind_a_submission_of_no_use_goes_on_another_time() {
     assert_eq!(candidates(&bench), 0);
 }
 
-/// Stops the run a moment after the last turn's message was recorded, while the patch is made.
+/// Stops the run a moment after the model has said that, while the patch is made.
 struct StopBehind(&'static Control, &'static str);
 
 impl Observer for StopBehind {
@@ -86,7 +86,7 @@ impl Observer for StopBehind {
         if matches!(record, Record::Generation { generated, .. } if generated.text.contains(self.1)) {
             let control = self.0;
             std::thread::spawn(move || {
-                std::thread::sleep(std::time::Duration::from_millis(300));
+                std::thread::sleep(std::time::Duration::from_millis(50));
                 control.stop();
             });
         }
