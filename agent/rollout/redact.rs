@@ -57,7 +57,9 @@ impl Redactor {
                 && !random::is_placeholder(value)
                 && !known
             {
-                values.push((value.to_owned(), format!("value of {name}")));
+                let kind = format!("value of {name}");
+                values.extend(in_json(value).map(|escaped| (escaped, kind.clone())));
+                values.push((value.to_owned(), kind));
             }
         }
         values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
@@ -129,6 +131,13 @@ fn merge<'a>(first: Vec<Found<'a>>, second: Vec<Found<'a>>) -> Vec<Found<'a>> {
         }
     }
     merged.into_iter().map(|(_, found)| found).collect()
+}
+
+/// A value as it stands within a string of JSON, in a call's arguments for example, where that differs.
+fn in_json(value: &str) -> Option<String> {
+    let quoted = serde_json::to_string(value).ok()?;
+    let escaped = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    (escaped != value).then(|| escaped.to_owned())
 }
 
 /// Whether a variable's name says that its value is a secret.

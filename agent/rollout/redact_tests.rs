@@ -294,6 +294,19 @@ fn private_keys_are_found_in_files_in_code_and_cut_off() {
         redactor().redact(&format!("{cut}\n[9 lines left out]")),
         format!("{mark}\n[9 lines left out]")
     );
+    for join in ["\n", "\r\n", "\\n", "\\n\" +\n    \"", "\n        "] {
+        let whole = key("RSA PRIVATE KEY", join);
+        let (_, headless) = whole.split_once(join).unwrap();
+        let text = format!("[9 lines left out]\n{headless}\nb");
+        let expected = format!("[9 lines left out]\n{mark}\nb");
+        assert_eq!(redactor().redact(&text), expected, "{text}");
+        assert_eq!(redactor().redact(headless.split_at(50).1), mark, "{text}");
+        let two = format!("{whole}\n...\n{headless}\n{whole}");
+        assert_eq!(redactor().redact(&two), format!("{mark}\n...\n{mark}\n{mark}"));
+    }
+    let certificate = key("CERTIFICATE", "\n");
+    let (_, certificate) = certificate.split_at(40);
+    assert_eq!(redactor().redact(certificate), certificate);
     for text in [
         "if '-----BEGIN RSA PRIVATE KEY-----' in text and '-----END RSA PRIVATE KEY-----' in text:"
             .to_owned(),
@@ -446,4 +459,14 @@ fn values_of_secret_variables_are_found_anywhere() {
     ] {
         assert_eq!(redactor.redact(text), text);
     }
+}
+
+#[test]
+fn values_of_secret_variables_are_found_within_json() {
+    let value = "quote\"back\\slash\tend";
+    let redactor = with(&[("DB_PASSWORD", value)]);
+    let arguments = serde_json::json!({"command": format!("echo {value};")}).to_string();
+    let expected = "{\"command\":\"echo [redacted: value of DB_PASSWORD];\"}";
+    assert_eq!(redactor.redact(&arguments), expected);
+    assert_eq!(redactor.redact(value), "[redacted: value of DB_PASSWORD]");
 }

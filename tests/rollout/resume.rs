@@ -127,7 +127,10 @@ fn an_attempt_that_ended_is_not_made_again() {
 #[test]
 fn what_differs_after_a_restart_is_told_once_and_remembered() {
     let mut bench = Bench::shared();
-    let begun = [call("bash", "date +%s%N"), call("bash", "echo second")];
+    let begun = [
+        call("bash", "tr -dc a-z < /dev/urandom | head -c 20"),
+        call("bash", "echo second"),
+    ];
     let told = "were run again in a fresh copy";
     let rest = [
         call("edit", EDIT).expecting(told),
@@ -159,6 +162,25 @@ fn what_differs_after_a_restart_is_told_once_and_remembered() {
     let conversation = bench.conversation("journal");
     // Once for each restart, in its place.
     assert_eq!(conversation.matches(told).count(), 2, "{conversation}");
+}
+
+#[test]
+fn times_and_process_numbers_that_differ_after_a_restart_are_not_told() {
+    let bench = Bench::shared();
+    let told = "were run again in a fresh copy";
+    let control: &'static Control = Box::leak(Box::default());
+    let begun = ScriptModel::new([call("bash", "date +%s.%N; echo took 0.$$ s")], None);
+    let observer = at_answer(1, move || control.finish());
+    let cut = bench
+        .run_controlled(&begun, &options(), "journal", observer, control)
+        .unwrap();
+    assert_eq!(cut.ending, Ending::Interrupted);
+    let mut options = options();
+    options.budget.format_errors = 1;
+    let rest = ScriptModel::new([turn("no call")], None);
+    bench.run(&rest, &options, "journal").unwrap();
+    let conversation = bench.conversation("journal");
+    assert!(!conversation.contains(told), "{conversation}");
 }
 
 #[test]
@@ -305,6 +327,9 @@ fn a_lost_sandbox_is_made_anew_once() {
                 matches!(&candidate.ending, Ending::Failed { reason } if reason.contains("sandbox ended")),
                 "{candidate:?}"
             );
+            // The copy is made once more for the patch, without the calls that ended it.
+            let patch = String::from_utf8_lossy(&candidate.patch);
+            assert!(patch.contains("name or 'world'"), "{patch}");
         }
     }
 }

@@ -33,7 +33,7 @@ use turns::Attempt;
 /// # Errors
 ///
 /// When the model, the sandbox or the journal fail for good; the attempt can then go on where it was. Whatever the model does wrong
-/// ends in a candidate.
+/// ends in a candidate, and so does a model that fails when its patch was handed in already.
 pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candidate, RolloutError> {
     let log = AttemptLog::new(bench.journal, &options.name);
     if let Some(candidate) = log.candidate() {
@@ -44,7 +44,10 @@ pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candid
         match attempt.step() {
             Ok(()) => {}
             Err(Halt::Ended(ending)) => break ending,
-            Err(Halt::Failed(error)) => return Err(*error),
+            Err(Halt::Failed(error)) => match attempt.ending_without_last_words(&error)? {
+                Some(ending) => break ending,
+                None => return Err(*error),
+            },
         }
     };
     attempt.finish(ending)

@@ -2,6 +2,8 @@
 
 use cwm_tools::call::Call;
 
+use crate::rollout::journal::without_numbers;
+
 /// As often in a row it is said.
 const SAID_EVERY: usize = 3;
 
@@ -24,20 +26,6 @@ impl Repeats {
         }
         (self.count.is_multiple_of(SAID_EVERY)).then_some(self.count)
     }
-}
-
-/// Times and process numbers differ from call to call without telling anything: runs of digits count as one.
-fn without_numbers(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut digits = false;
-    for character in text.chars() {
-        let digit = character.is_ascii_digit();
-        if !(digit && digits) {
-            out.push(if digit { '0' } else { character });
-        }
-        digits = digit;
-    }
-    out
 }
 
 #[cfg(test)]

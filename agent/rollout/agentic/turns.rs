@@ -41,6 +41,8 @@ pub(super) struct Attempt<'a> {
     pub(super) prefix: &'static str,
     format: CallFormat,
     pub(super) submission: Option<Submission>,
+    /// Calls were made since the last submission.
+    pub(super) worked_on: bool,
     /// Every path that was submitted: files of the model's own, wherever they lie.
     pub(super) submitted_paths: Vec<Vec<u8>>,
     repeats: Repeats,
@@ -84,6 +86,7 @@ impl<'a> Attempt<'a> {
             prefix,
             format: info.calls,
             submission: None,
+            worked_on: false,
             submitted_paths: Vec::new(),
             repeats: Repeats::default(),
             turns: 0,
@@ -184,11 +187,9 @@ impl<'a> Attempt<'a> {
     fn generate(&mut self) -> Result<Generated, Halt> {
         let mut refused = 0;
         loop {
-            let tokens = if self.log.replaying() {
-                0
-            } else {
-                self.make_room()?
-            };
+            // What is not asked for needs no room. What is recorded next may be something else than an answer.
+            let recorded = matches!(self.log.upcoming(), Some(Record::Generation { .. }));
+            let tokens = if recorded { 0 } else { self.make_room()? };
             let request = self.request(tokens, refused);
             let (bench, name, prefix) = (self.bench, self.options.name.as_str(), self.prefix);
             let left = self.time_left();
@@ -300,6 +301,7 @@ impl<'a> Attempt<'a> {
         })?;
         self.spend(used.seconds);
         let mut remarks = Vec::new();
+        self.worked_on = used.submitted.is_none();
         if let Some(patch) = &used.submitted {
             remarks.extend(self.take_submission(call, patch)?);
         }
@@ -383,7 +385,9 @@ impl<'a> Attempt<'a> {
         mut remarks: Vec<String>,
     ) -> Result<ChatMessage, Halt> {
         let role = match self.format {
-            CallFormat::Native => "tool".to_owned(),
+            CallFormat::Native if id.is_some() => "tool".to_owned(),
+            // The call was read from the model's text: servers refuse an answer to a call that they know nothing of.
+            CallFormat::Native => "user".to_owned(),
             CallFormat::Tags | CallFormat::None => format!("tool: {}", tool.name()),
         };
         let turns = self.options.budget.turns.saturating_sub(self.turns);

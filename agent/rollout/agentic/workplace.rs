@@ -7,7 +7,7 @@ use cwm_tools::bash::{self, BashError};
 use cwm_tools::call::{Call, Tool};
 use cwm_tools::isolated::{IsolatedCopy, IsolatedError};
 use cwm_tools::patch::ScanOptions;
-use cwm_tools::sandbox::SandboxError;
+use cwm_tools::sandbox::{DiffDone, SandboxError};
 use cwm_tools::session::CommandResult;
 
 use super::halt::Halt;
@@ -31,7 +31,10 @@ pub(super) struct Workplace<'a> {
     open: Open<'a>,
     /// What was done in the copy, to be done again in another.
     done: Vec<Deed>,
-    reopened: bool,
+    /// How often the copy was replaced.
+    replaced: usize,
+    /// The copy cannot be used any more.
+    lost: bool,
 }
 
 struct Open<'a> {
@@ -60,7 +63,8 @@ impl<'a> Workplace<'a> {
             copies,
             name: options.name.clone(),
             done: Vec::new(),
-            reopened: false,
+            replaced: 0,
+            lost: false,
         })
     }
 
@@ -151,20 +155,26 @@ impl<'a> Workplace<'a> {
         kept
     }
 
-    /// What the copy changed, without the files that `exclude` names.
-    pub(super) fn diff(&mut self, exclude: &[Vec<u8>]) -> Result<Vec<u8>, IsolatedError> {
+    /// What the copy changed, without the files that `exclude` names and those of more than `most_file_bytes`.
+    pub(super) fn diff(
+        &mut self,
+        exclude: &[Vec<u8>],
+        most_file_bytes: Option<u64>,
+    ) -> Result<DiffDone, IsolatedError> {
         let options = ScanOptions {
             exclude: exclude.to_vec(),
+            most_file_bytes,
             ..ScanOptions::default()
         };
-        match self.open.copy.diff(options.clone()) {
-            Err(IsolatedError::Sandbox(lost @ SandboxError::Lost(_)))
-                if !self.bench.control.stopped() && self.reopen(&lost.to_string()).is_ok() =>
-            {
-                Ok(self.open.copy.diff(options)?.patch)
+        if !self.lost {
+            match self.open.copy.diff(options.clone()) {
+                Err(IsolatedError::Sandbox(SandboxError::Lost(_))) if !self.bench.control.stopped() => {}
+                first => return first,
             }
-            first => Ok(first?.patch),
         }
+        // Once more for the patch alone, however often it was lost: a call that ended it is not done again.
+        self.replace()?;
+        self.open.copy.diff(options)
     }
 
     /// Where the repository is seen.
@@ -185,33 +195,45 @@ impl<'a> Workplace<'a> {
     /// Another copy, in which everything is done again; once.
     fn reopen(&mut self, why: &str) -> Result<(), Halt> {
         let failed = |reason: String| Halt::Ended(Ending::Failed { reason });
-        if self.reopened {
+        if self.replaced > 0 {
+            self.lost = true;
             return Err(failed(why.to_owned()));
         }
-        self.reopened = true;
+        let replaced = self.replace();
+        if self.bench.control.stopped() {
+            return Err(Halt::Ended(Ending::Interrupted));
+        }
+        replaced.map_err(|error| failed(error.to_string()))
+    }
+
+    /// Another copy, in which everything is done again unless the user ends that.
+    fn replace(&mut self) -> Result<(), IsolatedError> {
+        self.lost = true;
+        self.replaced += 1;
         // The name is free only once nothing uses the lost copy: that one goes when it is replaced.
-        let spare = format!("{}-again", self.name);
-        self.open =
-            Open::new(&self.bench, &self.copies, &spare).map_err(|error| failed(error.to_string()))?;
+        let spare = match self.replaced {
+            1 => format!("{}-again", self.name),
+            number => format!("{}-again-{number}", self.name),
+        };
+        self.open = Open::new(&self.bench, &self.copies, &spare)?;
         for deed in &self.done {
             if self.bench.control.stopped() {
-                return Err(Halt::Ended(Ending::Interrupted));
+                return Ok(());
             }
-            let again = match deed {
+            match deed {
                 Deed::File { path, text } => {
                     put_file(&mut self.open.copy, path, text);
-                    Ok(())
                 }
-                Deed::Call(call) => repeat(&mut self.open.copy, call),
-            };
-            again.map_err(|error| failed(error.to_string()))?;
+                Deed::Call(call) => repeat(&mut self.open.copy, call)?,
+            }
         }
+        self.lost = false;
         Ok(())
     }
 }
 
 impl<'a> Open<'a> {
-    fn new(bench: &Workbench<'a>, copies: &Copies, name: &str) -> Result<Open<'a>, RolloutError> {
+    fn new(bench: &Workbench<'a>, copies: &Copies, name: &str) -> Result<Open<'a>, IsolatedError> {
         let mut copy = copies.open(name)?;
         let registered = bench.control.register(copy.session().interrupter());
         Ok(Open {

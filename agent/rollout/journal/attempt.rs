@@ -56,7 +56,7 @@ impl<'a> AttemptLog<'a> {
         self.recorded.iter().find(|record| is_step(record))
     }
 
-    /// Whether a tool said something else than it did before, so that the copy may differ from what the model was told.
+    /// Whether a tool said something else than it did before, but for numbers, so that the copy may differ from what the model was told.
     pub fn diverged(&self) -> bool {
         self.diverged
     }
@@ -117,7 +117,8 @@ impl<'a> AttemptLog<'a> {
         let used = act()?;
         let is_tool = |next: &Record| matches!(next, Record::Tool { .. });
         if let Some(Record::Tool { used: before, .. }) = self.recall(is_tool) {
-            self.diverged |= (&before.result, before.done) != (&used.result, used.done);
+            self.diverged |=
+                before.done != used.done || without_numbers(&before.result) != without_numbers(&used.result);
             return Ok(before);
         }
         self.record(&Record::Tool {
@@ -221,6 +222,20 @@ pub fn steps_of<'r>(records: impl IntoIterator<Item = &'r Record>, attempt: &str
         }
     }
     steps
+}
+
+/// Times and process numbers differ from call to call without telling anything: runs of digits count as one.
+pub(in crate::rollout) fn without_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut digits = false;
+    for character in text.chars() {
+        let digit = character.is_ascii_digit();
+        if !(digit && digits) {
+            out.push(if digit { '0' } else { character });
+        }
+        digits = digit;
+    }
+    out
 }
 
 #[cfg(test)]

@@ -283,17 +283,32 @@ fn an_attempt_that_goes_another_way_stays_on_it() {
 #[test]
 fn a_tool_that_says_something_else_is_noticed_and_what_it_said_before_counts() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal");
-    let act = |number| move || Ok::<_, JournalError>(used(number));
+    let said = |result: &str, done| ToolUsed {
+        result: result.to_owned(),
+        done,
+        ..used(1)
+    };
+    let first = said("3 passed in 0.52 s\n", true);
+    for (number, (again, diverged)) in [
+        (said("3 passed in 12.7 s\n", true), false),
+        (said("3 failed in 0.52 s\n", true), true),
+        (said("3 passed in 0.52 s\n", false), true),
+    ]
+    .into_iter()
+    .enumerate()
     {
-        let journal = create(&path);
-        AttemptLog::new(&journal, "a").tool(act(1)).unwrap();
+        let path = folder.path().join(number.to_string());
+        let act = |used: &ToolUsed| Ok::<_, JournalError>(used.clone());
+        {
+            let journal = create(&path);
+            AttemptLog::new(&journal, "a").tool(|| act(&first)).unwrap();
+        }
+        let journal = resume(&path);
+        let mut log = AttemptLog::new(&journal, "a");
+        assert!(log.replaying());
+        assert_eq!(log.tool(|| act(&again)).unwrap(), first);
+        assert_eq!((log.diverged(), log.replaying()), (diverged, false), "{again:?}");
     }
-    let journal = resume(&path);
-    let mut log = AttemptLog::new(&journal, "a");
-    assert!(log.replaying());
-    assert_eq!(log.tool(act(2)).unwrap(), used(1));
-    assert!(log.diverged() && !log.replaying());
 }
 
 #[test]
