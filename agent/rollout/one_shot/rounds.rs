@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
-use cwm_runtime::source::{ChatMessage, GenerateRequest, Prompt, Sampled, StopReason};
+use cwm_runtime::source::{ChatMessage, GenerateRequest, ModelError, Prompt, Sampled, StopReason};
 use cwm_tools::call::Tool;
 use cwm_tools::isolated::IsolatedCopy;
 use cwm_tools::patch::ScanOptions;
@@ -22,6 +22,12 @@ use crate::suite::{self, RunOptions, TestRun};
 /// How often an answer that cannot be used is asked for again, in each round.
 const RETRIES: usize = 2;
 
+/// How often an answer that broke off on its way is asked for.
+const TRIES: usize = 2;
+
+/// How often a question that does not fit the model's window is put anew, shorter.
+const MOST_REFUSALS: usize = 3;
+
 /// A run of tests may take so many times what it took before anything was changed, and some seconds.
 const TEST_TIME_FACTOR: f64 = 4.0;
 const TEST_TIME_SECONDS: f64 = 20.0;
@@ -30,7 +36,8 @@ const TEST_TIME_SECONDS: f64 = 20.0;
 ///
 /// # Errors
 ///
-/// When the model, the sandbox or the journal fail for good. Whatever the model does wrong ends in a candidate.
+/// When the model or the sandbox fail for good before anything could be tested, or the journal does. Whatever the model does wrong ends
+/// in a candidate.
 pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candidate, RolloutError> {
     let mut log = AttemptLog::new(bench.journal, &options.name);
     if let Some(candidate) = log.candidate() {
@@ -45,6 +52,7 @@ pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candid
         bench,
         options,
         window: Window::of(bench, &options.budget)?,
+        sampling: options.sampling.clone(),
         log,
         started: Instant::now(),
         copy: None,
@@ -64,7 +72,13 @@ pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candid
     };
     let ending = match attempt.rounds() {
         Ok(ending) | Err(Stop::Ended(ending)) => ending,
-        Err(Stop::Failed(error)) => return Err(error),
+        // What is there already counts, unless it is the journal that fails: then nothing can be kept.
+        Err(Stop::Failed(error)) => match (&attempt.best, error) {
+            (None, error) | (_, error @ RolloutError::Journal(_)) => return Err(error),
+            (Some(_), error) => Ending::Failed {
+                reason: error.to_string(),
+            },
+        },
     };
     attempt.finish(ending)
 }
@@ -102,6 +116,8 @@ struct Attempt<'a> {
     bench: &'a Workbench<'a>,
     options: &'a AttemptOptions,
     window: Window<'a>,
+    /// How tokens are chosen in the first try.
+    sampling: SamplingParameters,
     log: AttemptLog<'a>,
     started: Instant,
     /// A copy that nothing has been changed in.
@@ -114,20 +130,28 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn rounds(&mut self) -> Result<Ending, Stop> {
-        let ask = ladder::ask(self.options.index);
-        let question = prompt::question(self.window, &self.options.budget, ask)?;
-        for message in &question.messages {
-            self.note(message)?;
-        }
+        let mut question = self.question()?;
         let mut messages = question.messages.clone();
-        for round in 0..self.options.budget.rounds.max(1) {
+        let (mut round, mut refused) = (0, 0);
+        while round < self.options.budget.rounds.max(1) {
             self.candidate.turns = round + 1;
-            let (said, failing, unusable) = match self.round(round, &question, &messages)? {
+            let outcome = match self.round(round, &question, &messages) {
+                Err(Stop::Failed(error)) if refused < MOST_REFUSALS => {
+                    refused += 1;
+                    self.shrink(error)?;
+                    question = self.question()?;
+                    messages = question.messages.clone();
+                    continue;
+                }
+                other => other?,
+            };
+            let (said, failing, unusable) = match outcome {
                 Outcome::Solved => return Ok(Ending::Finished),
                 Outcome::Failing(said, runs) => (said, failures::output(&runs), None),
                 Outcome::Unusable(said, why) => (said, String::new(), Some(why)),
             };
-            if round + 1 < self.options.budget.rounds {
+            round += 1;
+            if round < self.options.budget.rounds {
                 messages = self.feedback(&question, said, &failing, unusable.as_ref())?;
             }
         }
@@ -135,6 +159,35 @@ impl Attempt<'_> {
             Some(_) => Ending::Turns,
             None => Ending::NoAnswer,
         })
+    }
+
+    /// What is asked, as the window allows.
+    fn question(&mut self) -> Result<Question, Stop> {
+        let ask = ladder::ask(self.options.index);
+        let question = prompt::question(self.window, &self.options.budget, ask)?;
+        for message in &question.messages {
+            self.note(message)?;
+        }
+        // A form that does not suit gives way to another one: greedily, two samples would then say the same.
+        if self.options.index > 0 && self.sampling.temperature == 0.0 {
+            let first = prompt::question(self.window, &self.options.budget, ladder::ask(0))?;
+            if first.messages == question.messages && first.prefix == question.prefix {
+                self.sampling = ladder::warmer(&self.sampling);
+            }
+        }
+        Ok(question)
+    }
+
+    /// Makes the window smaller when that is what the model wants; else the error stays.
+    fn shrink(&mut self, error: RolloutError) -> Result<(), Stop> {
+        let allowed = match &error {
+            RolloutError::Model(ModelError::PromptTooLong { context, .. }) => Some(*context),
+            RolloutError::Model(ModelError::ServerContext { allowed, .. }) => *allowed,
+            _ => return Err(Stop::Failed(error)),
+        };
+        let half = self.window.context / 2;
+        self.window.context = allowed.map_or(half, |allowed| allowed.min(half));
+        Ok(())
     }
 
     /// Asks until an answer can be used, applies it and runs the tests.
@@ -146,7 +199,7 @@ impl Attempt<'_> {
     ) -> Result<Outcome, Stop> {
         let mut again = 0;
         loop {
-            let sampling = ladder::sampling(&self.options.sampling, round, again);
+            let sampling = ladder::sampling(&self.sampling, round, again);
             let generated = self.generate(question, messages, sampling)?;
             let said = message(&generated);
             let why = match self.plan(question, &generated) {
@@ -418,16 +471,25 @@ fn say(
 ) -> Result<Generated, Stop> {
     let started = Instant::now();
     let observer = bench.journal.observer();
-    let mut completions = bench.model.generate(request, &mut |piece| {
-        if !piece.is_heartbeat() {
-            observer.generated(&options.name, 1);
+    let over = || bench.control.stopped() || out_of_time(bench, options, attempt_started);
+    let mut tries = 0;
+    let mut completions = loop {
+        tries += 1;
+        let asked = bench.model.generate(request, &mut |piece| {
+            if !piece.is_heartbeat() {
+                observer.generated(&options.name, 1);
+            }
+            if over() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        match asked {
+            Err(ModelError::EndedEarly { .. }) if tries < TRIES && !over() => {}
+            other => break other?,
         }
-        if bench.control.stopped() || out_of_time(bench, options, attempt_started) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
+    };
     let completion = completions.pop();
     let Some(completion) = completion.filter(|done| done.reason != StopReason::Cancelled) else {
         return Err(Stop::Ended(if bench.control.stopped() {
