@@ -124,7 +124,7 @@ fn definitions_in_one_another_stay_few_and_small() {
     let found = definitions(&[text.as_str()], Layout::Braced);
     assert!((1..=4000).contains(&found.len()));
     assert!(found.iter().all(|one| one.full_name.len() < 1000));
-    let text: String = (0..3000)
+    let text: String = (0..300)
         .map(|depth| format!("{}def f():\n", " ".repeat(depth)))
         .collect();
     let lines: Vec<&str> = text.lines().collect();
