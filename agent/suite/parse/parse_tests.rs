@@ -176,7 +176,7 @@ fn hostile_output_takes_no_longer_than_it_is_long() {
 /// One line of megabytes is not copied for each of many short ones.
 #[test]
 fn a_long_name_is_not_copied_with_each_line_below_it() {
-    let long = "x".repeat(2 << 20);
+    let long = "x".repeat(1 << 20);
     let distinct = |line: &dyn Fn(usize) -> String, count| (0..count).map(line).collect::<String>();
     let events = |end: &str, count| {
         distinct(
