@@ -176,7 +176,7 @@ fn hostile_output_takes_no_longer_than_it_is_long() {
 /// One line of megabytes is not copied for each of many short ones.
 #[test]
 fn a_long_name_is_not_copied_with_each_line_below_it() {
-    let long = "x".repeat(1 << 20);
+    let long = "x".repeat(1 << 18);
     let distinct = |line: &dyn Fn(usize) -> String, count| (0..count).map(line).collect::<String>();
     let events = |end: &str, count| {
         distinct(
@@ -185,34 +185,34 @@ fn a_long_name_is_not_copied_with_each_line_below_it() {
         )
     };
     let texts = [
-        (format!("PASS {long}.js\n"), "  ✓ a\n".repeat(20_000)),
+        (format!("PASS {long}.js\n"), "  ✓ a\n".repeat(4_000)),
         (
             format!("a\n  {long}\n"),
-            "    ✓ a\n".repeat(20_000) + "1 passing\n",
+            "    ✓ a\n".repeat(4_000) + "1 passing\n",
         ),
         (
             format!("TAP version 13\n# Subtest: {long}\n"),
-            "    ok 1 - a\n".repeat(20_000),
+            "    ok 1 - a\n".repeat(4_000),
         ),
         (
             format!(" RUN  v1.0.0 /repo\n ✓ {long}.js (2 tests)\n"),
-            "   ✓ a\n".repeat(20_000),
+            "   ✓ a\n".repeat(4_000),
         ),
         (
             format!("     Running {long} (target/debug/deps/{long}-0123)\nrunning 9 tests\n"),
-            distinct(&|n| format!("test t{n} ... ok\n"), 20_000),
+            distinct(&|n| format!("test t{n} ... ok\n"), 4_000),
         ),
         (
-            distinct(&|n| format!("--- PASS: T{n} (0.00s)\n"), 20_000),
+            distinct(&|n| format!("--- PASS: T{n} (0.00s)\n"), 4_000),
             format!("ok  \t{long}\t0.1s\n"),
         ),
-        (format!("=== RUN   {long}\n"), "    a\n".repeat(20_000)),
-        (format!("# {long}\n"), "a\n".repeat(20_000)),
+        (format!("=== RUN   {long}\n"), "    a\n".repeat(4_000)),
+        (format!("# {long}\n"), "a\n".repeat(4_000)),
         (
             "ImportError while loading conftest 'a'.\n".to_owned(),
-            format!("E   {}'.\n", "y".repeat(150)).repeat(20_000),
+            format!("E   {}'.\n", "y".repeat(150)).repeat(4_000),
         ),
-        (events("pass", 20_000), "{\"Action\":\"fail\"}\n".repeat(30_000)),
+        (events("pass", 4_000), "{\"Action\":\"fail\"}\n".repeat(6_000)),
     ];
     for (head, tail) in texts {
         let text = head + &tail;
@@ -222,10 +222,9 @@ fn a_long_name_is_not_copied_with_each_line_below_it() {
         let beginning: String = text.chars().take(30).collect();
         assert!(problem < 1000, "{beginning:?}: {problem} bytes");
         let took = busy().saturating_sub(started);
-        eprintln!("{beginning:?}: {took:?}");
-        assert!(took.as_secs() < 25, "{beginning:?}: {took:?}");
+        assert!(took.as_secs() < 10, "{beginning:?}: {took:?}");
     }
-    let mut tests = r#"{"title":"a","status":"passed"},"#.repeat(20_000);
+    let mut tests = r#"{"title":"a","status":"passed"},"#.repeat(4_000);
     tests.pop();
     let report = format!(r#"{{"testResults":[{{"name":"/repo/{long}.js","assertionResults":[{tests}]}}]}}"#);
     let started = busy();
