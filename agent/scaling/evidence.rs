@@ -9,29 +9,42 @@ use std::path::{Component, Path};
 
 use cwm_tools::bytes_path;
 use cwm_tools::patch::manifest::FileMode;
-use cwm_tools::patch::{FileOutcome, FileState, MOST_FILE_BYTES, Patch, apply_to, is_test_path};
+use cwm_tools::patch::{Body, FileOutcome, FilePatch, FileState, Patch, apply_to, is_test_path};
 
-use super::inline::tests_within;
+use super::inline::{may_hold_tests, tests_within};
 use super::judge::name_some;
 use super::runners::says_how;
 
 /// Names in a remark.
 const NAMED: usize = 5;
+/// The largest file that is compared.
+const MOST_BYTES: u64 = 8 << 20;
+/// What is said where files cannot be compared.
+const UNTOLD: &str = "what it does to tests within its files cannot be told";
 
 /// Why what tests say with the patch proves nothing, one sentence each. `tree` is what the patch is applied to, `commands` are those
 /// that run the tests.
 pub(super) fn against(patch: &Patch, tree: &Path, commands: &[&str]) -> Vec<String> {
-    let product = Patch {
-        files: patch
-            .files
-            .iter()
-            .filter(|file| !is_test_path(file.path()) || !file.old_path.as_deref().is_none_or(is_test_path))
-            .cloned()
-            .collect(),
+    let matters = |file: &&FilePatch| {
+        let (old, new) = (file.old_path.as_deref(), file.new_path.as_deref());
+        let paths = || [old, new].into_iter().flatten();
+        !paths().all(is_test_path)
+            && (paths().any(may_hold_tests) || says_how(old, new, b"", b"[pytest]", commands))
     };
+    // The rest, such as large binary files, is not even read.
+    let product = Patch {
+        files: patch.files.iter().filter(matters).cloned().collect(),
+    };
+    if product
+        .files
+        .iter()
+        .any(|file| matches!(file.body, Body::Binary { .. }))
+    {
+        return vec![UNTOLD.to_owned()];
+    }
     let read = |path: &[u8]| read(tree, path).map_err(Into::into);
     let Ok(files) = apply_to(&product, &read) else {
-        return vec!["what it does to tests within its files cannot be told".to_owned()];
+        return vec![UNTOLD.to_owned()];
     };
     let mut inline = Vec::new();
     let mut runners = Vec::new();
@@ -112,7 +125,7 @@ fn read(tree: &Path, path: &[u8]) -> io::Result<Option<FileState>> {
             content: target.as_os_str().as_bytes().to_vec(),
         }));
     }
-    if !found.is_file() || found.len() > MOST_FILE_BYTES {
+    if !found.is_file() || found.len() > MOST_BYTES {
         return Err(io::Error::other("it is no file, or too large"));
     }
     let executable = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o100 != 0;

@@ -68,6 +68,18 @@ fn what_cannot_be_read_or_changes_the_runner_proves_nothing() {
 }
 
 #[test]
+fn binary_changes_are_told_by_their_paths_alone() {
+    let binary = |path: &str| {
+        format!(
+            "diff --git a/{path} b/{path}\nnew file mode 100644\nindex 0000000..1111111\nGIT binary patch\nliteral 1\nIcmZPo000310RR91\n\nliteral 0\nHcmV?d00001\n\n"
+        )
+    };
+    assert!(told(&[], &binary("a.png")).is_empty());
+    assert_eq!(told(&[], &binary("a.rs")), [UNTOLD]);
+    assert_eq!(told(&[], &binary("pytest.so")), [UNTOLD]);
+}
+
+#[test]
 fn nothing_outside_of_the_tree_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("tree");

@@ -4,6 +4,11 @@
 /// Ends of the names of files whose examples (`>>>`) may be run as tests.
 const WITH_EXAMPLES: [&[u8]; 6] = [b".py", b".pyi", b".pyx", b".rst", b".md", b".txt"];
 
+/// Whether tests are looked for in a file.
+pub(super) fn may_hold_tests(path: &[u8]) -> bool {
+    path.ends_with(b".rs") || WITH_EXAMPLES.iter().any(|end| path.ends_with(end))
+}
+
 /// The lines of a file that are tests, as far as its lines tell; rather too many than too few.
 pub(super) fn tests_within<'t>(path: &[u8], text: &'t [u8]) -> Vec<&'t [u8]> {
     if path.ends_with(b".rs") {
