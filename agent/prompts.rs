@@ -80,7 +80,7 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "tool_description": ["tool", "argument"],
     "one_shot_system": ["format", "explain"],
     "one_shot_example": ["part", "format", "explain"],
-    "one_shot_request": ["files", "guidance", "issue", "failures", "format", "explain", "hint", "name", "path"],
+    "one_shot_request": ["files", "guidance", "issue", "failures", "format", "explain", "hint", "name", "path", "tests"],
     "one_shot_hidden": ["comment"],
     "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
     "one_shot_prefix": ["language", "path", "format", "explain"],

@@ -311,8 +311,14 @@ impl Printer {
 
     /// Says on stderr, and as an event, why the command failed.
     pub fn error(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
-        let message = error.to_string();
-        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        // Servers and models have a say in messages; none of it may act on a terminal.
+        let harmless = |text: String| text.lines().map(plain).collect::<Vec<_>>().join("\n");
+        let message = harmless(error.to_string());
+        let causes: Vec<String> = error
+            .chain()
+            .skip(1)
+            .map(|cause| harmless(cause.to_string()))
+            .collect();
         let hint = Failure::behind(error).and_then(|failure| failure.hint.as_deref());
 
         let color = self.settings.color_messages;

@@ -1,6 +1,6 @@
 //! Ctrl-C and its kin. The first interrupts what runs in a sandbox, so that `cwm` can end in order; a second one kills it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -12,6 +12,7 @@ use signal_hook::iterator;
 pub(crate) struct Signals {
     count: Arc<AtomicU32>,
     running: Arc<Mutex<Option<Interrupt>>>,
+    leave: Arc<AtomicBool>,
     handle: iterator::Handle,
 }
 
@@ -23,10 +24,15 @@ impl Signals {
         let handle = caught.handle();
         let count = Arc::new(AtomicU32::new(0));
         let running: Arc<Mutex<Option<Interrupt>>> = Arc::default();
-        let (counter, interrupts) = (count.clone(), running.clone());
+        let leave = Arc::new(AtomicBool::new(false));
+        let (counter, interrupts, leaving) = (count.clone(), running.clone(), leave.clone());
         std::thread::spawn(move || {
-            for _ in &mut caught {
+            for signal in &mut caught {
                 let before = counter.fetch_add(1, Ordering::SeqCst);
+                if before > 0 && leaving.load(Ordering::SeqCst) {
+                    // What is half made is removed at the next start.
+                    let _ = signal_hook::low_level::emulate_default_handler(signal);
+                }
                 if let Some(interrupt) = &*interrupts.lock().unwrap_or_else(PoisonError::into_inner) {
                     match before {
                         0 => interrupt.interrupt(),
@@ -38,6 +44,7 @@ impl Signals {
         Ok(Signals {
             count,
             running,
+            leave,
             handle,
         })
     }
@@ -45,6 +52,11 @@ impl Signals {
     /// From now on a signal interrupts this.
     pub(crate) fn interrupt_with(&mut self, interrupt: Interrupt) {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(interrupt);
+    }
+
+    /// Whether a second signal ends the program at once, while there is nothing to end in order.
+    pub(crate) fn leave_at_second(&self, leave: bool) {
+        self.leave.store(leave, Ordering::SeqCst);
     }
 
     /// How many signals came.

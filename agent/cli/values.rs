@@ -21,6 +21,9 @@ pub(crate) fn byte_count(text: &str) -> Result<u64, String> {
         .ok_or_else(wrong)
 }
 
+/// Ten years: longer times would not fit the clocks that they are added to.
+const MOST_SECONDS: u64 = 315_360_000;
+
 /// A time such as `90`, `90s`, `5m` or `2h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time: write a number of seconds, or 90s, 5m, 2h");
@@ -34,7 +37,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let count: u64 = digits.parse().map_err(|_| wrong())?;
     let seconds = count
         .checked_mul(factor)
-        .filter(|&seconds| seconds > 0)
+        .filter(|&seconds| seconds > 0 && seconds <= MOST_SECONDS)
         .ok_or_else(wrong)?;
     Ok(Duration::from_secs(seconds))
 }

@@ -1,6 +1,6 @@
 //! Definitions in languages with braces.
 
-use super::definitions::{Definition, identifier, indent_of};
+use super::definitions::{Definition, MOST_DEFINITIONS, identifier, indent_of};
 
 /// Words before a brace that define nothing.
 const CONTROL: &[&str] = &[
@@ -59,6 +59,9 @@ const CLASSES: &[&str] = &[
 
 /// A longer header is no header.
 const MOST_HEADER: usize = 8192;
+
+/// What stands in more braces than these defines nothing: every name holds those around it, so that deep ones would fill memory.
+const MOST_NESTED: usize = 64;
 
 /// What the scanner is inside of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -205,6 +208,9 @@ impl Scanner<'_> {
 
     /// Takes down what the header before a brace defines.
     fn define(&mut self, number: usize) -> Option<usize> {
+        if self.found.len() >= MOST_DEFINITIONS || self.open.len() > MOST_NESTED {
+            return None;
+        }
         let (name, is_class, receiver) = named(&self.header)?;
         let mut full_name = String::new();
         for outer in self

@@ -222,3 +222,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_with_endless_imports_is_followed_only_so_far() {
+    let many: Vec<String> = (0..1000).map(|number| format!("m{number}/__init__.py")).collect();
+    let mut files: Vec<(&str, &str)> = many.iter().map(|path| (path.as_str(), "x = 1\n")).collect();
+    let names: Vec<String> = (0..1000).map(|number| format!("m{number}")).collect();
+    let text = format!("import {}\n", names.join(", "));
+    files.push(("test_all.py", &text));
+    let tree = tree(&files);
+    let packed = packed(tree.path(), "test_all.py fails", "", 100_000);
+    let found = paths(&packed).iter().filter(|path| path.starts_with('m')).count();
+    assert!(found <= 500, "{found}");
+}

@@ -25,19 +25,21 @@ pub struct Definition {
 /// Texts of more lines are not looked at.
 const MOST_LINES: usize = 50_000;
 /// No more definitions of a text are told; what has more is a table, or hostile.
-const MOST_DEFINITIONS: usize = 4000;
+pub(super) const MOST_DEFINITIONS: usize = 4000;
+/// What stands in more definitions than these is left out: every name holds those around it, so that deep ones would fill memory.
+const MOST_NESTED: usize = 64;
+/// A header whose brackets are not closed after so many lines is taken to end there.
+const MOST_HEADER_LINES: usize = 200;
 
 /// Every definition of a text, in order of their first lines.
 pub fn definitions(lines: &[&str], layout: Layout) -> Vec<Definition> {
     if lines.len() > MOST_LINES {
         return Vec::new();
     }
-    let mut found = match layout {
+    match layout {
         Layout::Indented => indented(lines),
         Layout::Braced => super::braces::definitions(lines),
-    };
-    found.truncate(MOST_DEFINITIONS);
-    found
+    }
 }
 
 /// The bytes of blanks that a line begins with.
@@ -58,6 +60,9 @@ fn indented(lines: &[&str]) -> Vec<Definition> {
     let mut found: Vec<Definition> = Vec::new();
     let mut open: Vec<(usize, String, bool)> = Vec::new();
     for (header, line) in lines.iter().enumerate() {
+        if found.len() >= MOST_DEFINITIONS {
+            break;
+        }
         if inside_text.get(header).copied().unwrap_or_default() {
             continue;
         }
@@ -70,6 +75,9 @@ fn indented(lines: &[&str]) -> Vec<Definition> {
         let Some((name, is_class)) = python_header(line) else {
             continue;
         };
+        if open.len() >= MOST_NESTED {
+            continue;
+        }
         let mut full_name = String::new();
         for (_, outer, _) in &open {
             full_name.push_str(outer);
@@ -173,6 +181,9 @@ fn python_end(lines: &[&str], inside_text: &[bool], header: usize, indent: usize
     let mut end = header + 1;
     let mut depth = brackets(lines.get(header).copied().unwrap_or_default());
     for (index, line) in lines.iter().enumerate().skip(header + 1) {
+        if depth > 0 && index - header > MOST_HEADER_LINES {
+            depth = 0;
+        }
         let inside = inside_text.get(index).copied().unwrap_or_default();
         let text = line.trim();
         if !inside && depth <= 0 && !text.is_empty() && !text.starts_with('#') && indent_of(line) <= indent {

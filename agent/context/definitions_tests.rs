@@ -117,3 +117,26 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn definitions_in_one_another_stay_few_and_small() {
+    let text = "a(){".repeat(250_000);
+    let found = definitions(&[text.as_str()], Layout::Braced);
+    assert!((1..=4000).contains(&found.len()));
+    assert!(found.iter().all(|one| one.full_name.len() < 1000));
+    let text: String = (0..300)
+        .map(|depth| format!("{}def f():\n", " ".repeat(depth)))
+        .collect();
+    let lines: Vec<&str> = text.lines().collect();
+    let found = definitions(&lines, Layout::Indented);
+    assert!((1..=4000).contains(&found.len()));
+    assert!(found.iter().all(|one| one.full_name.len() < 1000));
+}
+
+#[test]
+fn a_header_that_is_never_closed_ends() {
+    let lines = vec!["def f("; 50_000];
+    let found = definitions(&lines, Layout::Indented);
+    assert_eq!(found.len(), 4000);
+    assert!(found.iter().all(|one| one.end - one.start <= 202));
+}

@@ -1,5 +1,6 @@
 //! Files that a text names: paths, frames of tracebacks, names of modules; and the words in it that may be names in code.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::walk::TreeFile;
@@ -11,6 +12,9 @@ const MOST_WORDS: usize = 256;
 
 /// No more different paths than this are looked up in a text.
 const MOST_PATHS: usize = 4000;
+
+/// What was found for no more modules than this is remembered.
+const MOST_MODULES: usize = 50_000;
 
 /// A file that a text names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub(super) struct Index<'a> {
     files: &'a [TreeFile],
     root: String,
     by_name: HashMap<&'a str, Vec<usize>>,
+    /// Modules that were looked for, and what was found.
+    modules: RefCell<HashMap<String, Option<usize>>>,
 }
 
 impl<'a> Index<'a> {
@@ -41,6 +47,7 @@ impl<'a> Index<'a> {
             files,
             root: root.trim_end_matches('/').to_owned(),
             by_name,
+            modules: RefCell::default(),
         }
     }
 
@@ -86,6 +93,19 @@ impl<'a> Index<'a> {
 
     /// The file of a module: `a.b.c`, where the last parts may be names in it.
     pub(super) fn by_module(&self, parts: &[&str]) -> Option<usize> {
+        let module = parts.join(".");
+        if let Some(found) = self.modules.borrow().get(&module) {
+            return *found;
+        }
+        let found = self.find_module(parts);
+        let mut modules = self.modules.borrow_mut();
+        if modules.len() < MOST_MODULES && module.len() <= 1024 {
+            modules.insert(module, found);
+        }
+        found
+    }
+
+    fn find_module(&self, parts: &[&str]) -> Option<usize> {
         const FORMS: &[&str] = &[
             ".py",
             "/__init__.py",
@@ -103,12 +123,13 @@ impl<'a> Index<'a> {
                 continue;
             }
             for form in FORMS {
-                let path = format!("{module}{form}");
-                let name = path.rsplit('/').next().unwrap_or(&path);
+                let suffix = format!("/{module}{form}");
+                let path = suffix.get(1..).unwrap_or_default();
+                let name = path.rsplit('/').next().unwrap_or(path);
                 let named = self.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
                 let fits = |file: &&usize| {
                     let own = self.path(**file);
-                    own == path || own.ends_with(&format!("/{path}"))
+                    own == path || own.ends_with(&suffix)
                 };
                 if let Some(found) = named
                     .iter()

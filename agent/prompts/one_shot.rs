@@ -85,6 +85,8 @@ pub struct OneShotRequest {
     pub failures: String,
     /// The function that is to be written again, and its file; else empty.
     pub rewrite: (String, String),
+    /// The tests that it must pass, where they are shown apart from the files.
+    pub tests: Vec<ShownFile>,
 }
 
 impl ShownFile {
@@ -139,6 +141,7 @@ impl Prompts {
             issue,
             failures,
             rewrite: (name, path),
+            tests,
         } = request;
         let AskFor {
             format,
@@ -147,13 +150,14 @@ impl Prompts {
         } = ask;
         let format = format.name();
         let files: Vec<_> = files.iter().map(ShownFile::variables).collect();
+        let tests: Vec<_> = tests.iter().map(ShownFile::variables).collect();
         let guidance = guidance
             .iter()
             .map(|part| context! { path => &part.path, text => &part.text });
         let guidance: Vec<_> = guidance.collect();
         self.render(
             "one_shot_request",
-            context! { files, guidance, issue, failures, format, explain, hint, name, path },
+            context! { files, guidance, issue, failures, format, explain, hint, name, path, tests },
         )
     }
 

@@ -62,9 +62,7 @@ impl Copies {
     ///
     /// When there is no room for it, or no sandbox.
     pub fn open(&self, name: &str) -> Result<IsolatedCopy, IsolatedError> {
-        if let Ok(left) = self.snapshot.existing_attempt(name) {
-            left.remove()?;
-        }
+        self.snapshot.clear_attempt(name)?;
         IsolatedCopy::open(
             &self.snapshot,
             name,

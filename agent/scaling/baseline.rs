@@ -15,7 +15,7 @@ pub struct Baseline {
 }
 
 /// Runs the commands in a fresh copy named `name`. Unless it is to be done `once`, they are run again in another when something fails, to
-/// tell the tests that fail each time from those that do not.
+/// tell the tests that fail each time from those that do not. Of a command that ended by itself only once, that run counts.
 ///
 /// # Errors
 ///
@@ -33,18 +33,35 @@ pub fn baseline(
         name,
         options,
         control,
+        leave_tests: true,
     };
     let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter())? {
         Pass::Ran { runs, .. } => Ok(runs),
         Pass::Refused(why) => Err(ValidateError::Baseline(why)),
     };
-    let runs = pass(commands)?;
-    let doubtful = |run: &TestRun| run.ending == RunEnding::Ran && !run.all_pass();
+    let mut runs = pass(commands)?;
+    // What hung once may not hang each time; what cannot be started stays so.
+    let doubtful = |run: &TestRun| !matches!(run.ending, RunEnding::NotStarted { .. }) && !run.all_pass();
     let again = runs.iter().rposition(doubtful).map_or(0, |last| last + 1);
     let mut flaky = Vec::new();
     if !once && again > 0 {
         // What runs before a command may be what it needs.
-        flaky = unsteady(&runs, &pass(commands.get(..again).unwrap_or_default())?);
+        let second = pass(commands.get(..again).unwrap_or_default())?;
+        flaky = unsteady(&runs, &second);
+        settle(&mut runs, second);
     }
     Ok(Baseline { runs, flaky })
 }
+
+/// Puts runs that ended by themselves in the places of those that did not: they say more of the tests.
+fn settle(runs: &mut [TestRun], second: Vec<TestRun>) {
+    for (run, other) in runs.iter_mut().zip(second) {
+        if run.ending != RunEnding::Ran && other.ending == RunEnding::Ran {
+            *run = other;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "baseline_tests.rs"]
+mod tests;

@@ -1,12 +1,12 @@
 //! Ranks candidates by what was executed, never by what a model says of them.
 //!
 //! The order, best first; each rule speaks where all before it are silent:
-//! 1. those that could be tried come before those that could not (empty, not applying, nothing but tests);
-//! 2. verified ones come first;
-//! 3. the more failing tests it fixes the better, and each test that it breaks or makes vanish weighs as much as two fixed;
-//!    with equal weights the one that breaks fewer is better;
-//! 4. the fewer reasons for doubt the better: tests deleted or weakened, files that say how tests are run, new tests that fail, commands
-//!    that did not run to their end;
+//! 1. those that could be tried come before those that could not (empty, not applying);
+//! 2. verified ones come first, and those that change nothing but tests last: they may say whatever they like of themselves;
+//! 3. the more failing tests it fixes the better, and each test that it breaks or makes vanish, or that was not there before and fails,
+//!    weighs as much as two fixed; with equal weights the one that breaks fewer is better;
+//! 4. the fewer reasons for doubt the better: tests deleted or weakened, files that say how tests are run, commands that did not run to
+//!    their end;
 //! 5. the fewer lines it changes outside of tests the better;
 //! 6. what more candidates came to independently is better; the same change twice is recognised whatever its context and places;
 //! 7. what was given first.
@@ -56,6 +56,7 @@ pub fn rank(verdicts: Vec<Verdict>, measures: &[Measure]) -> Vec<Ranked> {
             let merit = (
                 verdict.refused.is_some(),
                 !verdict.verified,
+                measure.only_tests,
                 (Reverse(score(&verdict)), broken(&verdict)),
                 doubts(&verdict, measure),
                 measure.lines,
@@ -77,18 +78,15 @@ fn score(verdict: &Verdict) -> i64 {
     count(verdict.changes.fixed.len()).saturating_sub(lost)
 }
 
-/// Tests that passed before and do not pass with it.
+/// Tests that passed before and do not pass with it, and those that are new and fail: a run that names only failures does not tell which.
 fn broken(verdict: &Verdict) -> usize {
-    verdict.changes.broken.len() + verdict.changes.vanished.len()
+    let changes = &verdict.changes;
+    changes.broken.len() + changes.vanished.len() + changes.new_failing.len()
 }
 
 fn doubts(verdict: &Verdict, measure: &Measure) -> usize {
     let unended = verdict.runs.iter().filter(|run| run.ending != RunEnding::Ran);
-    measure.deleted_tests.len()
-        + measure.weakened_tests.len()
-        + measure.settings.len()
-        + verdict.changes.new_failing.len()
-        + unended.count()
+    measure.deleted_tests.len() + measure.weakened_tests.len() + measure.settings.len() + unended.count()
 }
 
 #[cfg(test)]

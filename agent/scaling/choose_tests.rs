@@ -12,6 +12,7 @@ struct Made {
     verified: bool,
     fixed: usize,
     broken: usize,
+    new_failing: usize,
     hangs: bool,
     lines: usize,
     content: u8,
@@ -22,6 +23,7 @@ const PLAIN: Made = Made {
     verified: false,
     fixed: 1,
     broken: 0,
+    new_failing: 0,
     hangs: false,
     lines: 3,
     content: 0,
@@ -47,6 +49,7 @@ fn verdict(made: &Made) -> Verdict {
         changes: Comparison {
             fixed: names(made.fixed),
             broken: names(made.broken),
+            new_failing: names(made.new_failing),
             ..Comparison::default()
         },
         flaky: Vec::new(),
@@ -115,6 +118,16 @@ fn each_rule_decides_where_those_before_are_silent() {
             "one broken is worse than one not fixed",
         ),
         (
+            PLAIN,
+            Made {
+                fixed: 2,
+                new_failing: 1,
+                lines: 1,
+                ..PLAIN
+            },
+            "one that is new and fails is worse than one not fixed",
+        ),
+        (
             Made { lines: 99, ..PLAIN },
             Made { hangs: true, ..PLAIN },
             "fewer doubts",
@@ -128,6 +141,20 @@ fn each_rule_decides_where_those_before_are_silent() {
             assert_eq!(order(&[bad, good]), [1, 0], "{why}");
         }
     }
+}
+
+#[test]
+fn tests_that_vouch_for_themselves_come_last() {
+    let verdicts = vec![
+        verdict(&Made { fixed: 9, ..PLAIN }),
+        verdict(&Made { fixed: 0, ..PLAIN }),
+    ];
+    let of_tests = Measure {
+        only_tests: true,
+        ..measure(&PLAIN)
+    };
+    let places = rank(verdicts, &[of_tests, measure(&Made { content: 1, ..PLAIN })]);
+    assert_eq!(places[0].index, 1);
 }
 
 #[test]
@@ -151,6 +178,7 @@ fn any_made() -> impl Strategy<Value = Made> {
             verified,
             fixed,
             broken,
+            new_failing: 0,
             hangs,
             lines,
             content: 0,

@@ -69,7 +69,8 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
                 rest.is_some_and(|rest| SEPARATORS.iter().any(|between| rest.starts_with(between)))
             };
             let mut tests = after.tests.iter().filter(|(test, _)| inside(test)).peekable();
-            tests.peek().is_some() && tests.all(|(_, case)| !case.status.fails())
+            // A skipped test shows no more than that its module can be loaded.
+            tests.peek().is_some() && tests.all(|(_, case)| case.status.passes())
         };
         let (fixed, failing): (Vec<String>, Vec<String>) = changes.still_failing.drain(..).partition(mended);
         changes.fixed.extend(fixed);
@@ -81,14 +82,24 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
 }
 
 /// Verified is a patch with which at least one test that failed before passes and none of them fails still, with which no test that passed
-/// before fails or is missing, and with which every command runs to its end and exits with 0. Flaky tests count neither way.
+/// before fails or is missing, and with which every command runs to its end and exits with 0. Flaky tests of the baseline count neither
+/// way; `unsteady` ones, which do not say the same each time only with the patch, speak against it.
 pub(super) fn judge(
     baseline: &[TestRun],
     runs: &[TestRun],
     changes: &Comparison,
     flaky: &[String],
+    unsteady: &[String],
 ) -> Judgement {
     let mut against = told_against(changes);
+    if !unsteady.is_empty() {
+        let verb = if unsteady.len() == 1 { "does" } else { "do" };
+        against.push(format!(
+            "{} {verb} not say the same each time with it: {}",
+            tests(unsteady.len(), ""),
+            name_some(unsteady, NAMED)
+        ));
+    }
     let before = changes.fixed.len() + changes.still_failing.len();
     if before == 0 && failing_before(baseline, &[]).is_empty() {
         against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());

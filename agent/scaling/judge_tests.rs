@@ -1,54 +1,13 @@
 //! What makes a patch verified and what does not, case by case.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::suite::{CommandSource, Status, TestCase, TestCommand};
-
-/// A run in a few words: `a+ b- c~` are tests that passed, failed and were skipped, behind the exit code.
-fn run_of(command: &str, text: &str) -> TestRun {
-    let mut words = text.split_whitespace();
-    let (ending, exit_code) = match words.next().unwrap() {
-        "time" => (RunEnding::TimedOut, None),
-        "disk" => {
-            let reason = "it wrote more to disk than allowed".to_owned();
-            (RunEnding::Stopped { reason }, None)
-        }
-        "none" => {
-            let reason = "no module named pytest".to_owned();
-            (RunEnding::NotStarted { reason }, Some(1))
-        }
-        code => (RunEnding::Ran, Some(code.parse().unwrap())),
-    };
-    let case = |word: &str| {
-        let (name, sign) = word.split_at(word.len() - 1);
-        let status = match sign {
-            "+" => Status::Passed,
-            "-" => Status::Failed,
-            "!" => Status::Errored,
-            _ => Status::Skipped,
-        };
-        let case = TestCase {
-            status,
-            message: String::new(),
-            seconds: None,
-        };
-        (name.replace('_', " "), case)
-    };
-    TestRun {
-        command: TestCommand::given(command),
-        ending,
-        exit_code,
-        tests: words.map(case).collect::<BTreeMap<_, _>>(),
-        output: String::new(),
-        seconds: 1.0,
-    }
-}
+use crate::scaling::testing::run_of;
+use crate::suite::CommandSource;
 
 fn judged(before: &str, after: &str, flaky: &[&str]) -> Judgement {
     let flaky: Vec<String> = flaky.iter().map(|name| (*name).to_owned()).collect();
     let (before, after) = ([run_of("make test", before)], [run_of("make test", after)]);
-    judge(&before, &after, &told_apart(&before, &after, &flaky), &flaky)
+    judge(&before, &after, &told_apart(&before, &after, &flaky), &flaky, &[])
 }
 
 #[test]
@@ -183,6 +142,18 @@ fn what_is_not_verified_says_why() {
         ),
         (
             "1 a+ t.py!",
+            "0 a+ t.py::x~ t.py::y~",
+            &[],
+            "nothing that failed before passes with it: t.py",
+        ),
+        (
+            "1 a+ t.py!",
+            "0 a+ t.py::x+ t.py::y~",
+            &[],
+            "nothing that failed before passes with it: t.py",
+        ),
+        (
+            "1 a+ t.py!",
             "0 a+",
             &[],
             "nothing that failed before passes with it: t.py",
@@ -210,11 +181,26 @@ fn a_fix_that_is_there_only_sometimes_proves_nothing() {
 }
 
 #[test]
+fn what_a_patch_makes_flaky_speaks_against_it() {
+    let (before, after) = ([run_of("make test", "1 a+ b-")], [run_of("make test", "1 a- b+")]);
+    let all = ["a".to_owned()];
+    let changes = told_apart(&before, &after, &all);
+    let judgement = judge(&before, &after, &changes, &[], &all);
+    assert!(!judgement.verified, "{judgement:?}");
+    assert_eq!(
+        judgement.remarks,
+        ["1 test does not say the same each time with it: a"]
+    );
+    assert!(judge(&before, &after, &changes, &all, &[]).verified);
+}
+
+#[test]
 fn every_command_counts() {
     let before = [run_of("one", "1 a-"), run_of("two", "0 b+")];
     let good = [run_of("one", "0 a+"), run_of("two", "0 b+")];
     let bad = [run_of("one", "0 a+"), run_of("two", "1 b-")];
-    let verified = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[]).verified;
+    let verified =
+        |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[], &[]).verified;
     assert!(verified(&good));
     assert!(!verified(&bad));
     assert!(!verified(&good[..1]), "a command that was not run proves nothing");
@@ -229,7 +215,7 @@ fn a_guessed_command_that_never_starts_says_nothing() {
         run
     };
     let before = [run_of("make test", "1 a-"), guessed("none")];
-    let judged = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[]);
+    let judged = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[], &[]);
     let judgement = judged(&[run_of("make test", "0 a+"), guessed("none")]);
     assert!(judgement.verified, "{judgement:?}");
     assert_eq!(

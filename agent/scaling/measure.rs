@@ -45,7 +45,7 @@ const SETTINGS: [&str; 16] = [
 /// What can be told of a patch without running it. Paths are as a person reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measure {
-    /// Lines that it adds and removes outside of tests.
+    /// Lines that it adds and removes outside of tests, or at all when it changes nothing but tests.
     pub lines: usize,
     /// Test files that it removes.
     pub deleted_tests: Vec<String>,
@@ -55,7 +55,7 @@ pub struct Measure {
     pub settings: Vec<String>,
     /// Every file that it changes is a test.
     pub only_tests: bool,
-    /// What it changes outside of tests, without the places: equal for patches that are the same.
+    /// What `lines` counts, without the places: equal for patches that are the same.
     pub content: Vec<u8>,
 }
 
@@ -93,6 +93,12 @@ impl Measure {
                     .filter(|path| is_setting(path))
                     .map(|path| bytes_path::display(path)),
             );
+        }
+        if measure.only_tests {
+            for file in &patch.files {
+                measure.lines += changed_lines(file);
+                write_content(file, &mut measure.content);
+            }
         }
         measure.settings = settings.into_iter().collect();
         measure

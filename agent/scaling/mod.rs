@@ -5,10 +5,15 @@
 
 mod baseline;
 mod choose;
+mod evidence;
+mod inline;
 mod judge;
 mod measure;
 mod pass;
+mod runners;
 mod solve;
+#[cfg(test)]
+mod testing;
 mod validate;
 
 pub use baseline::{Baseline, baseline};

@@ -14,6 +14,8 @@ pub(super) struct Bench<'a> {
     pub(super) name: &'a str,
     pub(super) options: &'a RunOptions,
     pub(super) control: &'a Control,
+    /// Whether what a patch does to tests is left out.
+    pub(super) leave_tests: bool,
 }
 
 /// What a pass came to.
@@ -27,24 +29,52 @@ pub(super) enum Pass {
     Refused(String),
 }
 
+/// What a single try came to.
+enum Try {
+    Done(Pass),
+    /// The sandbox failed, by the patch's doing or the machine's: the first try cannot tell.
+    Lost(String),
+}
+
+/// Tries again what the machine may be to blame for. What fails twice in copies of their own is the patch's doing.
+fn twice(mut once: impl FnMut() -> Result<Try, ValidateError>) -> Result<Pass, ValidateError> {
+    if let Try::Done(pass) = once()? {
+        return Ok(pass);
+    }
+    Ok(match once()? {
+        Try::Done(pass) => pass,
+        Try::Lost(why) => Pass::Refused(why),
+    })
+}
+
 impl Bench<'_> {
-    /// Opens a fresh copy, applies the patch without what it does to tests, and runs the commands in their order.
+    /// Opens a fresh copy, applies the patch, and runs the commands in their order; once more when the sandbox fails.
     pub(super) fn pass<'c>(
         &self,
         patch: Option<&[u8]>,
-        commands: impl Iterator<Item = &'c TestCommand>,
+        commands: impl Iterator<Item = &'c TestCommand> + Clone,
     ) -> Result<Pass, ValidateError> {
+        twice(|| self.pass_once(patch, commands.clone()))
+    }
+
+    fn pass_once<'c>(
+        &self,
+        patch: Option<&[u8]>,
+        commands: impl Iterator<Item = &'c TestCommand>,
+    ) -> Result<Try, ValidateError> {
         self.go_on(patch)?;
         let mut copy = self.copies.open(self.name)?;
         let _registered = self.control.register(copy.session().interrupter());
         let mut applied = None;
         if let Some(text) = patch {
-            match copy.apply(text, true) {
+            match copy.apply(text, self.leave_tests) {
                 Ok(Ok(done)) => applied = Some(done),
-                Ok(Err(refused)) => return Ok(Pass::Refused(refused.to_string())),
+                // A system call that failed says nothing of the patch.
+                Ok(Err(refused)) if refused.0.contains("(os error ") => return Ok(Try::Lost(refused.0)),
+                Ok(Err(refused)) => return Ok(Try::Done(Pass::Refused(refused.to_string()))),
                 Err(error) => {
                     self.go_on(patch)?;
-                    return Ok(Pass::Refused(error.to_string()));
+                    return Ok(Try::Lost(error.to_string()));
                 }
             }
         }
@@ -57,12 +87,12 @@ impl Bench<'_> {
                 Ok(run) => runs.push(run),
                 // What a patch does to its own sandbox is no reason to give up the others.
                 Err(error @ (SandboxError::Lost(_) | SandboxError::Refused(_))) => {
-                    return Ok(Pass::Refused(format!("`{}`: {error}", command.command)));
+                    return Ok(Try::Lost(format!("`{}`: {error}", command.command)));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Pass::Ran { runs, applied })
+        Ok(Try::Done(Pass::Ran { runs, applied }))
     }
 
     /// A candidate that is there is tried to its end when the user asks to end in order; a baseline for new ones is needless then.
@@ -75,16 +105,31 @@ impl Bench<'_> {
     }
 }
 
-/// Names of the tests that say something else in the second run than in the first, where both ran to their end.
+/// Names of the tests that say something else in the second run than in the first, and commands of which only one run ended by itself.
+///
+/// A run that was cut short does not tell all of its tests; what fails in the other and is not told by it is not known to fail each time.
 pub(super) fn unsteady(first: &[TestRun], second: &[TestRun]) -> Vec<String> {
     let mut names = Vec::new();
     for (one, other) in first.iter().zip(second) {
-        if one.ending != RunEnding::Ran || other.ending != RunEnding::Ran {
-            continue;
+        let ended = |run: &TestRun| run.ending == RunEnding::Ran;
+        let fails = |run: &TestRun, name: &str| run.tests.get(name).is_some_and(|case| case.status.fails());
+        let mut differing = agree(one, other);
+        if !(ended(one) && ended(other)) {
+            differing.retain(|name| {
+                let both = one.tests.contains_key(name) && other.tests.contains_key(name);
+                both || fails(one, name) || fails(other, name)
+            });
         }
-        names.extend(agree(one, other));
+        names.extend(differing);
+        if ended(one) != ended(other) {
+            names.push(one.command.command.clone());
+        }
     }
     names.sort();
     names.dedup();
     names
 }
+
+#[cfg(test)]
+#[path = "pass_tests.rs"]
+mod tests;

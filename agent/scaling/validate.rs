@@ -1,7 +1,7 @@
 //! Tries a patch in a fresh copy: what do the tests say that the user has?
 //!
-//! What the patch does to tests is left out, so that it is judged by the tests of the base and never by its own. A patch that
-//! cannot be tried is a verdict like any other; only a machine on which nothing can be tried is an error.
+//! What the patch does to tests is left out, so that it is judged by the tests of the base and never by its own. A patch of
+//! nothing but what seems to be tests is tried as it is, but proves nothing. A patch that cannot be tried is a verdict like any other; only a machine on which nothing can be tried is an error.
 
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use cwm_tools::patch::apply::Applied;
 use cwm_tools::patch::{Patch, is_test_path, parse};
 use cwm_tools::sandbox::SandboxError;
 
+use super::evidence;
 use super::judge::{judge, name_some, told_apart};
 use super::measure::Measure;
 use super::pass::{Bench, Pass, unsteady};
@@ -51,7 +52,7 @@ pub enum ValidateError {
     Interrupted,
 }
 
-/// Applies a patch to a fresh copy named `name`, without what it does to test files, runs the baseline's commands and compares.
+/// Applies a patch to a fresh copy named `name`, without what it does to test files unless it does nothing else, runs the baseline's commands and compares.
 /// Where something is broken the commands are run again in another copy, to tell tests that do not say the same each time.
 ///
 /// # Errors
@@ -83,17 +84,19 @@ pub fn validate(
         Ok(parsed) => {
             let measure = Measure::of_parsed(&parsed);
             verdict.test_files = test_files(&parsed);
+            let doubts = doubts_about(&parsed, &measure, copies, baseline);
             verdict.remarks = remarks_on(&measure, &verdict.test_files);
-            if measure.only_tests {
-                verdict.refused = Some("it changes nothing but tests, which are no evidence".to_owned());
-            } else {
-                let bench = Bench {
-                    copies,
-                    name,
-                    options: &options.run,
-                    control,
-                };
-                try_out(&bench, patch, baseline, options, &mut verdict)?;
+            let bench = Bench {
+                copies,
+                name,
+                options: &options.run,
+                control,
+                leave_tests: !measure.only_tests,
+            };
+            try_out(&bench, patch, baseline, options, &mut verdict)?;
+            if verdict.refused.is_none() && !doubts.is_empty() {
+                verdict.verified = false;
+                verdict.remarks.splice(0..0, doubts);
             }
         }
     }
@@ -128,9 +131,24 @@ fn test_files(patch: &Patch) -> Vec<String> {
     tests
 }
 
+/// What in the patch keeps the tests from proving anything, whatever they say.
+fn doubts_about(patch: &Patch, measure: &Measure, copies: &Copies, baseline: &[TestRun]) -> Vec<String> {
+    if measure.only_tests {
+        return vec![
+            "it changes only files that seem to be tests, so that they prove nothing; it was applied as a whole"
+                .to_owned(),
+        ];
+    }
+    let commands: Vec<&str> = baseline.iter().map(|run| run.command.command.as_str()).collect();
+    evidence::against(patch, &copies.snapshot.tree(), &commands)
+}
+
 /// What the patch itself shows that a person should know.
 fn remarks_on(measure: &Measure, test_files: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
+    if measure.only_tests {
+        return remarks;
+    }
     let mut say = |words: &str, paths: &[String]| {
         if !paths.is_empty() {
             remarks.push(format!("{words}: {}", name_some(paths, NAMED)));
@@ -174,15 +192,23 @@ fn try_out(
     } else {
         doubtful(baseline, &runs, &options.flaky)
     };
-    if again > 0
-        && let Pass::Ran { runs: second, .. } = bench.pass(Some(patch), commands(again))?
-    {
-        verdict.flaky.extend(unsteady(&runs, &second));
-        verdict.flaky.sort();
-        verdict.flaky.dedup();
+    // Only what is flaky without the patch excuses it: a patch that makes a steady test flaky breaks it.
+    let mut differing = Vec::new();
+    if again > 0 {
+        match bench.pass(Some(patch), commands(again))? {
+            Pass::Ran { runs: second, .. } => differing = unsteady(&runs, &second),
+            Pass::Refused(why) => {
+                verdict
+                    .remarks
+                    .push(format!("it could not be tried again: {why}"));
+            }
+        }
+        differing.retain(|name| !options.flaky.contains(name));
     }
+    verdict.flaky.extend(differing.iter().cloned());
+    verdict.flaky.sort();
     verdict.changes = told_apart(baseline, &runs, &verdict.flaky);
-    let judgement = judge(baseline, &runs, &verdict.changes, &verdict.flaky);
+    let judgement = judge(baseline, &runs, &verdict.changes, &options.flaky, &differing);
     verdict.verified = judgement.verified;
     verdict.remarks.splice(0..0, judgement.remarks);
     for run in &mut runs {

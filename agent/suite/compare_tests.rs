@@ -1,7 +1,7 @@
 //! Two runs side by side.
 
 use super::*;
-use crate::suite::types::{TestCase, TestCommand};
+use crate::suite::types::{RunEnding, TestCase, TestCommand};
 
 fn run(tests: &[(&str, Status)]) -> TestRun {
     let case = |status| TestCase {
@@ -60,18 +60,33 @@ fn each_change_is_in_its_list() {
 }
 
 #[test]
-fn a_run_that_names_only_failures_vouches_for_the_others() {
+fn a_run_in_which_nothing_fails_vouches_for_what_it_does_not_name() {
     let before = run(&[("a", Failed), ("b", Failed), (UNNAMED, Passed)]);
-    let after = run(&[("b", Failed), ("c", Failed), (UNNAMED, Passed)]);
+    let after = run(&[(UNNAMED, Passed)]);
     let changes = compare(&before, &after);
-    assert_eq!(changes.fixed, ["a"]);
-    assert_eq!(changes.still_failing, ["b"]);
-    assert_eq!(changes.broken, ["c"]);
+    assert_eq!(changes.fixed, ["a", "b"]);
     assert_eq!(changes.still_passing, 1);
-    // One that was cut off vouches for nothing.
-    let mut cut = after;
+    // What fails in the other direction passed before.
+    assert_eq!(compare(&after, &before).broken, ["a", "b"]);
+    // One that was cut off, or whose exit code tells of something else, vouches for nothing.
+    let mut cut = after.clone();
     cut.ending = RunEnding::TimedOut;
     assert_eq!(compare(&before, &cut).still_failing, ["a", "b"]);
+    let mut odd = after;
+    odd.exit_code = Some(1);
+    assert_eq!(compare(&before, &odd).still_failing, ["a", "b"]);
+}
+
+/// The module of the failing test no longer loads, or its program does not compile, while others pass without being named.
+#[test]
+fn a_test_that_is_missing_beside_a_failure_is_not_fixed() {
+    let before = run(&[("tests.test_a.T.test_x", Failed), (UNNAMED, Passed)]);
+    let after = run(&[("tests.test_a", Errored), (UNNAMED, Passed)]);
+    let changes = compare(&before, &after);
+    assert_eq!(changes.fixed, [""; 0]);
+    assert_eq!(changes.still_failing, ["tests.test_a.T.test_x"]);
+    assert_eq!(changes.new_failing, ["tests.test_a"]);
+    assert!(changes.breaks());
 }
 
 #[test]

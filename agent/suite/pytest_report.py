@@ -13,6 +13,10 @@ _PATH = os.environ.pop("CWM_TEST_REPORT", None)
 _PROCESS = os.getpid()
 _PENDING = []
 _LONGEST = 16384
+# The report is read up to a bound: of many failures the later ones say less, so that the end is within it.
+_SHORTER = ((200, _LONGEST), (4000, 1024))
+_SHORTEST = 256
+_MESSAGES = [0]
 
 
 # The functions are bound here, because tests may replace them with pretended file systems.
@@ -48,8 +52,14 @@ def _text(report):
             text = report.longreprtext if hasattr(report, "longreprtext") else str(longrepr)
     except Exception:
         return ""
-    if len(text) > _LONGEST:
-        text = text[: _LONGEST // 2] + "\n[...]\n" + text[-_LONGEST // 2 :]
+    _MESSAGES[0] += 1
+    most = _SHORTEST
+    for count, longest in _SHORTER:
+        if _MESSAGES[0] <= count:
+            most = longest
+            break
+    if len(text) > most:
+        text = text[: most // 2] + "\n[...]\n" + text[-(most // 2) :]
     return text
 
 

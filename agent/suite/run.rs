@@ -66,7 +66,11 @@ pub fn run(
         break (prepared, ending, text);
     };
     // Its name is another one in each run.
-    let text = text.replace(&desk.folder, "/tmp/suite");
+    let text = if desk.made {
+        text.replace(&desk.folder, "/tmp/suite")
+    } else {
+        text
+    };
     let report = if with_plugin {
         pytest_report::read(&read_file(session, &prepare::pytest_report(&desk.folder))?)
     } else {
@@ -93,13 +97,19 @@ pub fn run(
 /// A private folder inside, with what the command is given.
 struct Desk {
     folder: String,
+    /// Whether the folder is there.
+    made: bool,
     /// The package.json beside the command; empty when there is none.
     package: String,
 }
 
 const SET_UP: &str = r#"
 umask 077
-folder=$(mktemp -d /tmp/suite-XXXXXXXXXX) && cat >"$folder/$1.py" && touch "$folder/begun" && printf '%s\n' "$folder"
+folder=$(mktemp -d /tmp/suite-XXXXXXXXXX) && cat >"$folder/$1.py" && touch "$folder/begun" || {
+    [ -z "$folder" ] || rm -rf -- "$folder"
+    folder=
+}
+printf '%s\n' "$folder"
 head -c 1000000 package.json 2>/dev/null
 exit 0
 "#;
@@ -108,21 +118,31 @@ impl Desk {
     fn set_up(session: &mut Session) -> Result<Desk, SandboxError> {
         let mut input = PLUGIN_TEXT.as_bytes();
         let (_, text) = bash(session, SET_UP, &[PLUGIN], Some(&mut input))?;
-        let (folder, package) = text.split_once('\n').unwrap_or((&text, ""));
+        let (folder, package) = set_up_said(&text);
         Ok(Desk {
             // Where none could be made, what would be in it is not found, and printed text is read.
-            folder: if folder.is_empty() {
-                "/tmp/suite".to_owned()
-            } else {
-                folder.to_owned()
-            },
+            folder: folder.unwrap_or("/tmp/suite-none").to_owned(),
+            made: folder.is_some(),
             package: package.to_owned(),
         })
     }
 
     fn clear(&self, session: &mut Session) -> Result<(), SandboxError> {
+        if !self.made {
+            return Ok(());
+        }
         bash(session, r#"rm -rf -- "$1""#, &[&self.folder], None).map(|_| ())
     }
+}
+
+/// The folder that was made, and the text of package.json. The folder's name stands in commands and is removed in the end, so nothing else
+/// is taken for one, and nothing that the shell would read otherwise.
+fn set_up_said(text: &str) -> (Option<&str>, &str) {
+    let (folder, package) = text.split_once('\n').unwrap_or((text, ""));
+    let own = folder
+        .strip_prefix("/tmp/suite-")
+        .is_some_and(|end| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    (own.then_some(folder), package)
 }
 
 /// Runs the command itself; both of its outputs are one, in the order of writing.
@@ -272,3 +292,7 @@ fn cut(text: String, most: usize) -> String {
 fn gap(bytes: u64) -> String {
     format!("\n[... {bytes} bytes ...]\n")
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

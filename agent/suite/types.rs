@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The entry of a run for those tests that passed and that its output counts without naming them. Whatever failed in such a run is
-/// named, so a test that another run names and this one does not has passed here.
+/// The entry of a run for those tests that passed and that its output counts without naming them. Where such a run exits with 0 and nothing
+/// failed, a test that another run names and this one does not has passed here.
 pub const UNNAMED: &str = "(tests that passed, not named)";
 
 /// What kind of tests a command runs, which says how its output is read.

@@ -9,6 +9,9 @@ use super::parse::pytest_report::Report;
 use super::parse::{Parsed, clean, first_words, read, telling_tail};
 use super::types::{Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
 
+/// The name of what is wrong with a run that ended before its tests did.
+const BROKE_OFF: &str = "(the run broke off)";
+
 /// All that is known of a run that ended.
 pub(super) struct Seen<'a> {
     pub(super) command: &'a TestCommand,
@@ -58,11 +61,7 @@ pub(super) fn judge(seen: Seen<'_>) -> TestRun {
             square(&mut parsed, code, status, seen.command, seen.text);
         }
     } else if matches!(seen.ending, Ending::Signalled(_)) && !parsed.fails() {
-        parsed.add(
-            "(the run broke off)",
-            Status::Errored,
-            &telling_tail(&clean(seen.text), 10),
-        );
+        parsed.add(BROKE_OFF, Status::Errored, &telling_tail(&clean(seen.text), 10));
     }
     name_the_unnamed(&mut parsed);
     TestRun {
@@ -95,11 +94,7 @@ fn gather(report: Report, documents: Parsed, command: &TestCommand, text: &str, 
         parsed.add(name, Status::Errored, why);
     }
     if broke_off && report.running.is_empty() {
-        parsed.add(
-            "(the run broke off)",
-            Status::Errored,
-            &telling_tail(&clean(text), 10),
-        );
+        parsed.add(BROKE_OFF, Status::Errored, &telling_tail(&clean(text), 10));
     }
     if report.only_collection_failed && parsed.problem.is_none() {
         let first = parsed
@@ -177,6 +172,10 @@ fn square(parsed: &mut Parsed, code: i32, pytest: Option<i32>, command: &TestCom
         };
         parsed.add(&command.command, status, &message);
         return;
+    }
+    if code == 0 && parsed.broke_off {
+        // A test can end its program, and say that all is well.
+        parsed.add(BROKE_OFF, Status::Errored, &telling_tail(&clean(text), 10));
     }
     let pytest = pytest.filter(|status| !matches!(status, 0 | 5));
     let code = if code == 0 { pytest.unwrap_or(0) } else { code };

@@ -135,3 +135,86 @@ fn a_module_that_cannot_be_imported_alone_is_no_run() {
     assert_eq!(run.ending, RunEnding::NotStarted { reason });
     assert_eq!(statuses(&run), [("t.py", Status::Errored)]);
 }
+
+/// A test that prints that all is well and then ends its program with 0.
+#[test]
+fn a_runner_that_never_summed_up_did_not_pass() {
+    let broken_off = [
+        ("python -m unittest -v", "test_a (t.A.test_a) ... ok\n"),
+        ("make test", "test_a (t.A.test_a) ... ok\n"),
+        // The first of two ended in order.
+        (
+            "python -m unittest -v t && python -m unittest -v u",
+            "test_a (t.A.test_a) ... ok\n\nRan 1 test in 0.001s\n\nOK\ntest_b (u.B.test_b) ... ok\n",
+        ),
+        ("go test -v ./...", "=== RUN   TestA\n--- PASS: TestA (0.00s)\n"),
+        (
+            "go test -json ./...",
+            "{\"Action\":\"run\",\"Package\":\"p\",\"Test\":\"TestA\"}\n{\"Action\":\"pass\",\"Package\":\"p\",\"Test\":\"TestA\"}\n",
+        ),
+    ];
+    for (command, text) in broken_off {
+        let run = judged(command, 0, text, "");
+        assert_eq!(
+            run.tests.get(BROKE_OFF).map(|case| case.status),
+            Some(Status::Errored),
+            "{command}"
+        );
+        assert!(!run.all_pass(), "{command}");
+    }
+    let run = judged("cargo test", 0, "running 2 tests\ntest a ... ok\n", "");
+    assert!(!run.all_pass());
+    // These came to their end.
+    for (command, text) in [
+        (
+            "python -m unittest -v",
+            "test_a (t.A.test_a) ... ok\n\nRan 1 test in 0.001s\n\nOK\n",
+        ),
+        (
+            "trial t",
+            "test_a (t.A.test_a) ... ok\n\nRan 1 tests in 0.001s\n\nPASSED (successes=1)\n",
+        ),
+        (
+            "./p.test -test.v",
+            "=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\n",
+        ),
+        (
+            "go test -v",
+            "=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\nok  \tp\t0.003s\n",
+        ),
+        (
+            "cargo test",
+            "running 1 test\ntest a ... ok\n\ntest result: ok. 1 passed; 0 failed\n",
+        ),
+    ] {
+        assert!(judged(command, 0, text, "").all_pass(), "{command}");
+    }
+}
+
+/// What fails before is in a package that no longer compiles, or whose program a panic ends before the test.
+#[test]
+fn a_go_package_that_failed_vouches_for_nothing() {
+    let before =
+        "--- FAIL: TestX (0.00s)\n    x_test.go:3: no\nFAIL\nFAIL\tp\t0.003s\nok  \tq\t0.002s\nFAIL\n";
+    let before = judged("go test ./... | cat", 1, before, "");
+    for after in [
+        "# p [p.test]\n./x.go:4:9: undefined: c\nFAIL\tp [build failed]\nok  \tq\t0.002s\nFAIL\n",
+        "--- FAIL: TestA (0.00s)\npanic: no [recovered]\n\tpanic: no\nFAIL\tp\t0.003s\nok  \tq\t0.002s\nFAIL\n",
+    ] {
+        let after = judged("go test ./... | cat", 1, after, "");
+        let changes = crate::suite::compare(&before, &after);
+        assert_eq!(changes.fixed, [""; 0], "{after:?}");
+        assert_eq!(changes.still_failing, ["p.TestX"]);
+        assert_eq!(changes.new_failing.len(), 1);
+    }
+    // Alone it does not even pass unnamed.
+    let alone = judged(
+        "go test",
+        1,
+        "--- FAIL: TestA (0.00s)\nFAIL\nFAIL\tp\t0.003s\n",
+        "",
+    );
+    assert!(!alone.tests.contains_key(UNNAMED));
+    let fixed = judged("go test ./... | cat", 0, "ok  \tp\t0.003s\nok  \tq\t0.002s\n", "");
+    assert_eq!(crate::suite::compare(&before, &fixed).fixed, ["p.TestX"]);
+}

@@ -148,7 +148,7 @@ fn after_a_failure_of_the_model_the_attempt_goes_on_where_it_was() {
     let wrong = "sub/b.py\n<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE";
     let model = ScriptModel::new(
         [
-            ScriptAnswer::new(wrong),
+            ScriptAnswer::new("no edits"),
             ScriptAnswer {
                 error: Some("the server is gone".to_owned()),
                 ..ScriptAnswer::new("")
@@ -162,7 +162,7 @@ fn after_a_failure_of_the_model_the_attempt_goes_on_where_it_was() {
     assert!(error.to_string().contains("the server is gone"), "{error}");
     let journal = Journal::resume(&path, Arc::new(NoObserver)).unwrap();
     let candidate = scene
-        .attempt_with(&script(&[&wrong.replace("= 2", "= 3")]), &journal)
+        .attempt_with(&script(&[wrong, &wrong.replace("= 2", "= 3")]), &journal)
         .unwrap();
     assert_eq!((candidate.ending.clone(), candidate.turns), (Ending::Turns, 2));
     assert_eq!(

@@ -12,7 +12,7 @@ use cwm::rollout::{
 };
 use cwm::suite::{RunOptions, TestCommand, TestRun, run};
 use cwm_runtime::engine::SamplingParameters;
-use cwm_runtime::source::{ScriptAnswer, ScriptModel};
+use cwm_runtime::source::{Model, ScriptAnswer, ScriptModel};
 use cwm_tools::isolated::{Backend, Walls};
 use cwm_tools::sandbox::machine::MachineView;
 use cwm_tools::session::SessionOptions;
@@ -97,7 +97,7 @@ impl Scene {
     /// An attempt with a journal of one's own.
     pub(crate) fn attempt_with(
         &self,
-        model: &ScriptModel,
+        model: &dyn Model,
         journal: &Journal,
     ) -> Result<Candidate, RolloutError> {
         let bench = Workbench {

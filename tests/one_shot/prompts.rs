@@ -27,7 +27,10 @@ fn each_rung_of_the_ladder_asks_as_written_down() {
         else {
             panic!("a conversation")
         };
-        all.push_str(&format!("######## sample {index}, stops at {:?}\n", request.stop));
+        let (stop, most) = (&request.stop, request.max_tokens);
+        all.push_str(&format!(
+            "######## sample {index}, stops at {stop:?}, at most {most:?} tokens\n"
+        ));
         for message in messages {
             all.push_str(&format!("#### {}\n{}\n", message.role, message.content));
         }

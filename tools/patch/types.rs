@@ -219,10 +219,32 @@ const TEST_FOLDERS: [&[u8]; 8] = [
     b"e2e",
 ];
 
+/// Ends of names of files in languages whose tests are classes, named in capitals.
+const CLASS_ENDS: [&[u8]; 8] = [
+    b".java", b".kt", b".kts", b".cs", b".swift", b".scala", b".groovy", b".vb",
+];
+
+/// Whether a file or a folder is named for a class or a project of tests. Capitals tell `UrlTest.java` from `Latest.java`.
+fn is_named_for_tests(parts: &[&[u8]], name: &[u8]) -> bool {
+    let of_project = |part: &&[u8]| {
+        let small = part.to_ascii_lowercase();
+        small.ends_with(b".tests") || small.ends_with(b".test") || small == b"androidtest"
+    };
+    parts.iter().any(of_project)
+        || CLASS_ENDS.iter().any(|end| {
+            let stem = name.strip_suffix(*end).unwrap_or_default();
+            stem.ends_with(b"Test") || stem.ends_with(b"Tests")
+        })
+}
+
 /// Whether a path looks like a test (or a test's data) by the habits of common languages.
 pub fn is_test_path(path: &[u8]) -> bool {
     let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
-    let name = parts.pop().unwrap_or_default().to_ascii_lowercase();
+    let name = parts.pop().unwrap_or_default();
+    if is_named_for_tests(&parts, name) {
+        return true;
+    }
+    let name = name.to_ascii_lowercase();
     if parts
         .iter()
         .any(|part| TEST_FOLDERS.contains(&part.to_ascii_lowercase().as_slice()))
@@ -250,3 +272,7 @@ pub fn is_test_path(path: &[u8]) -> bool {
         .iter()
         .any(|end| stem.ends_with(end))
 }
+
+#[cfg(test)]
+#[path = "types_tests.rs"]
+mod tests;

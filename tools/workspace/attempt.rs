@@ -54,6 +54,16 @@ impl Snapshot {
         Ok(attempt)
     }
 
+    /// Removes whatever a process that was killed left of an attempt, half made or half removed.
+    pub fn clear_attempt(&self, name: &str) -> Result<(), WorkspaceError> {
+        let attempt = self.attempt_at(name, Copying::Overlay)?;
+        match std::fs::symlink_metadata(&attempt.path) {
+            Ok(_) => attempt.remove(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(WorkspaceError::io("finding", &attempt.path)(error)),
+        }
+    }
+
     fn attempt_at(&self, name: &str, copying: Copying) -> Result<Attempt, WorkspaceError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.bytes().all(plain) {

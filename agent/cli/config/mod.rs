@@ -13,6 +13,7 @@ mod value;
 
 pub(crate) use command::{ConfigArguments, run};
 pub(crate) use layers::Layers;
+pub(crate) use setting::Origin;
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,9 @@ use cwm_runtime::formats::GenerationDefaults;
 use cwm_runtime::source::{CallFormat, ModelInfo};
 
 use super::{AcceptChoice, FixArguments, StrategyChoice};
-use crate::cli::config::Layers;
-use crate::cli::{ExitCode, Failure};
+use crate::cli::config::{Layers, Origin};
+use crate::cli::model::resolve;
+use crate::cli::{Environment, ExitCode, Failure};
 use crate::rollout::{Budget, Strategy};
 use crate::scaling::{Plan, ValidateOptions};
 use crate::suite::RunOptions;
@@ -43,10 +44,22 @@ pub(super) struct Choices {
 }
 
 /// The arguments with what the configuration says where the flags say nothing.
-pub(super) fn settled(arguments: &FixArguments, layers: &Layers) -> FixArguments {
+///
+/// # Errors
+///
+/// When the repository's own file names a model that would have to be fetched: that is for the user to say.
+pub(super) fn settled(
+    arguments: &FixArguments,
+    layers: &Layers,
+    environment: &Environment,
+) -> Result<FixArguments, Failure> {
     let mut own = arguments.clone();
     let budget = &mut own.budget;
-    own.model = layers.model(own.model.take()).value;
+    let model = layers.model(own.model.take());
+    if let (Some(name), Origin::Repository { .. }) = (&model.value, &model.origin) {
+        resolve(name, environment)?;
+    }
+    own.model = model.value;
     own.samples = layers.samples(own.samples).value;
     own.strategy = Some(layers.strategy(own.strategy).value);
     own.seed = Some(layers.seed(own.seed).value);
@@ -67,7 +80,7 @@ pub(super) fn settled(arguments: &FixArguments, layers: &Layers) -> FixArguments
     own.walls.image = layers.image(own.walls.image.take()).value;
     own.walls.readable = layers.read(&own.walls.readable).value;
     own.open = own.open.settled(layers);
-    own
+    Ok(own)
 }
 
 impl Choices {
@@ -174,7 +187,8 @@ impl Choices {
     /// How tests are run.
     pub(super) fn test_runs(&self) -> RunOptions {
         RunOptions {
-            timeout: self.test_timeout,
+            // No run of the tests may take more than all of it.
+            timeout: self.test_timeout.min(self.max_time.unwrap_or(Duration::MAX)),
             ..RunOptions::default()
         }
     }

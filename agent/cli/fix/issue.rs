@@ -63,8 +63,11 @@ pub(super) fn guidance(tree: &Path) -> Vec<Guidance> {
     let mut found = Vec::new();
     for name in GUIDANCE {
         let path = tree.join(name);
-        // A symlink could lead out of the snapshot.
-        let is_file = std::fs::symlink_metadata(&path).is_ok_and(|kind| kind.is_file());
+        // A symlink, of the file or of a folder above it, could lead out of the snapshot.
+        let own = std::fs::canonicalize(&path)
+            .ok()
+            .zip(std::fs::canonicalize(tree).ok());
+        let is_file = own.is_some_and(|(real, tree)| real == tree.join(name) && real.is_file());
         let Some(bytes) = is_file
             .then(|| input::read(&path, MOST_GUIDANCE as u64 + 1).ok())
             .flatten()

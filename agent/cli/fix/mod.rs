@@ -8,6 +8,7 @@ mod issue;
 mod outcome;
 mod resume;
 mod start;
+mod words;
 mod work;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 pub(crate) use resume::resume;
+pub(crate) use words::Words;
 
 use crate::cli::config::Layers;
 use crate::cli::model::OpenArguments;
@@ -172,6 +174,6 @@ pub(crate) fn run(
     // Where there is no repository the run says so; the user's own settings need none.
     let root = cwm_tools::workspace::working_tree(&arguments.repo).ok();
     let layers = Layers::load(root.as_deref(), environment)?;
-    let arguments = choices::settled(arguments, &layers);
+    let arguments = choices::settled(arguments, &layers, environment)?;
     work::run(start::Beginning::New { issue }, &arguments, environment, printer)
 }

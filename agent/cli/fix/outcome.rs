@@ -39,6 +39,7 @@ struct Report<'a> {
     flaky: &'a [String],
     attempts: &'a [ReportedAttempt<'a>],
     failures: &'a [(String, String)],
+    resumable: bool,
     seconds: f64,
 }
 
@@ -105,7 +106,9 @@ pub(super) fn conclude(
         })?;
         run.finish().map_err(no_copy)?;
     }
-    let accepted = finished.outcome.verified() || choices.accept == AcceptChoice::Best;
+    // A run that can go on may yet find a better one.
+    let accepted =
+        finished.outcome.verified() || choices.accept == AcceptChoice::Best && !finished.resumable();
     if let Some(best) = best.filter(|_| accepted) {
         hand_over(best, &finished, arguments, printer)?;
     }
@@ -136,6 +139,8 @@ pub(super) fn conclude(
             seconds: finished.outcome.seconds,
         };
         summary(&closing, printer);
+    } else if finished.resumable() {
+        printer.note(format_args!("`cwm runs resume {}` goes on.", run.id));
     }
     Ok(code)
 }
@@ -204,6 +209,7 @@ fn report(
         flaky: &finished.baseline.flaky,
         attempts: &attempts,
         failures: &outcome.failures,
+        resumable: finished.resumable(),
         seconds: outcome.seconds,
     };
     let text = serde_json::to_vec_pretty(&report)?;

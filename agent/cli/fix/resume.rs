@@ -1,4 +1,4 @@
-//! `cwm runs resume`: goes on with a run that was cut short, as its own command line had it.
+//! `cwm runs resume`: goes on with a run that was cut short, with the arguments that it had then, whatever is configured now.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,11 +7,9 @@ use anyhow::Context;
 use clap::Parser;
 use cwm_tools::workspace::runs::Run;
 
-use super::choices::settled;
 use super::start::{Beginning, journal_path};
 use super::{FixArguments, work};
 use crate::cli::arguments::{Arguments, Command};
-use crate::cli::config::Layers;
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::rollout::journal::{self, Record, RunRecord};
 
@@ -24,8 +22,10 @@ pub(crate) fn resume(
 ) -> anyhow::Result<ExitCode> {
     let record = beginning(&run.path)?;
     let mut arguments = arguments(&record)?;
-    if model.is_some() {
-        arguments.model = model;
+    if let Some(model) = model {
+        // A path is meant from here, not from where the run began.
+        let path = std::path::absolute(&model).ok().filter(|path| path.exists());
+        arguments.model = Some(path.map_or(model, OsString::from));
     }
     // Relative paths in the command line are meant from there.
     let directory = Path::new(&record.directory);
@@ -38,8 +38,6 @@ pub(crate) fn resume(
             ),
         )
     })?;
-    let layers = Layers::load(Some(Path::new(&record.repository)), environment)?;
-    let arguments = settled(&arguments, &layers);
     let beginning = Beginning::Resumed { run, record };
     work::run(beginning, &arguments, environment, printer)
 }

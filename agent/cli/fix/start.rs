@@ -9,14 +9,15 @@ use cwm_tools::workspace::runs::Run;
 use cwm_tools::workspace::{self, Snapshot, SnapshotOptions};
 
 use super::choices::Choices;
+use super::words::words;
 use super::{FixArguments, issue};
 use crate::cli::model::{self, Opened, Target, model_failure};
 use crate::cli::walls::{begin_run, no_copy, start_folder, walls};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::prompts::Prompts;
-use crate::rollout::Copies;
 use crate::rollout::journal::{Journal, ModelRecord, Observer, Record, RunRecord};
 use crate::rollout::redact::{RedactingModel, Redactor};
+use crate::rollout::{Budget, Copies};
 use crate::scaling::Plan;
 use crate::suite::{self, TestCommand};
 
@@ -95,7 +96,7 @@ pub(super) fn prepare(
         Beginning::Resumed { run, record } => {
             let snapshot = Snapshot::open(&run.path).map_err(no_copy)?;
             let journal = Journal::resume(&journal_path(&run.path), observer)?;
-            if record.model.fingerprint != named.fingerprint {
+            if (&record.model.name, &record.model.fingerprint) != (&named.name, &named.fingerprint) {
                 printer.warning(format_args!(
                     "the run began with another model ({}); what it said until now stays",
                     record.model.name
@@ -105,12 +106,13 @@ pub(super) fn prepare(
                 cwm_version: env!("CARGO_PKG_VERSION").to_owned(),
                 model: named,
             })?;
+            let fresh = choices.plan(&info, &defaults)?;
             let plan = Plan {
                 strategy: record.strategy,
                 samples: record.samples,
                 sampling: record.sampling.clone(),
-                budget: record.budget.clone(),
-                ..choices.plan(&info, &defaults)?
+                budget: narrowed(&record.budget, &fresh.budget),
+                ..fresh
             };
             (run, snapshot, journal, *record, plan)
         }
@@ -139,6 +141,17 @@ pub(super) fn prepare(
 fn redacted(model: Arc<dyn Model>, environment: &Environment) -> Arc<dyn Model> {
     let redactor = Redactor::new(&environment.all());
     Arc::new(RedactingModel::new(model, Arc::new(redactor)))
+}
+
+/// A run's budget, as far as the window of the model that goes on allows it.
+fn narrowed(begun: &Budget, now: &Budget) -> Budget {
+    Budget {
+        context: begun.context.min(now.context),
+        action_tokens: begun.action_tokens.min(now.action_tokens),
+        result_tokens: begun.result_tokens.min(now.result_tokens),
+        prompt_tokens: begun.prompt_tokens.min(now.prompt_tokens),
+        ..begun.clone()
+    }
 }
 
 fn model_record(choices: &Choices, info: &ModelInfo) -> ModelRecord {
@@ -209,15 +222,7 @@ fn describe(
         budget: plan.budget.clone(),
         tests,
         guidance: issue::guidance(&tree),
-        arguments: arguments_of_process(),
+        arguments: words(arguments),
         directory: std::env::current_dir().map_or_else(|_| String::new(), |path| path.display().to_string()),
     })
-}
-
-/// The command line, for a later `cwm runs resume`.
-fn arguments_of_process() -> Vec<String> {
-    std::env::args_os()
-        .skip(1)
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect()
 }

@@ -55,10 +55,12 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     // First of all, so that an interruption while things are prepared ends in order too.
     let signals = Signals::catch()?;
+    signals.leave_at_second(true);
     let choices = Choices::of(arguments);
     let (sender, updates) = mpsc::channel();
     let observer = Arc::new(Channel(sender));
     let prepared = start::prepare(beginning, &choices, arguments, environment, observer, printer)?;
+    signals.leave_at_second(false);
     let control = Arc::new(Control::default());
     if let Some(time) = choices.max_time {
         control.set_deadline(Instant::now().checked_add(time));

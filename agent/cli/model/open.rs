@@ -12,6 +12,7 @@ use cwm_runtime::source::{
 
 use super::{BackendArgument, KvChoice, LoadArguments, Target};
 use crate::cli::config::Layers;
+use crate::cli::fix::Words;
 use crate::cli::values::{byte_count, duration};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
@@ -90,6 +91,20 @@ impl OpenArguments {
         local.kv_memory = layers.kv_memory(local.kv_memory).value;
         server.model_name = layers.model_name(server.model_name.take()).value;
         own
+    }
+
+    /// Adds the flags that mean the same.
+    pub(crate) fn words(&self, words: &mut Words) {
+        let (local, server) = (&self.local, &self.server);
+        words.flag("--context", local.context);
+        words.flag("--threads", local.threads);
+        words.choice("--kv", local.kv);
+        words.flag("--kv-memory", local.kv_memory);
+        words.choice("--backend", Some(local.backend));
+        words.flag("--layer-types", self.load.layer_types.as_ref());
+        words.flag("--model-name", server.model_name.as_ref());
+        words.choice("--tool-format", server.tool_format);
+        words.time("--timeout", Some(server.timeout));
     }
 
     /// Opens the model, which may take seconds.

@@ -78,19 +78,21 @@ pub(crate) fn resolve(model: &OsStr, environment: &Environment) -> Result<Target
     }
 }
 
-/// The same, but a model of the catalogue that is not on this machine is fetched.
+/// The same, but a name of the catalogue goes before a path, and a model that is not on this machine is fetched.
 pub(crate) fn resolve_or_pull(
     model: &OsStr,
     environment: &Environment,
     printer: &mut Printer,
 ) -> anyhow::Result<Target> {
-    if let Some(entry) = catalogue::find(&model.to_string_lossy())
-        && !Path::new(model).exists()
-        && store(environment)?.state(entry) != State::Present
-    {
+    let Some(entry) = catalogue::find(&model.to_string_lossy()) else {
+        return Ok(resolve(model, environment)?);
+    };
+    // A name is never a path here: the current folder may be a stranger's repository, with a model's folder of that name in it.
+    let store = store(environment)?;
+    if store.state(entry) != State::Present {
         pull::fetch(entry, environment, printer)?;
     }
-    Ok(resolve(model, environment)?)
+    Ok(Target::Path(store.path(entry)))
 }
 
 /// Whether a folder could be a model's: it has a configuration, or a GGUF file.

@@ -27,23 +27,23 @@ const fn rung(temperature: f32, top_p: f32, format: AnswerFormat, explain: bool,
 /// The first is the best guess; the others leave it further and further, each in a direction of its own. Asking to repair makes small
 /// models copy the bug about as often as not, asking to write again what is hidden makes them lose what was right: so both are tried.
 const LADDER: &[Rung] = &[
+    rung(0.0, 1.0, AnswerFormat::Rewrite, false, ""),
     rung(0.0, 1.0, AnswerFormat::File, false, ""),
     rung(0.6, 0.95, AnswerFormat::Rewrite, false, ""),
     rung(0.8, 0.95, AnswerFormat::Blocks, false, ""),
     rung(0.8, 0.95, AnswerFormat::Rewrite, false, ""),
-    rung(0.9, 0.95, AnswerFormat::Function, false, ""),
     rung(0.8, 0.95, AnswerFormat::Blocks, false, "operators"),
     rung(1.0, 0.95, AnswerFormat::Rewrite, false, ""),
-    rung(1.0, 0.95, AnswerFormat::Function, false, "values"),
+    rung(0.9, 0.95, AnswerFormat::Blocks, false, ""),
 ];
 
-/// Further samples take these rungs again, from the second on, with seeds of their own.
+/// Further samples take these rungs again, from the first that is not greedy on, with seeds of their own.
 fn at(index: usize) -> Rung {
-    let beyond = LADDER.len().saturating_sub(1).max(1);
+    let greedy = LADDER.iter().take_while(|rung| rung.temperature == 0.0).count();
     let index = if index < LADDER.len() {
         index
     } else {
-        1 + (index - 1) % beyond
+        greedy + (index - LADDER.len()) % LADDER.len().saturating_sub(greedy).max(1)
     };
     LADDER
         .get(index)
@@ -80,7 +80,16 @@ pub(super) fn sampling(base: &SamplingParameters, round: usize, again: usize) ->
         return own;
     }
     own.seed = mixed(base.seed ^ mixed(((round as u64) << 32) | again as u64));
-    if again > 0 && own.temperature == 0.0 {
+    if again > 0 {
+        own = warmer(&own);
+    }
+    own
+}
+
+/// The same without greed: for what another one is asked word for word.
+pub(super) fn warmer(base: &SamplingParameters) -> SamplingParameters {
+    let mut own = base.clone();
+    if own.temperature == 0.0 {
         own.temperature = RETRY_TEMPERATURE;
         own.top_p = own.top_p.min(0.95);
     }
@@ -100,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_sample_is_greedy_and_a_given_temperature_wins() {
+    fn the_first_samples_are_greedy_and_a_given_temperature_wins() {
         let base = SamplingParameters {
             temperature: 0.3,
             seed: 7,
@@ -112,7 +121,7 @@ mod tests {
             let own = ladder(index, &base, false);
             assert_eq!(own.seed, 7);
             assert!(own.check().is_ok());
-            assert_eq!(own.temperature > 0.0, index > 0, "{index}");
+            assert_eq!(own.temperature > 0.0, index > 1, "{index}");
         }
     }
 

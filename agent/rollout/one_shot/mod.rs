@@ -14,6 +14,7 @@ mod plan;
 mod prompt;
 mod redefine;
 mod rounds;
+mod say;
 
 pub use ladder::ladder;
 pub use rounds::attempt;

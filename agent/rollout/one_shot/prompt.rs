@@ -11,12 +11,17 @@ use crate::rollout::types::{Budget, RolloutError, Workbench};
 /// Models of fewer parameters are small: long prompts confuse more than they help them, and are slow where such models run.
 const SMALL_MODEL: u64 = 4_000_000_000;
 /// The most tokens of files that a small model is shown.
-const SMALL_FILES: usize = 3000;
+const SMALL_FILES: usize = 1800;
 /// The most tokens of files that others are shown.
 const MOST_FILES: usize = 16_000;
 /// The most tokens of an answer, and the fewest that are of use.
 const MOST_ANSWER: usize = 2048;
 const FEWEST_ANSWER: usize = 256;
+/// The most tokens of an answer with edits: what is longer runs on without an end.
+const MOST_EDITS: usize = 512;
+/// The tokens that an answer with a function has in any case, and the most where it is not known which one.
+const ONE_FUNCTION: usize = 512;
+const SOME_FUNCTION: usize = 1024;
 /// The fewest tokens of files and of the issue with which asking makes sense.
 const FEWEST_FILES: usize = 96;
 const FEWEST_ISSUE: usize = 48;
@@ -24,6 +29,8 @@ const FEWEST_ISSUE: usize = 48;
 const MOST_WHOLE: usize = 1200;
 /// With less room than this the repository's own advice is left out.
 const ROOM_FOR_GUIDANCE: usize = 12_000;
+/// Bytes a token has at most, about: longer texts are cut before they are counted.
+const MOST_TOKEN_BYTES: usize = 16;
 /// Bytes a token has at least, about, where the model does not count.
 const TOKEN_BYTES: usize = 3;
 /// Tokens kept free for what counting misses.
@@ -67,6 +74,14 @@ impl<'a> Window<'a> {
     pub(super) fn count(&self, text: &str) -> usize {
         let counted = self.bench.model.count_tokens(text);
         counted.unwrap_or_else(|| text.len().div_ceil(TOKEN_BYTES))
+    }
+
+    /// The tokens of a text, or `most` where it has more. A huge text is not read.
+    fn count_to(&self, text: &str, most: usize) -> usize {
+        if text.len() > most.saturating_mul(MOST_TOKEN_BYTES) {
+            return most;
+        }
+        self.count(text).min(most)
     }
 
     /// The tokens of a conversation with what the answer begins with.
@@ -116,12 +131,12 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
             guidance: if left >= ROOM_FOR_GUIDANCE { left / 16 } else { 0 },
         };
         // What the others leave is the files'.
-        let others = window.count(&said).min(shares.failures)
-            + window.count(&bench.problem.issue).min(shares.issue)
+        let others = window.count_to(&said, shares.failures)
+            + window.count_to(&bench.problem.issue, shares.issue)
             + shares.guidance;
         shares.files = shares.files.min(left.saturating_sub(others));
         while shares.files >= FEWEST_FILES && shares.issue >= FEWEST_ISSUE {
-            let Some(request) = request(window, &ranking, shares, &said, ask)? else {
+            let Some((request, longest)) = request(window, &ranking, shares, &said, ask)? else {
                 // This form does not suit what is to be shown.
                 break;
             };
@@ -133,7 +148,7 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
                     shown: shown(&request.files),
                     messages,
                     prefix,
-                    answer,
+                    answer: answer.min(longest),
                     ask,
                 });
             }
@@ -227,19 +242,21 @@ fn conversation(
     Ok(messages)
 }
 
-/// What is asked with these shares; nothing when the form does not suit it.
+/// What is asked with these shares, and how many tokens an answer may need; nothing when the form does not suit it.
 fn request(
     window: Window<'_>,
     ranking: &Ranking<'_>,
     shares: Shares,
     said: &str,
     ask: AskFor,
-) -> Result<Option<OneShotRequest>, RolloutError> {
+) -> Result<Option<(OneShotRequest, usize)>, RolloutError> {
     let problem = window.bench.problem;
     let count = |text: &str| window.count(text);
     let packed = ranking.cut(shares.files, &count);
     let mut files: Vec<ShownFile> = packed.excerpts.iter().map(shown_file).collect();
     let mut rewrite = (String::new(), String::new());
+    let mut tests = Vec::new();
+    let longest = longest(window, ranking, &files, ask.format);
     match ask.format {
         AnswerFormat::File => {
             // The failing tests' output says what they want; their files would be taken for the one that is asked for.
@@ -250,7 +267,10 @@ fn request(
             }
         }
         AnswerFormat::Rewrite => match hide(window.bench.prompts, ranking, &mut files)? {
-            Some(hidden) => rewrite = hidden,
+            Some(hidden) => {
+                rewrite = hidden;
+                tests = taken_tests(&mut files, &rewrite.1);
+            }
             None => return Ok(None),
         },
         AnswerFormat::Blocks | AnswerFormat::Function => {}
@@ -269,8 +289,50 @@ fn request(
         issue: fitted(window, problem.issue.trim(), shares.issue)?,
         failures: fitted(window, said, shares.failures)?,
         rewrite,
+        tests,
     };
-    Ok(Some(request))
+    Ok(Some((request, longest)))
+}
+
+/// The most tokens that an answer of this form has when it is right.
+fn longest(window: Window<'_>, ranking: &Ranking<'_>, files: &[ShownFile], format: AnswerFormat) -> usize {
+    match format {
+        AnswerFormat::File => usize::MAX,
+        AnswerFormat::Blocks => MOST_EDITS,
+        AnswerFormat::Function | AnswerFormat::Rewrite => {
+            let text = ranking.suspect().and_then(|(path, function)| {
+                let shows = |file: &&ShownFile| {
+                    file.path == path
+                        && file.first_line <= function.start + 1
+                        && function.end <= file.last_line
+                };
+                let file = files.iter().find(shows)?;
+                let own = file.text.lines().skip(function.start + 1 - file.first_line);
+                let own: Vec<&str> = own.take(function.end - function.start).collect();
+                Some(own.join("\n"))
+            });
+            text.map_or(SOME_FUNCTION, |text| {
+                ONE_FUNCTION.max(window.count(&text) * 3 / 2 + 64)
+            })
+        }
+    }
+}
+
+/// Takes the tests out of the files: those in the code's own language, or all where there are none.
+fn taken_tests(files: &mut Vec<ShownFile>, code: &str) -> Vec<ShownFile> {
+    let (mut tests, code_files): (Vec<_>, Vec<_>) = files
+        .drain(..)
+        .partition(|file| file.is_test && file.path != code);
+    *files = code_files;
+    let language = files
+        .iter()
+        .find(|file| file.path == code)
+        .map(|file| file.language.clone());
+    let is_own = |test: &ShownFile| language.as_ref() == Some(&test.language);
+    if tests.iter().any(is_own) {
+        tests.retain(is_own);
+    }
+    tests
 }
 
 fn shown_file(excerpt: &Excerpt) -> ShownFile {
@@ -292,18 +354,17 @@ fn shown_file(excerpt: &Excerpt) -> ShownFile {
 
 /// A text cut to so many tokens: lines of its beginning and of its end, for failures and reports end with what matters.
 pub(super) fn fitted(window: Window<'_>, text: &str, most: usize) -> Result<String, RolloutError> {
-    if window.count(text) <= most {
+    // No text of more bytes fits; a huge one is never counted.
+    let limit = most.saturating_mul(MOST_TOKEN_BYTES);
+    if text.len() <= limit && window.count(text) <= most {
         return Ok(text.to_owned());
     }
-    // No text of so many bytes fits; a huge one is not counted again and again.
-    let mut bytes = text.len().min(most.saturating_mul(16));
+    let all_lines = text.lines().count();
+    let mut bytes = text.len().min(limit);
     loop {
         let (head, tail) = ends(text, bytes);
         let omitted = text.len() - head.len() - tail.len();
-        let lines = text
-            .lines()
-            .count()
-            .saturating_sub(head.lines().count() + tail.lines().count());
+        let lines = all_lines.saturating_sub(head.lines().count() + tail.lines().count());
         let mark = window
             .bench
             .prompts

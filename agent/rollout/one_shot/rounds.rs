@@ -1,10 +1,9 @@
 //! The rounds of an attempt: ask, read, apply, test, and show what fails.
 
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
-use cwm_runtime::source::{ChatMessage, GenerateRequest, Prompt, Sampled, StopReason};
+use cwm_runtime::source::{ChatMessage, ModelError, StopReason};
 use cwm_tools::call::Tool;
 use cwm_tools::isolated::IsolatedCopy;
 use cwm_tools::patch::ScanOptions;
@@ -15,12 +14,16 @@ use super::failures::{self, Judgement};
 use super::ladder;
 use super::plan::{Change, Plan, Planner, Unusable};
 use super::prompt::{self, Question, Window};
+use super::say::{Stop, message, out_of_time, request, say};
 use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
 use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
 use crate::suite::{self, RunOptions, TestRun};
 
 /// How often an answer that cannot be used is asked for again, in each round.
 const RETRIES: usize = 2;
+
+/// How often a question that does not fit the model's window is put anew, shorter.
+const MOST_REFUSALS: usize = 3;
 
 /// A run of tests may take so many times what it took before anything was changed, and some seconds.
 const TEST_TIME_FACTOR: f64 = 4.0;
@@ -30,7 +33,8 @@ const TEST_TIME_SECONDS: f64 = 20.0;
 ///
 /// # Errors
 ///
-/// When the model, the sandbox or the journal fail for good. Whatever the model does wrong ends in a candidate.
+/// When the model or the sandbox fail for good before anything could be tested, or the journal does. Whatever the model does wrong ends
+/// in a candidate.
 pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candidate, RolloutError> {
     let mut log = AttemptLog::new(bench.journal, &options.name);
     if let Some(candidate) = log.candidate() {
@@ -45,6 +49,7 @@ pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candid
         bench,
         options,
         window: Window::of(bench, &options.budget)?,
+        sampling: options.sampling.clone(),
         log,
         started: Instant::now(),
         copy: None,
@@ -64,21 +69,15 @@ pub fn attempt(bench: &Workbench<'_>, options: &AttemptOptions) -> Result<Candid
     };
     let ending = match attempt.rounds() {
         Ok(ending) | Err(Stop::Ended(ending)) => ending,
-        Err(Stop::Failed(error)) => return Err(error),
+        // What is there already counts, unless it is the journal that fails: then nothing can be kept.
+        Err(Stop::Failed(error)) => match (&attempt.best, error) {
+            (None, error) | (_, error @ RolloutError::Journal(_)) => return Err(error),
+            (Some(_), error) => Ending::Failed {
+                reason: error.to_string(),
+            },
+        },
     };
     attempt.finish(ending)
-}
-
-/// Why an attempt goes no further.
-enum Stop {
-    Ended(Ending),
-    Failed(RolloutError),
-}
-
-impl<E: Into<RolloutError>> From<E> for Stop {
-    fn from(error: E) -> Stop {
-        Stop::Failed(error.into())
-    }
 }
 
 /// What became of a round.
@@ -102,6 +101,8 @@ struct Attempt<'a> {
     bench: &'a Workbench<'a>,
     options: &'a AttemptOptions,
     window: Window<'a>,
+    /// How tokens are chosen in the first try.
+    sampling: SamplingParameters,
     log: AttemptLog<'a>,
     started: Instant,
     /// A copy that nothing has been changed in.
@@ -114,20 +115,28 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn rounds(&mut self) -> Result<Ending, Stop> {
-        let ask = ladder::ask(self.options.index);
-        let question = prompt::question(self.window, &self.options.budget, ask)?;
-        for message in &question.messages {
-            self.note(message)?;
-        }
+        let mut question = self.question()?;
         let mut messages = question.messages.clone();
-        for round in 0..self.options.budget.rounds.max(1) {
+        let (mut round, mut refused) = (0, 0);
+        while round < self.options.budget.rounds.max(1) {
             self.candidate.turns = round + 1;
-            let (said, failing, unusable) = match self.round(round, &question, &messages)? {
+            let outcome = match self.round(round, &question, &messages) {
+                Err(Stop::Failed(error)) if refused < MOST_REFUSALS => {
+                    refused += 1;
+                    self.shrink(error)?;
+                    question = self.question()?;
+                    messages = question.messages.clone();
+                    continue;
+                }
+                other => other?,
+            };
+            let (said, failing, unusable) = match outcome {
                 Outcome::Solved => return Ok(Ending::Finished),
                 Outcome::Failing(said, runs) => (said, failures::output(&runs), None),
                 Outcome::Unusable(said, why) => (said, String::new(), Some(why)),
             };
-            if round + 1 < self.options.budget.rounds {
+            round += 1;
+            if round < self.options.budget.rounds {
                 messages = self.feedback(&question, said, &failing, unusable.as_ref())?;
             }
         }
@@ -135,6 +144,35 @@ impl Attempt<'_> {
             Some(_) => Ending::Turns,
             None => Ending::NoAnswer,
         })
+    }
+
+    /// What is asked, as the window allows.
+    fn question(&mut self) -> Result<Question, Stop> {
+        let ask = ladder::ask(self.options.index);
+        let question = prompt::question(self.window, &self.options.budget, ask)?;
+        for message in &question.messages {
+            self.note(message)?;
+        }
+        // A form that does not suit gives way to another one: greedily, two samples would then say the same.
+        if self.options.index > 0 && self.sampling.temperature == 0.0 {
+            let first = prompt::question(self.window, &self.options.budget, ladder::ask(0))?;
+            if first.messages == question.messages && first.prefix == question.prefix {
+                self.sampling = ladder::warmer(&self.sampling);
+            }
+        }
+        Ok(question)
+    }
+
+    /// Makes the window smaller when that is what the model wants; else the error stays.
+    fn shrink(&mut self, error: RolloutError) -> Result<(), Stop> {
+        let allowed = match &error {
+            RolloutError::Model(ModelError::PromptTooLong { context, .. }) => Some(*context),
+            RolloutError::Model(ModelError::ServerContext { allowed, .. }) => *allowed,
+            _ => return Err(Stop::Failed(error)),
+        };
+        let half = self.window.context / 2;
+        self.window.context = allowed.map_or(half, |allowed| allowed.min(half));
+        Ok(())
     }
 
     /// Asks until an answer can be used, applies it and runs the tests.
@@ -146,7 +184,7 @@ impl Attempt<'_> {
     ) -> Result<Outcome, Stop> {
         let mut again = 0;
         loop {
-            let sampling = ladder::sampling(&self.options.sampling, round, again);
+            let sampling = ladder::sampling(&self.sampling, round, again);
             let generated = self.generate(question, messages, sampling)?;
             let said = message(&generated);
             let why = match self.plan(question, &generated) {
@@ -384,88 +422,5 @@ impl Attempt<'_> {
         self.candidate.seconds = self.started.elapsed().as_secs_f64();
         self.log.end(&self.candidate)?;
         Ok(self.candidate)
-    }
-}
-
-/// What the model is asked.
-fn request(question: &Question, messages: &[ChatMessage], sampling: SamplingParameters) -> GenerateRequest {
-    // An answer that begins within a fence ends with it.
-    let fenced = question.prefix.starts_with("```");
-    GenerateRequest {
-        prompt: Prompt::Chat {
-            messages: messages.to_vec(),
-            assistant_prefix: question.prefix.clone(),
-        },
-        samples: 1,
-        sampling,
-        max_tokens: Some(question.answer),
-        stop: if fenced {
-            vec!["\n```\n".to_owned()]
-        } else {
-            Vec::new()
-        },
-        logprobs: None,
-        tools: Vec::new(),
-    }
-}
-
-/// Asks, unless the user or the time end it.
-fn say(
-    bench: &Workbench<'_>,
-    options: &AttemptOptions,
-    attempt_started: Instant,
-    request: &GenerateRequest,
-) -> Result<Generated, Stop> {
-    let started = Instant::now();
-    let observer = bench.journal.observer();
-    let mut completions = bench.model.generate(request, &mut |piece| {
-        if !piece.is_heartbeat() {
-            observer.generated(&options.name, 1);
-        }
-        if bench.control.stopped() || out_of_time(bench, options, attempt_started) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
-    let completion = completions.pop();
-    let Some(completion) = completion.filter(|done| done.reason != StopReason::Cancelled) else {
-        return Err(Stop::Ended(if bench.control.stopped() {
-            Ending::Interrupted
-        } else {
-            Ending::Time
-        }));
-    };
-    let prefix = match &request.prompt {
-        Prompt::Chat { assistant_prefix, .. } => assistant_prefix.clone(),
-        Prompt::Text(_) | Prompt::Tokens(_) => String::new(),
-    };
-    Ok(Generated {
-        text: completion.text,
-        prefix,
-        tokens: completion.tokens,
-        calls: completion.calls,
-        reason: completion.reason,
-        usage: completion.usage,
-        seed: request.sampling.seed,
-        seconds: started.elapsed().as_secs_f64(),
-    })
-}
-
-fn out_of_time(bench: &Workbench<'_>, options: &AttemptOptions, started: Instant) -> bool {
-    let own = options.budget.time.is_some_and(|time| started.elapsed() >= time);
-    own || bench.control.out_of_time()
-}
-
-/// What the model said, as a message.
-fn message(generated: &Generated) -> ChatMessage {
-    let content = format!("{}{}", generated.prefix, generated.text);
-    let sampled = (!generated.tokens.is_empty()).then(|| Sampled {
-        start: generated.prefix.len(),
-        tokens: generated.tokens.clone(),
-    });
-    ChatMessage {
-        sampled,
-        ..ChatMessage::new("assistant", content)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Parsed, first_words, telling_tail};
+use super::{Parsed, bounded, first_words, telling_tail};
 use crate::suite::types::Status;
 
 /// Reads what `cargo test` printed.
@@ -16,6 +16,7 @@ pub(super) fn read(text: &str) -> Parsed {
         reader.tests.clear();
     }
     reader.close_program(&mut parsed);
+    parsed.broke_off = parsed.ran() && !parsed.finished;
     if reader.compile_errors {
         parsed.problem = Some(match &reader.first_error {
             Some(error) => format!("it does not compile: {}", first_words(error)),
@@ -55,6 +56,7 @@ struct Reader {
 impl Reader {
     fn take(&mut self, line: &str, parsed: &mut Parsed) {
         if let Some(label) = program(line) {
+            let label = bounded(&label).to_owned();
             self.close_program(parsed);
             let count = self.labels.entry(label.clone()).or_default();
             *count += 1;
@@ -94,13 +96,13 @@ impl Reader {
             self.pending = None;
             match status_word(word) {
                 Some(status) => self.push(name, status),
-                None => self.pending = Some(name.to_owned()),
+                None => self.pending = Some(bounded(name).to_owned()),
             }
         } else if let Some(name) = line
             .strip_prefix("test ")
             .and_then(|rest| rest.strip_suffix(" ..."))
         {
-            self.pending = Some(name.to_owned());
+            self.pending = Some(bounded(name).to_owned());
         } else if let (Some(name), Some(status)) = (&self.pending, status_word(line.trim())) {
             // With `--nocapture` what the test prints stands between.
             let name = name.clone();

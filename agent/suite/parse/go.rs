@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{Parsed, telling_tail};
+use super::{Parsed, bounded, telling_tail};
 use crate::suite::types::Status;
 
 #[derive(Deserialize)]
@@ -60,6 +60,8 @@ fn read_json(text: &str) -> Parsed {
     };
     let mut outputs: BTreeMap<(String, String), String> = BTreeMap::new();
     let mut running: BTreeSet<(String, String)> = BTreeSet::new();
+    // Packages in which a test failed.
+    let mut failed: BTreeSet<String> = BTreeSet::new();
     for line in text.lines() {
         let Some(event) = event(line) else {
             continue;
@@ -83,7 +85,15 @@ fn read_json(text: &str) -> Parsed {
             }
             "pass" | "fail" | "skip" => {
                 running.remove(&key);
-                json_end(&key, &event.action, event.elapsed, &mut outputs, &mut parsed);
+                let output = outputs.remove(&key).unwrap_or_default();
+                json_end(
+                    &key,
+                    &event.action,
+                    event.elapsed,
+                    &output,
+                    &mut failed,
+                    &mut parsed,
+                );
             }
             _ => {}
         }
@@ -95,6 +105,7 @@ fn read_json(text: &str) -> Parsed {
             "It began and did not end.",
         );
     }
+    parsed.broke_off = parsed.ran() && !parsed.finished;
     nothing_to_run(&mut parsed, text);
     parsed
 }
@@ -103,11 +114,11 @@ fn json_end(
     key: &(String, String),
     action: &str,
     elapsed: Option<f64>,
-    outputs: &mut BTreeMap<(String, String), String>,
+    output: &str,
+    failed: &mut BTreeSet<String>,
     parsed: &mut Parsed,
 ) {
     let (package, test) = key;
-    let output = outputs.remove(key).unwrap_or_default();
     let status = match action {
         "pass" => Status::Passed,
         "fail" => Status::Failed,
@@ -115,7 +126,8 @@ fn json_end(
     };
     if !test.is_empty() {
         let message = if status.fails() {
-            failure_lines(&output)
+            failed.insert(package.clone());
+            failure_lines(output)
         } else {
             String::new()
         };
@@ -123,16 +135,8 @@ fn json_end(
         return;
     }
     parsed.finished = true;
-    if !status.fails() || parsed.tests.contains_key(package) {
-        return;
-    }
-    let prefix = format!("{package}.");
-    let mut own = parsed
-        .tests
-        .range(prefix.clone()..)
-        .take_while(|(name, _)| name.starts_with(&prefix));
-    if !own.any(|(_, case)| case.status.fails()) {
-        parsed.add(package, Status::Errored, &failure_lines(&output));
+    if status.fails() && !failed.contains(package) {
+        parsed.add(package, Status::Errored, &failure_lines(output));
     }
 }
 
@@ -153,14 +157,13 @@ fn read_text(text: &str) -> Parsed {
     for line in text.lines() {
         reader.take(line, &mut parsed);
     }
-    let recognised = parsed.recognised;
     for (name, status, seconds, message) in reader.tests {
         parsed.add_case(&name, status, &message, seconds);
     }
     for name in reader.running {
         parsed.add(&name, Status::Errored, "It began and did not end.");
     }
-    parsed.recognised |= recognised;
+    parsed.broke_off = parsed.ran() && !parsed.finished && !reader.over;
     nothing_to_run(&mut parsed, text);
     parsed
 }
@@ -178,23 +181,31 @@ struct TextReader {
     /// What the compiler said, by package.
     builds: BTreeMap<String, String>,
     building: Option<String>,
+    /// A program of tests that was run without `go` has ended.
+    over: bool,
 }
 
 impl TextReader {
     fn take(&mut self, line: &str, parsed: &mut Parsed) {
         let inner = line.trim_start();
+        self.over |= line.trim_end() == "PASS";
         if let Some(name) = line.strip_prefix("=== RUN ") {
-            self.running.insert(name.trim().to_owned());
-            self.current = Some(name.trim().to_owned());
+            let name = bounded(name.trim());
+            self.running.insert(name.to_owned());
+            self.current = Some(name.to_owned());
         } else if let Some(words) = line.strip_prefix("=== ") {
-            self.current = words.split_whitespace().nth(1).map(str::to_owned);
+            self.current = words
+                .split_whitespace()
+                .nth(1)
+                .map(|name| bounded(name).to_owned());
         } else if let Some((name, status, seconds)) = test_end(inner) {
             self.running.remove(&name);
             self.current = None;
             let printed = self.printed.remove(&name).unwrap_or_default();
             self.tests.push((name, status, seconds, printed));
         } else if let Some(package) = line.strip_prefix("# ") {
-            self.building = Some(package.split(' ').next().unwrap_or_default().to_owned());
+            let package = package.split(' ').next().unwrap_or_default();
+            self.building = Some(bounded(package).to_owned());
         } else if let Some(end) = package_end(line) {
             self.close(&end, parsed);
         } else if let Some(package) = &self.building {
@@ -245,7 +256,7 @@ fn test_end(line: &str) -> Option<(String, Status, Option<f64>)> {
     };
     let (name, time) = rest.trim_end().rsplit_once(" (")?;
     let seconds = time.strip_suffix("s)")?.parse().ok();
-    Some((name.to_owned(), status, seconds))
+    Some((bounded(name).to_owned(), status, seconds))
 }
 
 struct PackageEnd<'a> {
@@ -264,7 +275,7 @@ fn package_end(line: &str) -> Option<PackageEnd<'_>> {
     let rest = fields.next()?;
     let package = rest.split(' ').next().filter(|package| !package.is_empty())?;
     Some(PackageEnd {
-        package,
+        package: bounded(package),
         passed: word == "ok",
         empty: word == "?" || line.contains("[no test files]") || line.contains("[no tests to run]"),
     })
@@ -294,8 +305,8 @@ fn close_package(
     }
     if !end.passed && !failed {
         parsed.add(package, Status::Errored, &failure_lines(loose));
-    } else if !named_passes {
-        // Without `-v` only failures are named.
+    } else if end.passed && !named_passes {
+        // Without `-v` only failures are named. A package that failed may have ended before its other tests.
         parsed.unnamed = parsed.unnamed.saturating_add(1);
     }
 }

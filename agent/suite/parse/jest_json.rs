@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Parsed, clean};
+use super::{Parsed, clean, joined};
 use crate::suite::types::Status;
 
 #[derive(Deserialize)]
@@ -57,11 +57,7 @@ pub(in crate::suite) fn read(text: &str, root: &str) -> Option<Parsed> {
                 .iter()
                 .filter(|title| !title.is_empty())
                 .map(String::as_str);
-            let name: Vec<&str> = [path]
-                .into_iter()
-                .chain(titles)
-                .chain([test.title.as_str()])
-                .collect();
+            let name = joined([path].into_iter().chain(titles).chain([test.title.as_str()]));
             let status = match test.status.as_str() {
                 "passed" => Status::Passed,
                 "failed" => Status::Failed,
@@ -69,7 +65,7 @@ pub(in crate::suite) fn read(text: &str, root: &str) -> Option<Parsed> {
             };
             let message = clean(&test.failure_messages.unwrap_or_default().join("\n"));
             let seconds = test.duration.map(|milliseconds| milliseconds / 1000.0);
-            parsed.add_case(&name.join(" > "), status, &message, seconds);
+            parsed.add_case(&name, status, &message, seconds);
         }
     }
     if parsed.tests.is_empty() {

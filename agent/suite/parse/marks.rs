@@ -1,6 +1,6 @@
 //! Test names behind marks, nested by indentation: Jest, Mocha, and the `spec` form of `node --test`.
 
-use super::{Parsed, shorten, telling_tail};
+use super::{Parsed, bounded, joined, shorten, telling_tail};
 use crate::suite::types::Status;
 
 /// Reads such text; without a closing count, or a line that names a file, it is taken for something else.
@@ -41,13 +41,13 @@ impl Reader {
         let inner = line.trim();
         if let Some(path) = file_line(line) {
             self.close_file();
-            self.file = Some(path.to_owned());
+            self.file = Some(bounded(path).to_owned());
             self.files = true;
             self.parsed.recognised = true;
         } else if self.skip_rest || self.closing(inner) {
         } else if let Some(title) = inner.strip_prefix("● ").filter(|_| self.file.is_some()) {
             self.close_report();
-            self.report = Some(title.to_owned());
+            self.report = Some(bounded(title).to_owned());
         } else if self.report.is_some() {
             if self.body.len() < 1 << 16 {
                 self.body.push_str(line);
@@ -67,7 +67,7 @@ impl Reader {
             self.groups.retain(|(depth, _)| *depth < indent);
             if self.groups.len() < 64 {
                 let name = without_time(inner.trim_start_matches('▶').trim());
-                self.groups.push((indent, name.to_owned()));
+                self.groups.push((indent, bounded(name).to_owned()));
             }
         } else if inner.is_empty() && indent == 0 && self.file.is_none() {
             self.groups.clear();
@@ -77,8 +77,7 @@ impl Reader {
     fn add(&mut self, name: &str, status: Status, indent: usize) {
         let file = self.file.as_deref();
         let groups = self.groups.iter().map(|(_, name)| name.as_str());
-        let path: Vec<&str> = file.into_iter().chain(groups).chain([name]).collect();
-        let name = path.join(" > ");
+        let name = joined(file.into_iter().chain(groups).chain([name]));
         self.parsed.add(&name, status, "");
         if self.file.is_none() {
             self.fileless.push(name.clone());
@@ -95,16 +94,16 @@ impl Reader {
             .filter(|_| digits > 0);
         if let Some(title) = opens {
             self.failed = None;
-            self.groups = vec![(0, title.to_owned())];
+            self.groups = vec![(0, bounded(title).to_owned())];
         } else if let Some((_, name)) = &self.failed {
             tell_more(&mut self.parsed, name, line);
             return;
         } else if !self.groups.is_empty() && self.groups.len() < 64 && !line.is_empty() {
-            self.groups.push((0, line.to_owned()));
+            self.groups.push((0, bounded(line).to_owned()));
         }
         if self.groups.last().is_some_and(|(_, last)| last.ends_with(':')) {
-            let path: Vec<&str> = self.groups.iter().map(|(_, name)| name.as_str()).collect();
-            let name = path.join(" > ").trim_end_matches(':').to_owned();
+            let path = joined(self.groups.iter().map(|(_, name)| name.as_str()));
+            let name = path.trim_end_matches(':').to_owned();
             // Without names before, as its shorter reporters print it, this is the name.
             self.parsed.add(&name, Status::Failed, "");
             self.failed = Some((0, name));

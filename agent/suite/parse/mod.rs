@@ -39,6 +39,8 @@ pub(super) struct Parsed {
     pub(super) finished: bool,
     /// Whether it is this format at all.
     pub(super) recognised: bool,
+    /// Whether tests were read and then the output ended without the closing summary that this format always has.
+    pub(super) broke_off: bool,
     /// Why no test was run, where the output says so.
     pub(super) problem: Option<String>,
 }
@@ -83,6 +85,7 @@ impl Parsed {
         self.unnamed = self.unnamed.saturating_add(other.unnamed);
         self.finished |= other.finished;
         self.recognised |= other.recognised;
+        self.broke_off |= other.broke_off;
         self.problem = self.problem.take().or(other.problem);
     }
 
@@ -114,13 +117,31 @@ fn rank(status: Status) -> u8 {
     }
 }
 
+/// The beginning of a name that is too long. Names that are used again with each line are cut where they are stored.
+fn bounded(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(LONGEST_NAME))
+        .unwrap_or_default()
+}
+
+/// A name of several parts, which is not made longer than names may be.
+fn joined<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut name = String::new();
+    for (number, part) in parts.into_iter().enumerate() {
+        if name.len() > LONGEST_NAME {
+            break;
+        }
+        if number > 0 {
+            name.push_str(" > ");
+        }
+        name.push_str(bounded(part));
+    }
+    name
+}
+
 /// A name that is the same in the next run: addresses of objects are left out, and it is one line of bounded length.
 fn stable_name(name: &str) -> String {
     const ADDRESS: &str = " at 0x";
-    let name = name.trim();
-    let mut rest = name
-        .get(..name.floor_char_boundary(LONGEST_NAME))
-        .unwrap_or_default();
+    let mut rest = bounded(name.trim());
     let mut out = String::with_capacity(rest.len());
     while let Some(at) = rest.find(ADDRESS) {
         let (before, behind) = rest.split_at(at + ADDRESS.len());

@@ -173,6 +173,73 @@ fn hostile_output_takes_no_longer_than_it_is_long() {
     }
 }
 
+/// One line of megabytes is not copied for each of many short ones.
+#[test]
+fn a_long_name_is_not_copied_with_each_line_below_it() {
+    let long = "x".repeat(2 << 20);
+    let distinct = |line: &dyn Fn(usize) -> String, count| (0..count).map(line).collect::<String>();
+    let events = |end: &str, count| {
+        distinct(
+            &|n| format!("{{\"Action\":\"{end}\",\"Test\":\"T{n}\"}}\n"),
+            count,
+        )
+    };
+    let texts = [
+        (format!("PASS {long}.js\n"), "  ✓ a\n".repeat(60_000)),
+        (
+            format!("a\n  {long}\n"),
+            "    ✓ a\n".repeat(60_000) + "1 passing\n",
+        ),
+        (
+            format!("TAP version 13\n# Subtest: {long}\n"),
+            "    ok 1 - a\n".repeat(60_000),
+        ),
+        (
+            format!(" RUN  v1.0.0 /repo\n ✓ {long}.js (2 tests)\n"),
+            "   ✓ a\n".repeat(60_000),
+        ),
+        (
+            format!("     Running {long} (target/debug/deps/{long}-0123)\nrunning 9 tests\n"),
+            distinct(&|n| format!("test t{n} ... ok\n"), 60_000),
+        ),
+        (
+            distinct(&|n| format!("--- PASS: T{n} (0.00s)\n"), 60_000),
+            format!("ok  \t{long}\t0.1s\n"),
+        ),
+        (format!("=== RUN   {long}\n"), "    a\n".repeat(60_000)),
+        (format!("# {long}\n"), "a\n".repeat(60_000)),
+        (
+            "ImportError while loading conftest 'a'.\n".to_owned(),
+            format!("E   {}'.\n", "y".repeat(150)).repeat(60_000),
+        ),
+        (events("pass", 30_000), "{\"Action\":\"fail\"}\n".repeat(30_000)),
+    ];
+    for (head, tail) in texts {
+        let text = head + &tail;
+        let started = busy();
+        let parsed = read(Framework::Other, &text);
+        let problem = parsed.problem.map_or(0, |problem| problem.len());
+        let beginning: String = text.chars().take(30).collect();
+        assert!(problem < 1000, "{beginning:?}: {problem} bytes");
+        let took = busy().saturating_sub(started);
+        eprintln!("{beginning:?}: {took:?}");
+        assert!(took.as_secs() < 10, "{beginning:?}: {took:?}");
+    }
+    let mut tests = r#"{"title":"a","status":"passed"},"#.repeat(60_000);
+    tests.pop();
+    let report = format!(r#"{{"testResults":[{{"name":"/repo/{long}.js","assertionResults":[{tests}]}}]}}"#);
+    let started = busy();
+    assert_eq!(jest_json::read(&report, "/repo").unwrap().tests.len(), 1);
+    assert!(busy().saturating_sub(started).as_secs() < 10);
+}
+
+/// How long this thread has had a processor, which a machine that does much else does not make longer.
+fn busy() -> std::time::Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds = text.split(' ').next().and_then(|number| number.parse().ok());
+    std::time::Duration::from_nanos(nanoseconds.unwrap())
+}
+
 const FRAMEWORKS: [Framework; 6] = [
     Framework::Pytest,
     Framework::Unittest,

@@ -307,6 +307,8 @@ fn unheaded(title: &str, message: &str, titles: &BTreeMap<String, String>, parse
 
 /// The last line, `=== 1 failed, 2 passed in 0.12s ===`, and why nothing was run.
 fn closing(text: &str, parsed: &mut Parsed) {
+    // Whether the next line of an error completes the problem's sentence.
+    let mut incomplete = false;
     for line in text.lines() {
         if line.starts_with('=') && ruled(line, '=') == Some("test session starts") {
             parsed.recognised = true;
@@ -318,10 +320,12 @@ fn closing(text: &str, parsed: &mut Parsed) {
                 .get_or_insert("pytest is not installed for this Python".to_owned());
         } else if line.starts_with("ImportError while loading conftest") {
             parsed.recognised = true;
+            incomplete = parsed.problem.is_none() && line.ends_with("'.");
             parsed
                 .problem
-                .get_or_insert(format!("pytest cannot start: {}", first_words(line)));
-        } else if line.starts_with("E   ") && parsed.problem.as_ref().is_some_and(|why| why.ends_with("'.")) {
+                .get_or_insert_with(|| format!("pytest cannot start: {}", first_words(line)));
+        } else if incomplete && line.starts_with("E   ") {
+            incomplete = false;
             parsed.problem = parsed
                 .problem
                 .take()

@@ -1,6 +1,6 @@
 //! The Test Anything Protocol, with indented subtests and YAML notes, as `node --test` and others print it.
 
-use super::{Parsed, telling_tail};
+use super::{Parsed, bounded, joined, telling_tail};
 use crate::suite::types::Status;
 
 /// Reads TAP; text without a version line, a plan or a numbered result is not TAP.
@@ -30,14 +30,13 @@ pub(super) fn read(text: &str) -> Parsed {
         } else if let Some(name) = inner.strip_prefix("# Subtest: ") {
             finish_point(last.take(), None, &mut parsed);
             inside.retain(|(depth, _)| *depth < indent);
-            inside.push((indent, name.to_owned()));
+            inside.push((indent, bounded(name).to_owned()));
         } else if let Some((name, status)) = point(inner) {
             finish_point(last.take(), None, &mut parsed);
             points += 1;
             inside.retain(|(depth, _)| *depth < indent);
-            let mut path: Vec<&str> = inside.iter().map(|(_, name)| name.as_str()).collect();
-            path.push(name);
-            last = Some((path.join(" > ").replace("\\#", "#"), status));
+            let path = joined(inside.iter().map(|(_, name)| name.as_str()).chain([name]));
+            last = Some((path.replace("\\#", "#"), status));
         } else if let Some(count) = inner.strip_prefix("1..").filter(|_| indent == 0) {
             plan = count
                 .split(' ')

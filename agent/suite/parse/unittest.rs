@@ -28,6 +28,8 @@ struct Reader {
     /// The line before was a double rule.
     ruled: bool,
     ran: Option<u64>,
+    /// Something was said of a test, and its run has not come to its count.
+    open: bool,
     /// From the closing line: those that neither passed nor failed.
     others: u64,
     /// Modules that could not be imported, and why.
@@ -44,12 +46,14 @@ impl Reader {
         if after_rule && let Some(report) = report_heading(line) {
             self.pending = None;
             self.report = Some(report);
+            self.open = true;
             parsed.recognised = true;
             return;
         }
         if let Some(ran) = ran(line) {
             self.close_report(parsed);
-            self.ran = Some(self.ran.unwrap_or(0) + ran);
+            self.ran = Some(self.ran.unwrap_or(0).saturating_add(ran));
+            self.open = false;
             parsed.recognised = true;
             return;
         }
@@ -70,6 +74,7 @@ impl Reader {
         // Older versions print a subtest's own line indented.
         if let Some((name, rest)) = test_heading(line.trim_start()) {
             self.unresolved.extend(self.pending.take());
+            self.open |= rest.starts_with(" ...");
             match rest.strip_prefix(" ...").map(str::trim) {
                 Some(word) => match status_word(word) {
                     Some(status) => parsed.add(&name, status, ""),
@@ -88,6 +93,7 @@ impl Reader {
         if let Some(status) = status_word(word) {
             parsed.add(name, status, "");
             self.pending = None;
+            self.open = true;
         }
     }
 
@@ -129,14 +135,16 @@ impl Reader {
     fn finish(mut self, parsed: &mut Parsed) {
         self.close_report(parsed);
         self.unresolved.extend(self.pending.take());
+        let ended = parsed.finished && !self.open;
         for name in self.unresolved {
             // Whatever fails has a report; what has none, in a run that came to its end, passed.
-            if parsed.finished && !parsed.tests.contains_key(&name) {
+            if ended && !parsed.tests.contains_key(&name) {
                 parsed.add(&name, Status::Passed, "");
-            } else if !parsed.finished && parsed.recognised {
+            } else if !ended && parsed.recognised {
                 parsed.add(&name, Status::Errored, "It began and did not end.");
             }
         }
+        parsed.broke_off = self.open && parsed.recognised;
         let whole = |name: &str| {
             let method = name.rsplit('.').next().unwrap_or_default();
             !method.starts_with("setUp") && !method.starts_with("tearDown")

@@ -1,6 +1,6 @@
 //! Vitest's printed text.
 
-use super::{Parsed, telling_tail};
+use super::{Parsed, bounded, joined, telling_tail};
 use crate::suite::types::Status;
 
 /// Reads it; without Vitest's own closing count, or its banner, it is taken for something else.
@@ -43,7 +43,7 @@ impl Reader {
             self.parsed.problem = Some("vitest found no tests".to_owned());
         } else if let Some(name) = inner.strip_prefix("FAIL  ") {
             close_report(&mut self.report, &mut self.parsed);
-            self.report = Some((name.to_owned(), String::new()));
+            self.report = Some((bounded(name).to_owned(), String::new()));
         } else if let Some((_, body)) = &mut self.report {
             if body.len() < 1 << 16 && !inner.starts_with('⎯') {
                 body.push_str(line);
@@ -56,11 +56,11 @@ impl Reader {
 
     fn mark(&mut self, name: &str, status: Status, listed: bool) {
         if let Some(path) = file_of(name) {
-            self.file = Some(path.to_owned());
+            self.file = Some(bounded(path).to_owned());
         } else if name.contains(" > ") && looks_like_path(name) {
             self.parsed.add(name, status, "");
         } else if let (Some(path), true) = (&self.file, listed) {
-            self.parsed.add(&format!("{path} > {name}"), status, "");
+            self.parsed.add(&joined([path, name]), status, "");
         }
     }
 

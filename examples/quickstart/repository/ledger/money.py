@@ -22,6 +22,10 @@ class Money:
     def __add__(self, other):
         return Money(self.cents + other.cents)
 
+    def __truediv__(self, parts):
+        """One of so many equal parts, rounded down to a cent."""
+        return Money(self.cents // parts)
+
     def __eq__(self, other):
         return isinstance(other, Money) and self.cents == other.cents
 

@@ -18,6 +18,9 @@ class MoneyTest(unittest.TestCase):
         self.assertEqual(str(Money(1205)), "12.05")
         self.assertEqual(str(Money(-5)), "-0.05")
 
+    def test_is_divided_rounding_down(self):
+        self.assertEqual(Money(1001) / 2, Money(500))
+
     def test_is_ordered(self):
         self.assertLess(Money(1), Money(2))
         self.assertEqual(max(Money(3), Money(1)), Money(3))
