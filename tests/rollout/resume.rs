@@ -165,6 +165,30 @@ fn what_differs_after_a_restart_is_told_once_and_remembered() {
 }
 
 #[test]
+fn a_journal_that_lacks_an_answer_leaves_the_prompt_its_room() {
+    let bench = Bench::shared();
+    let mut options = options();
+    options.budget.format_errors = 1;
+    let answers = [call("bash", "ls"), turn("no call")];
+    bench
+        .run(&ScriptModel::new(answers, None), &options, "whole")
+        .unwrap();
+    let journal = fs::read_to_string(bench.journal_path("whole")).unwrap();
+    let lines: Vec<&str> = journal.split_inclusive('\n').collect();
+    let has = |line: &&str, event: &str| line.contains(&format!("\"event\":\"{event}\""));
+    let answer = lines.iter().position(|line| has(line, "generation")).unwrap();
+    let tool = lines.iter().position(|line| has(line, "tool")).unwrap();
+    let broken = lines[..answer].concat() + lines[tool];
+    fs::write(bench.journal_path("broken"), broken).unwrap();
+    options.budget.context = 3900;
+    let model = ScriptModel::new([turn("no call")], None);
+    bench.run(&model, &options, "broken").unwrap();
+    // Room for the answer is what the prompt leaves.
+    let left = model.requests()[0].max_tokens.unwrap();
+    assert!(left < 3900, "{left}");
+}
+
+#[test]
 fn times_and_process_numbers_that_differ_after_a_restart_are_not_told() {
     let bench = Bench::shared();
     let told = "were run again in a fresh copy";
