@@ -1,3 +1,5 @@
+//! That a redacted model never sends a secret.
+
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! What is taken for a secret, and what is not.
+
 use super::*;
 
 pub(super) fn redactor() -> Redactor {

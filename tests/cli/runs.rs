@@ -188,6 +188,8 @@ fn runs_are_listed_with_their_states_newest_first() {
         (&Value::from("success"), &Value::from(true))
     );
     assert_eq!(event["repository"], "/home/ada/shapes");
+    // Held until here, so that it lives.
+    drop(live);
 }
 
 #[test]
