@@ -24,7 +24,7 @@ use crate::cli::config::Layers;
 use crate::cli::model::OpenArguments;
 use crate::cli::values::duration;
 use crate::cli::walls::{LimitArguments, WallArguments};
-use crate::cli::{Environment, ExitCode, Printer};
+use crate::cli::{Environment, ExitCode, Failure, Printer};
 
 /// Fix an issue in a repository, and prove the fix by its tests
 ///
@@ -171,6 +171,13 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
     let issue = issue::read(arguments)?;
+    if let Some(folder) = arguments.result.output.as_ref().and_then(|path| path.parent())
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        let message = format!("--output: there is no folder {}.", folder.display());
+        return Err(Failure::new(ExitCode::Usage, message).into());
+    }
     // Where there is no repository the run says so; the user's own settings need none.
     let root = cwm_tools::workspace::working_tree(&arguments.repo).ok();
     let layers = Layers::load(root.as_deref(), environment)?;

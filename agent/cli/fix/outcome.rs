@@ -14,8 +14,8 @@ use super::{AcceptChoice, FixArguments};
 use crate::cli::view::{Summary, summary};
 use crate::cli::walls::no_copy;
 use crate::cli::{ExitCode, Failure, Printer};
-use crate::rollout::Ending;
 use crate::rollout::journal::{Record, RunRecord};
+use crate::rollout::{Ending, Strategy};
 use crate::scaling::{Attempted, Baseline, Outcome};
 
 /// A run that ended.
@@ -52,10 +52,13 @@ struct ReportedAttempt<'a> {
 impl Finished {
     fn code(&self) -> ExitCode {
         let used_up = |attempted: &Attempted| {
-            matches!(
-                attempted.candidate.ending,
-                Ending::Time | Ending::Turns | Ending::Tokens
-            )
+            // The rounds of a one-shot attempt are its way to work, no budget that ran out.
+            let rounds = attempted.candidate.strategy == Strategy::OneShot;
+            match attempted.candidate.ending {
+                Ending::Time | Ending::Tokens => true,
+                Ending::Turns => !rounds,
+                _ => false,
+            }
         };
         let outcome = &self.outcome;
         if outcome.verified() {
