@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod endings;
+mod real_model;
 mod results;
 
 use std::path::PathBuf;
