@@ -86,7 +86,7 @@ impl Observer for StopBehind {
         if matches!(record, Record::Generation { generated, .. } if generated.text.contains(self.1)) {
             let control = self.0;
             std::thread::spawn(move || {
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                std::thread::sleep(std::time::Duration::from_millis(5));
                 control.stop();
             });
         }
