@@ -27,8 +27,8 @@ const fn rung(temperature: f32, top_p: f32, format: AnswerFormat, explain: bool,
 /// The first is the best guess; the others leave it further and further, each in a direction of its own. Asking to repair makes small
 /// models copy the bug about as often as not, asking to write again what is hidden makes them lose what was right: so both are tried.
 const LADDER: &[Rung] = &[
-    rung(0.0, 1.0, AnswerFormat::Rewrite, false, ""),
     rung(0.0, 1.0, AnswerFormat::File, false, ""),
+    rung(0.0, 1.0, AnswerFormat::Rewrite, false, ""),
     rung(0.6, 0.95, AnswerFormat::Rewrite, false, ""),
     rung(0.8, 0.95, AnswerFormat::Blocks, false, ""),
     rung(0.8, 0.95, AnswerFormat::Rewrite, false, ""),
