@@ -12,7 +12,7 @@ use cwm_runtime::engine::SamplingParameters;
 use super::choose::rank;
 use super::measure::Measure;
 use super::validate::{ValidateError, ValidateOptions, validate};
-use crate::rollout::journal::{Journal, JournalError, Record, Verdict};
+use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{
     AttemptOptions, Budget, Candidate, Control, Ending, RolloutError, Strategy, Workbench, agentic, one_shot,
 };
@@ -226,9 +226,7 @@ impl Run<'_> {
     /// What the attempt yields; none when it was interrupted.
     fn candidate(&self, bench: &Workbench<'_>, index: usize) -> Result<Option<Candidate>, Trouble> {
         let options = self.options(index);
-        if let Some(candidate) = recorded_candidate(bench.journal, &options.name) {
-            return Ok(Some(candidate));
-        }
+        // One that had ended before hands out what it came to then.
         let candidate = match self.plan.strategy {
             Strategy::Agentic => agentic::attempt(bench, &options),
             Strategy::OneShot => one_shot::attempt(bench, &options),
@@ -305,13 +303,6 @@ fn store(
     if let Some(place) = outcomes.get_mut(index) {
         *place = Some(result);
     }
-}
-
-fn recorded_candidate(journal: &Journal, name: &str) -> Option<Candidate> {
-    journal.earlier().iter().rev().find_map(|record| match record {
-        Record::Candidate(candidate) if candidate.attempt == name => Some((**candidate).clone()),
-        _ => None,
-    })
 }
 
 /// What went wrong, and how much it ends.

@@ -55,14 +55,11 @@ pub(super) fn ask(
         usage: cwm_runtime::engine::Usage::default(),
         calls: Vec::new(),
     });
-    Ok(Generated {
-        text: completion.text,
-        prefix: prefix.to_owned(),
-        tokens: completion.tokens,
-        calls: completion.calls,
-        reason: completion.reason,
-        usage: completion.usage,
-        seed: request.sampling.seed,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Generated::of(
+        completion,
+        prefix.to_owned(),
+        request.sampling.seed,
+        seconds,
+    ))
 }

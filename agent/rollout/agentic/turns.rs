@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cwm_runtime::source::{
-    CallFormat, ChatMessage, GenerateRequest, ModelError, Prompt, Sampled, StopReason, ToolCall,
+    CallFormat, ChatMessage, GenerateRequest, ModelError, Prompt, StopReason, ToolCall,
 };
 use cwm_tools::call::{Call, CallError, Tool};
 use cwm_tools::truncate;
@@ -258,13 +258,7 @@ impl<'a> Attempt<'a> {
 
     /// Adds what the model said, token by token where its tokens are known.
     fn push_answer(&mut self, generated: &Generated) -> Result<(), Halt> {
-        let mut message = ChatMessage::new("assistant", format!("{}{}", generated.prefix, generated.text));
-        if !generated.tokens.is_empty() {
-            message.sampled = Some(Sampled {
-                start: generated.prefix.len(),
-                tokens: generated.tokens.clone(),
-            });
-        }
+        let mut message = generated.message();
         message.calls.clone_from(&generated.calls);
         Ok(self.push(message, None)?)
     }

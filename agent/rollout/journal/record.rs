@@ -2,7 +2,7 @@
 
 use cwm_runtime::engine::{SamplingParameters, Usage};
 use cwm_runtime::model::TokenId;
-use cwm_runtime::source::{ChatMessage, StopReason, ToolCall};
+use cwm_runtime::source::{ChatMessage, Completion, Sampled, StopReason, ToolCall};
 use cwm_tools::call::Tool;
 use serde::{Deserialize, Serialize};
 
@@ -219,6 +219,40 @@ pub struct Generated {
     pub seed: u64,
     /// How long it took.
     pub seconds: f64,
+}
+
+impl Generated {
+    /// An answer that came whole, or as far as it came, after so many seconds.
+    pub(in crate::rollout) fn of(
+        completion: Completion,
+        prefix: String,
+        seed: u64,
+        seconds: f64,
+    ) -> Generated {
+        Generated {
+            text: completion.text,
+            prefix,
+            tokens: completion.tokens,
+            calls: completion.calls,
+            reason: completion.reason,
+            usage: completion.usage,
+            seed,
+            seconds,
+        }
+    }
+
+    /// The assistant's message that it makes, by the tokens that were sampled where they are known. Calls are for those to add who
+    /// answer them.
+    pub(in crate::rollout) fn message(&self) -> ChatMessage {
+        let sampled = (!self.tokens.is_empty()).then(|| Sampled {
+            start: self.prefix.len(),
+            tokens: self.tokens.clone(),
+        });
+        ChatMessage {
+            sampled,
+            ..ChatMessage::new("assistant", format!("{}{}", self.prefix, self.text))
+        }
+    }
 }
 
 /// What a tool did.

@@ -14,7 +14,7 @@ use super::failures::{self, Judgement};
 use super::ladder;
 use super::plan::{Change, Plan, Planner, Unusable};
 use super::prompt::{self, Question, Window};
-use super::say::{Stop, message, out_of_time, request, say};
+use super::say::{Stop, out_of_time, request, say};
 use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
 use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
 use crate::suite::{self, RunOptions, TestRun};
@@ -186,7 +186,7 @@ impl Attempt<'_> {
         loop {
             let sampling = ladder::sampling(&self.sampling, round, again);
             let generated = self.generate(question, messages, sampling)?;
-            let said = message(&generated);
+            let said = generated.message();
             let why = match self.plan(question, &generated) {
                 Ok(plan) => match self.apply(&plan)? {
                     Some((mut copy, patch)) => return self.test(&mut copy, patch, said),

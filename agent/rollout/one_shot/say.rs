@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
-use cwm_runtime::source::{ChatMessage, GenerateRequest, ModelError, Prompt, Sampled, StopReason};
+use cwm_runtime::source::{ChatMessage, GenerateRequest, ModelError, Prompt, StopReason};
 
 use super::prompt::Question;
 use crate::rollout::journal::Generated;
@@ -93,32 +93,11 @@ pub(super) fn say(
         Prompt::Chat { assistant_prefix, .. } => assistant_prefix.clone(),
         Prompt::Text(_) | Prompt::Tokens(_) => String::new(),
     };
-    Ok(Generated {
-        text: completion.text,
-        prefix,
-        tokens: completion.tokens,
-        calls: completion.calls,
-        reason: completion.reason,
-        usage: completion.usage,
-        seed: request.sampling.seed,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Generated::of(completion, prefix, request.sampling.seed, seconds))
 }
 
 pub(super) fn out_of_time(bench: &Workbench<'_>, options: &AttemptOptions, started: Instant) -> bool {
     let own = options.budget.time.is_some_and(|time| started.elapsed() >= time);
     own || bench.control.out_of_time()
-}
-
-/// What the model said, as a message.
-pub(super) fn message(generated: &Generated) -> ChatMessage {
-    let content = format!("{}{}", generated.prefix, generated.text);
-    let sampled = (!generated.tokens.is_empty()).then(|| Sampled {
-        start: generated.prefix.len(),
-        tokens: generated.tokens.clone(),
-    });
-    ChatMessage {
-        sampled,
-        ..ChatMessage::new("assistant", content)
-    }
 }
