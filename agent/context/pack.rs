@@ -1,6 +1,6 @@
 //! Chooses excerpts of a tree's files for a budget of tokens.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cut::cut;
 use super::definitions::Definition;
@@ -51,32 +51,33 @@ pub struct Packed {
 
 /// A tree's files in order of how much they matter to an issue: found once, cut to any budget.
 #[derive(Debug, Clone)]
-pub struct Ranking<'a> {
-    tree: &'a Path,
+pub struct Ranking {
+    tree: PathBuf,
     order: Order,
 }
 
-impl<'a> Ranking<'a> {
+impl Ranking {
     /// Ranks the files of a tree for an issue and what failing tests printed. `root` is where the tree is seen inside.
     ///
     /// # Errors
     ///
     /// When the tree cannot be read at all.
-    pub fn of(tree: &'a Path, root: &Path, issue: &str, failures: &[String]) -> std::io::Result<Ranking<'a>> {
+    pub fn of(tree: &Path, root: &Path, issue: &str, failures: &[String]) -> std::io::Result<Ranking> {
         let order = rank(tree, &root.to_string_lossy(), issue, failures)?;
-        Ok(Ranking { tree, order })
+        Ok(Ranking {
+            tree: tree.to_owned(),
+            order,
+        })
     }
 
     /// What of it a model should read with so many tokens, as `count` counts them.
     pub fn cut(&self, budget: usize, count: &dyn Fn(&str) -> usize) -> Packed {
-        cut(self.tree, &self.order, budget, count)
+        cut(&self.tree, &self.order, budget, count)
     }
-}
 
-impl Ranking<'_> {
     /// The function that the issue is most likely about, with its file; none when no function is named.
     pub fn suspect(&self) -> Option<(String, Definition)> {
-        suspect(self.tree, &self.order)
+        suspect(&self.tree, &self.order)
     }
 }
 

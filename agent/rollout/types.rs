@@ -1,6 +1,7 @@
 //! What attempts are given and what they yield.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use cwm_runtime::engine::SamplingParameters;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::Control;
 use super::journal::{Journal, JournalError};
+use crate::context::Ranking;
 use crate::prompts::{PromptError, Prompts};
 use crate::suite::{TestCommand, TestRun};
 
@@ -31,6 +33,8 @@ pub struct Problem {
     pub baseline: Vec<TestRun>,
     /// What the repository's own files tell those who work on it.
     pub guidance: Vec<Guidance>,
+    /// Which files matter to the issue, once an attempt has asked.
+    pub ranking: OnceLock<Ranking>,
 }
 
 /// A file of the repository that tells contributors how to work: `AGENTS.md` and its like. Data, not the user's word.

@@ -28,8 +28,8 @@ pub struct Plan {
     pub parallel: usize,
     /// How tokens are chosen; attempt i has the seed plus i.
     pub sampling: SamplingParameters,
-    /// Whether the temperature is the user's word, which no ladder changes.
-    pub fixed_temperature: bool,
+    /// What of that no ladder changes.
+    pub fixed: one_shot::Fixed,
     /// What an attempt may use.
     pub budget: Budget,
     /// How candidates are tried.
@@ -251,7 +251,7 @@ impl Run<'_> {
         let plan = self.plan;
         let mut sampling = match plan.strategy {
             Strategy::Agentic => plan.sampling.clone(),
-            Strategy::OneShot => one_shot::ladder(index, &plan.sampling, plan.fixed_temperature),
+            Strategy::OneShot => one_shot::ladder(index, &plan.sampling, plan.fixed),
         };
         sampling.seed = sampling.seed.wrapping_add(index as u64);
         AttemptOptions {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cwm::prompts::Prompts;
 use cwm::rollout::journal::{Journal, NoObserver};
@@ -60,6 +60,7 @@ impl Scene {
             baseline: baseline(&copies, &tests),
             tests,
             guidance: Vec::new(),
+            ranking: OnceLock::new(),
         };
         Scene {
             repository,

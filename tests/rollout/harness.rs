@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cwm::prompts::Prompts;
 use cwm::rollout::journal::{self, Journal, NoObserver, Observer, Record};
@@ -65,6 +65,7 @@ impl Bench {
                 tests: Vec::new(),
                 baseline: Vec::new(),
                 guidance: Vec::new(),
+                ranking: OnceLock::new(),
             },
             copies: Copies {
                 snapshot,

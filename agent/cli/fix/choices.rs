@@ -12,6 +12,7 @@ use super::{AcceptChoice, FixArguments, StrategyChoice};
 use crate::cli::config::{Layers, Origin};
 use crate::cli::model::resolve;
 use crate::cli::{Environment, ExitCode, Failure};
+use crate::rollout::one_shot::Fixed;
 use crate::rollout::{Budget, Strategy};
 use crate::scaling::{Plan, ValidateOptions};
 use crate::suite::RunOptions;
@@ -175,7 +176,10 @@ impl Choices {
             samples,
             parallel: self.parallel,
             sampling,
-            fixed_temperature: self.temperature.is_some(),
+            fixed: Fixed {
+                temperature: self.temperature.is_some(),
+                top_p: self.top_p.is_some(),
+            },
             budget: self.budget(info)?,
             validation: ValidateOptions {
                 run: self.test_runs(),

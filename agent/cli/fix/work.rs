@@ -1,6 +1,6 @@
 //! Does the run on a thread of its own, while this one shows what happens and listens for Ctrl-C.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -139,6 +139,7 @@ fn work(
         tests: prepared.record.tests.clone(),
         baseline: baseline.runs.clone(),
         guidance: prepared.record.guidance.clone(),
+        ranking: OnceLock::new(),
     };
     let mut plan = prepared.plan.clone();
     plan.validation.flaky.clone_from(&baseline.flaky);

@@ -12,7 +12,7 @@ const MOST_LINES: usize = 80;
 /// when it is not shown as a whole, or when nothing but its body says what it shall do.
 pub(super) fn hide(
     prompts: &Prompts,
-    ranking: &Ranking<'_>,
+    ranking: &Ranking,
     files: &mut [ShownFile],
 ) -> Result<Option<(String, String)>, PromptError> {
     let Some((path, function)) = ranking.suspect() else {

@@ -54,15 +54,27 @@ fn at(index: usize) -> Rung {
 /// A request without a temperature of its own is asked again with this one: at 0 the answer would be the same.
 const RETRY_TEMPERATURE: f32 = 0.7;
 
-/// How a sample's tokens are chosen: those of its rung, unless the user has given a temperature. The seed stays the base's.
-pub fn ladder(index: usize, base: &SamplingParameters, explicit_temperature: bool) -> SamplingParameters {
-    if explicit_temperature {
+/// What of the sampling is the user's word, which no ladder changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fixed {
+    /// The temperature. The base's top-p goes with it.
+    pub temperature: bool,
+    /// Top-p.
+    pub top_p: bool,
+}
+
+/// How a sample's tokens are chosen: as its rung says, but for what the user has fixed. The seed stays the base's. What the model's own
+/// files advise for conversations is left out: a penalty for repetitions makes a model spell names otherwise than the file does.
+pub fn ladder(index: usize, base: &SamplingParameters, fixed: Fixed) -> SamplingParameters {
+    if fixed.temperature {
         return base.clone();
     }
     let rung = at(index);
     SamplingParameters {
         temperature: rung.temperature,
-        top_p: rung.top_p,
+        top_p: if fixed.top_p { base.top_p } else { rung.top_p },
+        top_k: 0,
+        repetition_penalty: 1.0,
         ..base.clone()
     }
 }
@@ -115,10 +127,12 @@ mod tests {
             seed: 7,
             ..SamplingParameters::default()
         };
-        assert_eq!(ladder(0, &base, false).temperature, 0.0);
-        assert_eq!(ladder(5, &base, true), base);
+        let free = Fixed::default();
+        let temperature = Fixed { temperature: true, ..free };
+        assert_eq!(ladder(0, &base, free).temperature, 0.0);
+        assert_eq!(ladder(5, &base, temperature), base);
         for index in 0..100 {
-            let own = ladder(index, &base, false);
+            let own = ladder(index, &base, free);
             assert_eq!(own.seed, 7);
             assert!(own.check().is_ok());
             assert_eq!(own.temperature > 0.0, index > 1, "{index}");
@@ -126,8 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn a_given_top_p_counts_and_the_models_own_advice_does_not() {
+        let base = SamplingParameters {
+            top_p: 0.5,
+            top_k: 20,
+            repetition_penalty: 1.1,
+            ..SamplingParameters::default()
+        };
+        let fixed = Fixed {
+            top_p: true,
+            ..Fixed::default()
+        };
+        for index in 0..10 {
+            let own = ladder(index, &base, fixed);
+            assert_eq!(own.top_p, 0.5);
+            assert_eq!((own.top_k, own.repetition_penalty), (0, 1.0), "the model's own advice");
+            assert_eq!(own.temperature, ladder(index, &base, Fixed::default()).temperature);
+        }
+    }
+
+    #[test]
     fn every_try_has_a_seed_of_its_own() {
-        let base = ladder(0, &SamplingParameters::default(), false);
+        let base = ladder(0, &SamplingParameters::default(), Fixed::default());
         assert_eq!(sampling(&base, 0, 0), base);
         let mut seeds = std::collections::BTreeSet::new();
         for round in 0..8 {

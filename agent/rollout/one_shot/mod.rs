@@ -16,5 +16,5 @@ mod redefine;
 mod rounds;
 mod say;
 
-pub use ladder::ladder;
+pub use ladder::{Fixed, ladder};
 pub use rounds::attempt;

@@ -1,12 +1,15 @@
 //! The conversation of an attempt, made to fit the model's window.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use cwm_runtime::source::{ChatMessage, Prompt};
 
 use super::failures;
 use super::hide::hide;
 use crate::context::{Excerpt, Ranking, language};
 use crate::prompts::{AnswerFormat, AskFor, OneShotRequest, Prompts, ShownFile, ShownGuidance};
-use crate::rollout::types::{Budget, RolloutError, Workbench};
+use crate::rollout::types::{Budget, Problem, RolloutError, Workbench};
 
 /// Models of fewer parameters are small: long prompts confuse more than they help them, and are slow where such models run.
 const SMALL_MODEL: u64 = 4_000_000_000;
@@ -33,6 +36,8 @@ const ROOM_FOR_GUIDANCE: usize = 12_000;
 const MOST_TOKEN_BYTES: usize = 16;
 /// Bytes a token has at least, about, where the model does not count.
 const TOKEN_BYTES: usize = 3;
+/// Lines with fewer bytes stand in many texts.
+const TELLING_LINE: usize = 16;
 /// Tokens kept free for what counting misses.
 const MARGIN: usize = 16;
 
@@ -48,6 +53,31 @@ pub(super) struct Question {
     pub(super) answer: usize,
     /// The form that was asked for in the end.
     pub(super) ask: AskFor,
+    /// Which of the messages are the example of an answer.
+    example: Range<usize>,
+}
+
+impl Question {
+    /// Whether an answer repeats the example's: it holds a line of it that is nowhere in what the question shows.
+    pub(super) fn is_example(&self, answer: &str) -> bool {
+        let lines = |text: &str| -> BTreeSet<String> {
+            let lines = text.lines().map(str::trim);
+            let telling = lines.filter(|line| line.len() >= TELLING_LINE);
+            telling.map(str::to_owned).collect()
+        };
+        let example = self.messages.get(self.example.clone()).unwrap_or_default();
+        let shown = self.messages.last().map_or_else(BTreeSet::new, |question| lines(&question.content));
+        let said = lines(answer);
+        example
+            .iter()
+            .any(|message| lines(&message.content).iter().any(|line| said.contains(line) && !shown.contains(line)))
+    }
+
+    /// The same without its example.
+    pub(super) fn without_example(mut self) -> Question {
+        self.messages.drain(std::mem::take(&mut self.example));
+        self
+    }
 }
 
 /// Counts tokens and knows the window.
@@ -116,13 +146,10 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
     let room = window.context.saturating_sub(answer + MARGIN);
     let problem = bench.problem;
     let said = failures::output(&problem.baseline);
-    // A command may name the tests' files.
-    let mut told = vec![said.clone()];
-    told.extend(problem.tests.iter().map(|test| test.command.clone()));
-    let ranking = Ranking::of(&problem.tree, &problem.root, &problem.issue, &told)?;
+    let ranking = ranking(problem, &said)?;
     let forms = forms(ask);
     for (ask, example) in forms.iter().flat_map(|ask| [(*ask, true), (*ask, false)]) {
-        let frame = conversation(prompts, &OneShotRequest::default(), ask, example)?;
+        let (frame, _) = conversation(prompts, &OneShotRequest::default(), ask, example)?;
         let left = room.saturating_sub(window.count_all(&frame, ""));
         let mut shares = Shares {
             files: left.min(if window.small { SMALL_FILES } else { MOST_FILES }),
@@ -136,11 +163,11 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
             + shares.guidance;
         shares.files = shares.files.min(left.saturating_sub(others));
         while shares.files >= FEWEST_FILES && shares.issue >= FEWEST_ISSUE {
-            let Some((request, longest)) = request(window, &ranking, shares, &said, ask)? else {
+            let Some((request, longest)) = request(window, ranking, shares, &said, ask)? else {
                 // This form does not suit what is to be shown.
                 break;
             };
-            let messages = conversation(prompts, &request, ask, example)?;
+            let (messages, example) = conversation(prompts, &request, ask, example)?;
             let prefix = prefix(prompts, &request, ask)?;
             let used = window.count_all(&messages, &prefix);
             if used <= room {
@@ -150,6 +177,7 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
                     prefix,
                     answer: answer.min(longest),
                     ask,
+                    example,
                 });
             }
             shares = shares.smaller(used - room);
@@ -159,6 +187,18 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
         "a window of {} tokens is too small for the issue and the files that it is about; choose a model with a longer context, or allow more with --context",
         window.context
     )))
+}
+
+/// The repository's files in order of how much they matter: the same for all attempts of a run, so that only the first one looks for it.
+fn ranking<'a>(problem: &'a Problem, said: &str) -> Result<&'a Ranking, RolloutError> {
+    if let Some(found) = problem.ranking.get() {
+        return Ok(found);
+    }
+    // A command may name the tests' files.
+    let mut told = vec![said.to_owned()];
+    told.extend(problem.tests.iter().map(|test| test.command.clone()));
+    let found = Ranking::of(&problem.tree, &problem.root, &problem.issue, &told)?;
+    Ok(problem.ranking.get_or_init(|| found))
 }
 
 /// The forms to try, in order: the one that is wanted, and one that suits whatever is shown.
@@ -221,31 +261,33 @@ impl Shares {
     }
 }
 
-/// The messages up to the question.
+/// The messages up to the question, and which of them are the example.
 fn conversation(
     prompts: &Prompts,
     request: &OneShotRequest,
     ask: AskFor,
     example: bool,
-) -> Result<Vec<ChatMessage>, RolloutError> {
+) -> Result<(Vec<ChatMessage>, Range<usize>), RolloutError> {
     let mut messages = Vec::new();
     let system = prompts.one_shot_system(ask)?;
     if !system.is_empty() {
         messages.push(ChatMessage::new("system", system));
     }
     let [question, answer] = prompts.one_shot_example(ask)?;
+    let begin = messages.len();
     if example && !question.is_empty() {
         messages.push(ChatMessage::new("user", question));
         messages.push(ChatMessage::new("assistant", answer));
     }
+    let example = begin..messages.len();
     messages.push(ChatMessage::new("user", prompts.one_shot_request(request, ask)?));
-    Ok(messages)
+    Ok((messages, example))
 }
 
 /// What is asked with these shares, and how many tokens an answer may need; nothing when the form does not suit it.
 fn request(
     window: Window<'_>,
-    ranking: &Ranking<'_>,
+    ranking: &Ranking,
     shares: Shares,
     said: &str,
     ask: AskFor,
@@ -295,7 +337,7 @@ fn request(
 }
 
 /// The most tokens that an answer of this form has when it is right.
-fn longest(window: Window<'_>, ranking: &Ranking<'_>, files: &[ShownFile], format: AnswerFormat) -> usize {
+fn longest(window: Window<'_>, ranking: &Ranking, files: &[ShownFile], format: AnswerFormat) -> usize {
     match format {
         AnswerFormat::File => usize::MAX,
         AnswerFormat::Blocks => MOST_EDITS,

@@ -88,6 +88,8 @@ enum Outcome {
     Failing(ChatMessage, Vec<TestRun>),
     /// No answer could be used; the last one, and why not.
     Unusable(ChatMessage, Unusable),
+    /// The model repeats the example instead of answering.
+    Copied,
 }
 
 /// The best round so far.
@@ -134,6 +136,11 @@ impl Attempt<'_> {
                 Outcome::Solved => return Ok(Ending::Finished),
                 Outcome::Failing(said, runs) => (said, failures::output(&runs), None),
                 Outcome::Unusable(said, why) => (said, String::new(), Some(why)),
+                Outcome::Copied => {
+                    question = question.without_example();
+                    messages = question.messages.clone();
+                    continue;
+                }
             };
             round += 1;
             if round < self.options.budget.rounds {
@@ -194,6 +201,7 @@ impl Attempt<'_> {
                         path: plan.keys().next().cloned().unwrap_or_default(),
                     },
                 },
+                Err(_) if question.is_example(&said.content) => return Ok(Outcome::Copied),
                 Err(why) => why,
             };
             if again == RETRIES {
