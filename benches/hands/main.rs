@@ -1,6 +1,6 @@
-//! Benchmarks of the hands: tool calls, sessions, isolated copies, diffs. Each is measured in turn with a peer in the
+//! Benchmarks of the hands: tool calls, sessions, isolated copies, diffs, turns of an attempt. Each is measured in turn with a peer in the
 //! same run. `cargo bench --bench hands` runs all; names as arguments choose: `calls`, `start`, `copies`, `diffs`,
-//! `process`.
+//! `process`, `turns`.
 #![allow(clippy::print_stdout, reason = "the report is what a benchmark is for")]
 
 mod calls;
@@ -10,15 +10,17 @@ mod fixture;
 mod measure;
 mod peers;
 mod process;
+mod turns;
 
 type Benchmark = fn() -> anyhow::Result<()>;
 
-const ALL: [(&str, Benchmark); 5] = [
+const ALL: [(&str, Benchmark); 6] = [
     ("calls", calls::tool_call),
     ("start", calls::start),
     ("copies", copies::run),
     ("diffs", diffs::run),
     ("process", process::run),
+    ("turns", turns::run),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -30,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     for word in &chosen {
         anyhow::ensure!(
             ALL.iter().any(|(name, _)| name == word),
-            "there is no benchmark {word}: choose among calls, start, copies, diffs, process"
+            "there is no benchmark {word}: choose among calls, start, copies, diffs, process, turns"
         );
     }
     for (name, benchmark) in ALL {

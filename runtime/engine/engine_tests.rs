@@ -287,6 +287,34 @@ fn requests_that_share_a_kept_prefix_compute_it_once() {
 }
 
 #[test]
+fn prompts_that_differ_at_their_end_compute_the_beginning_once() {
+    let bench = Setup::default().start_held(1);
+    // Busy, so that the others are there before any of them begins.
+    let mut running = bench.engine.submit(request(3, 5, 400)).unwrap();
+    assert!(matches!(running.next(), Some(Event::Token { .. })));
+    let generations: Vec<Generation> = (0..3)
+        .map(|number| {
+            let mut own = request(1, 190, 10);
+            own.prompt.extend((0..10).map(|position| position * 3 + number));
+            own.keep_prefix = true;
+            bench.engine.submit(own).unwrap()
+        })
+        .collect();
+    bench.resume();
+    for generation in generations {
+        collect(generation);
+    }
+    running.cancel();
+    collect(running);
+    let statistics = bench.engine.statistics();
+    // The two others compute what is their own, and a page that is shared in part.
+    assert!(
+        statistics.prefill_tokens <= 5 + 200 + 2 * (10 + PAGE_TOKENS as u64),
+        "{statistics:?}"
+    );
+}
+
+#[test]
 fn samples_of_one_prompt_share_its_pages_and_one_prefill() {
     let bench = Setup::default().start();
     let request = Request {

@@ -166,16 +166,20 @@ impl Scheduler {
     }
 
     /// Whether an older sequence is just computing a prefix of this one that it will keep: then it is better to wait for that than to
-    /// compute it twice, unless more is left of the older one than the prefix is long.
+    /// compute it twice, unless much more is left of the older one than the prefix is long. Where layers have windows only whole prompts
+    /// can be taken over, and next to nothing may be left besides.
     fn waits_for_prefix(&self, index: usize) -> bool {
-        let page = self.cache.layout().page_tokens;
+        let layout = self.cache.layout();
+        let page = layout.page_tokens;
+        let patience = if layout.window.is_some() { 1 } else { 2 };
         let tokens = &self.sequences[index].tokens;
         let mut older = self.sequences[..index].iter();
         older.any(|older| {
             let prompt = &older.request().prompt;
             let left = prompt.len().saturating_sub(older.computed());
             let computes_prompt = older.cache.is_some() && older.sampled() == 0 && left > 0;
-            computes_prompt && older.request().keep_prefix && common_prefix(prompt, tokens) >= left.max(page)
+            let common = common_prefix(prompt, tokens);
+            computes_prompt && older.request().keep_prefix && common >= page && common * patience >= left
         })
     }
 

@@ -98,6 +98,20 @@ fn a_window_that_is_too_small_is_said() {
 }
 
 #[test]
+fn a_file_that_no_answer_has_room_for_is_not_asked_for_as_a_whole() {
+    let lines = "for i in $(seq 60); do printf 'def f%s():\\n    return %s\\n' $i $i; done > a.py";
+    let mut scene = Scene::new(lines, "`f7` in a.py returns 7, not 8.", &[]);
+    scene.options.budget.rounds = 1;
+    for (context, whole) in [(8192, true), (2048, false)] {
+        scene.options.budget.context = context;
+        let (_, model) = scene.attempt(&["I do not know."; 3]);
+        let asked = prompt(&model, 0);
+        assert!(asked.contains("return 7"), "{asked}");
+        assert_eq!(asked.contains("the whole fixed file"), whole, "{context}: {asked}");
+    }
+}
+
+#[test]
 fn long_issues_and_outputs_are_cut_to_fit() {
     let files = format!(
         "{FILES}; seq 1 3000 | sed 's/.*/value_& = &/' > long.py; printf 'seq 1 5000; echo the very end; exit 1' > test.sh"

@@ -69,6 +69,24 @@ fn an_answer_that_cannot_be_used_is_asked_for_again() {
 }
 
 #[test]
+fn an_answer_that_repeats_the_example_is_asked_for_without_it() {
+    let mut scene = Scene::new(ADDING, ISSUE, &["sh test.sh"]);
+    // The fourth attempt asks for edits, with an example of them.
+    scene.options.index = 3;
+    let copied = block(
+        "shop.py",
+        "        total += price + quantity",
+        "        total += price * quantity",
+    );
+    let (candidate, model) = scene.attempt(&[&copied, &block("add.sh", "expr $1 - $2", "expr $1 + $2")]);
+    assert_eq!(candidate.ending, Ending::Finished);
+    assert_eq!((candidate.turns, model.remaining()), (1, 0));
+    assert!(prompt(&model, 0).contains("total_price"), "{}", prompt(&model, 0));
+    assert!(!prompt(&model, 1).contains("total_price"), "{}", prompt(&model, 1));
+    assert!(prompt(&model, 1).contains("expr $1 - $2"), "{}", prompt(&model, 1));
+}
+
+#[test]
 fn the_best_round_is_kept_when_all_fail() {
     let script = format!("{ADDING}\nprintf '[ -e add.sh ]\\n./add.sh 1 1 | grep -q .' > other.sh");
     let scene = Scene::new(&script, ISSUE, &["sh test.sh", "sh other.sh"]);

@@ -35,6 +35,12 @@ const LADDER: &[Rung] = &[
     rung(0.8, 0.95, AnswerFormat::Blocks, false, "operators"),
     rung(1.0, 0.95, AnswerFormat::Rewrite, false, ""),
     rung(0.9, 0.95, AnswerFormat::Blocks, false, ""),
+    // Who asks for more than eight is not in a hurry: each hint once.
+    rung(0.8, 0.95, AnswerFormat::File, false, ""),
+    rung(0.8, 0.95, AnswerFormat::Blocks, false, "edges"),
+    rung(0.8, 0.95, AnswerFormat::Rewrite, false, ""),
+    rung(0.8, 0.95, AnswerFormat::Blocks, false, "values"),
+    rung(0.8, 0.95, AnswerFormat::File, false, "all"),
 ];
 
 /// Further samples take these rungs again, from the first that is not greedy on, with seeds of their own.

@@ -134,6 +134,8 @@ struct Shares {
     failures: usize,
     issue: usize,
     guidance: usize,
+    /// A file of more tokens is not asked for as a whole: the answer would be cut off.
+    whole: usize,
 }
 
 /// Puts the question so that it and its answer fit: files shrink first, then what tests say, then the issue.
@@ -156,6 +158,7 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
             failures: (left / 4).min(budget.result_tokens),
             issue: (left / 3).min(budget.prompt_tokens),
             guidance: if left >= ROOM_FOR_GUIDANCE { left / 16 } else { 0 },
+            whole: MOST_WHOLE.min(answer * 3 / 4),
         };
         // What the others leave is the files'.
         let others = window.count_to(&said, shares.failures)
@@ -303,7 +306,7 @@ fn request(
         AnswerFormat::File => {
             // The failing tests' output says what they want; their files would be taken for the one that is asked for.
             files.retain(|file| !file.is_test);
-            let fits = |file: &ShownFile| file.whole && window.count(&file.text) <= MOST_WHOLE;
+            let fits = |file: &ShownFile| file.whole && window.count(&file.text) <= shares.whole;
             if files.len() != 1 || !files.iter().all(fits) {
                 return Ok(None);
             }
