@@ -94,7 +94,43 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    /// The words of a simple command for a shell.
+    fn words(command: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for character in command.trim().chars() {
+            match character {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(character),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn the_readme_shows_commands_that_there_are() {
+        let readme = include_str!("../../README.md");
+        // Every other part stands within a fence.
+        let blocks = readme.split("\n```").skip(1).step_by(2);
+        let lines = blocks.flat_map(str::lines);
+        let lines = lines.map(|line| line.split("  #").next().unwrap_or_default());
+        let commands: Vec<Vec<String>> = lines
+            .filter(|line| line.starts_with("cwm ") || line.contains("| cwm "))
+            .flat_map(|line| line.split("&&").flat_map(|part| part.split(" | ")))
+            .map(words)
+            .filter(|words| words.first().is_some_and(|word| word == "cwm"))
+            .collect();
+        assert!(commands.len() > 10, "{commands:?}");
+        for command in commands {
+            if let Err(error) = super::Arguments::try_parse_from(&command) {
+                panic!("{command:?}: {error}");
+            }
+        }
+    }
 
     #[test]
     fn the_definitions_are_consistent() {

@@ -1,10 +1,9 @@
 //! `cwm completions`: the script that lets a shell complete `cwm`'s commands and flags.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 use serde::Serialize;
 
-use crate::cli::arguments::Arguments;
 use crate::cli::{ExitCode, Printer};
 
 /// Print the script that completes cwm's commands and flags in a shell
@@ -25,11 +24,15 @@ struct CompletionsEvent {
     script: String,
 }
 
-/// Prints the script, or one `completions` event that holds it.
-pub(crate) fn run(arguments: &CompletionsArguments, printer: &mut Printer) -> anyhow::Result<ExitCode> {
+/// Prints the script for this definition of the command line, or one `completions` event that holds it.
+pub(crate) fn run(
+    arguments: &CompletionsArguments,
+    mut definition: clap::Command,
+    printer: &mut Printer,
+) -> anyhow::Result<ExitCode> {
     // Made in memory first: the generator panics when its writer fails, and a closed pipe is no defect.
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Arguments::command(), "cwm", &mut script);
+    clap_complete::generate(arguments.shell, &mut definition, "cwm", &mut script);
     if printer.is_json() {
         let script = String::from_utf8(script)?;
         printer.event(

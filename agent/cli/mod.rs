@@ -29,7 +29,7 @@ mod walls;
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 pub use environment::Environment;
 pub use exit_code::ExitCode;
@@ -55,7 +55,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
         Command::Model(model) => model::run(model, environment, &mut printer),
         Command::Doctor(doctor) => doctor::run(doctor, environment, &mut printer),
         Command::Config(config) => config::run(config, environment, &mut printer),
-        Command::Completions(completions) => completions::run(completions, &mut printer),
+        Command::Completions(completions) => {
+            completions::run(completions, Arguments::command(), &mut printer)
+        }
     }));
     // The panic's own message is on stderr by then.
     let outcome = outcome.unwrap_or_else(|_| {

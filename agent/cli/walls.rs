@@ -11,8 +11,8 @@ use cwm_tools::isolated::{Backend, Walls};
 use cwm_tools::sandbox::container::ContainerOptions;
 use cwm_tools::sandbox::machine::MachineView;
 use cwm_tools::sandbox::policy::{Network, Policy};
-use cwm_tools::workspace::WorkspaceError;
 use cwm_tools::workspace::runs::{Run, Runs};
+use cwm_tools::workspace::{Snapshot, SnapshotOptions, WorkspaceError};
 
 use crate::cli::values::byte_count;
 use crate::cli::{Environment, ExitCode, Failure, Printer};
@@ -208,6 +208,31 @@ pub(crate) fn start_folder(named: &Path, root: &Path) -> PathBuf {
     named.strip_prefix(root).map(Path::to_owned).unwrap_or_default()
 }
 
+/// Copies the repository that `repo` is in to a run's folder: the last commit, what is `uncommitted` of its files, and new files that are
+/// `untracked`.
+pub(crate) fn snapshot(
+    walls: &Walls,
+    repo: &Path,
+    run: &Path,
+    uncommitted: bool,
+    untracked: bool,
+    printer: &mut Printer,
+) -> Result<Snapshot, Failure> {
+    printer.progress("copying the repository …");
+    let options = SnapshotOptions {
+        base: None,
+        uncommitted,
+        untracked,
+        environment: true,
+    };
+    let snapshot = walls.snapshot(repo, run, &options).map_err(no_copy)?;
+    printer.clear_progress();
+    for note in &snapshot.notes {
+        printer.detail(note);
+    }
+    Ok(snapshot)
+}
+
 /// A new run, after what dead ones had left is removed.
 pub(crate) fn begin_run(environment: &Environment, printer: &mut Printer) -> anyhow::Result<Run> {
     let runs = open_runs(environment)?;
@@ -231,5 +256,11 @@ pub(crate) fn open_runs(environment: &Environment) -> anyhow::Result<Runs> {
 
 /// A copy's or a run's error as a command's.
 pub(crate) fn no_copy(error: WorkspaceError) -> Failure {
-    Failure::new(ExitCode::Environment, error.to_string())
+    let failure = Failure::new(ExitCode::Environment, error.to_string());
+    match error {
+        WorkspaceError::Unmerged { .. } => {
+            failure.with_hint("--committed-only takes the last commit as it is.")
+        }
+        _ => failure,
+    }
 }

@@ -13,6 +13,7 @@ pub mod one_shot;
 pub mod redact;
 mod tokens;
 mod types;
+mod whole_issue;
 
 pub use control::Control;
 pub use types::{

@@ -55,6 +55,7 @@ fn verdict(made: &Made) -> Verdict {
         flaky: Vec::new(),
         test_files: Vec::new(),
         verified: made.verified,
+        but_for_still_failing: false,
         remarks: Vec::new(),
         seconds: 0.0,
     }

@@ -15,6 +15,8 @@ const SEPARATORS: [&str; 5] = ["::", ".", "/", " > ", " "];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Judgement {
     pub(super) verified: bool,
+    /// Whether it would be if those tests were left aside that failed before and fail still.
+    pub(super) but_for_still_failing: bool,
     pub(super) remarks: Vec<String>,
 }
 
@@ -120,6 +122,9 @@ pub(super) fn judge(
         against.push("not every command was run".to_owned());
     }
     let verified = against.is_empty() && !changes.fixed.is_empty();
+    // They are told in one sentence: where there is another one, it tells of something else.
+    let only_these = against.len() == 1 && !changes.still_failing.is_empty();
+    let but_for_still_failing = only_these && !changes.fixed.is_empty();
     let mut remarks = against;
     remarks.extend(besides);
     if !flaky.is_empty() {
@@ -128,7 +133,11 @@ pub(super) fn judge(
             "left out, because they do not say the same each time: {names}"
         ));
     }
-    Judgement { verified, remarks }
+    Judgement {
+        verified,
+        but_for_still_failing,
+        remarks,
+    }
 }
 
 /// What in the tests' changes speaks against a patch.

@@ -169,6 +169,26 @@ fn what_is_not_verified_says_why() {
 }
 
 #[test]
+fn tests_that_fail_still_may_be_all_that_speaks_against_a_patch() {
+    for (before, after, flaky, only) in [
+        ("1 a+ b- c-", "1 a+ b+ c-", &[][..], true),
+        ("1 a+ b- c- f+", "1 a+ b+ c- f-", &["f"], true),
+        ("1 a+ b-", "0 a+ b+", &[], false),
+        ("1 a+ b-", "1 a+ b-", &[], false),
+        ("1 a+ b- c-", "1 a- b+ c-", &[], false),
+        ("1 a+ b- c-", "1 b+ c-", &[], false),
+        ("1 a+ b- c-", "1 a+ b+ c- n-", &[], false),
+        ("1 a+ b- c-", "time a+ b+ c-", &[], false),
+    ] {
+        let judgement = judged(before, after, flaky);
+        assert_eq!(
+            judgement.but_for_still_failing, only,
+            "{before} => {after}: {judgement:?}"
+        );
+    }
+}
+
+#[test]
 fn a_fix_that_is_there_only_sometimes_proves_nothing() {
     let judgement = judged("1 a+ b- c-", "0 a+ b+ c+", &["b", "c"]);
     assert!(!judgement.verified, "{judgement:?}");

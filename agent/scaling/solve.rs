@@ -101,22 +101,10 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
     };
     run.work();
     let shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(error) = shared.fatal {
-        return Err(error);
-    }
-    let needed = shared.enough_at.map_or(plan.samples, |index| index + 1);
-    let mut ended = Vec::new();
-    let mut outcome = Outcome::default();
-    for (index, result) in shared.outcomes.into_iter().take(needed).enumerate() {
-        match result {
-            Some(Ok(attempted)) => ended.push(attempted),
-            Some(Err(reason)) => outcome.failures.push((name(index), reason)),
-            None => outcome.interrupted = true,
-        }
-    }
-    outcome.attempts = ranked(ended);
-    outcome.seconds = started.elapsed().as_secs_f64();
-    Ok(outcome)
+    Ok(Outcome {
+        seconds: started.elapsed().as_secs_f64(),
+        ..shared.outcome()?
+    })
 }
 
 fn ranked(ended: Vec<Attempted>) -> Vec<Attempted> {
@@ -144,6 +132,39 @@ struct Shared {
     /// The lowest index that is verified.
     enough_at: Option<usize>,
     fatal: Option<SolveError>,
+}
+
+impl Shared {
+    /// Takes down what an attempt came to; tells whether those behind it are needless.
+    fn store(&mut self, index: usize, result: Result<Attempted, String>) -> bool {
+        let verified = result.as_ref().is_ok_and(|attempted| attempted.verdict.verified);
+        if verified {
+            self.enough_at = Some(self.enough_at.map_or(index, |at| at.min(index)));
+        }
+        if let Some(place) = self.outcomes.get_mut(index) {
+            *place = Some(result);
+        }
+        verified
+    }
+
+    /// What the attempts came to, up to the first verified one.
+    fn outcome(self) -> Result<Outcome, SolveError> {
+        if let Some(error) = self.fatal {
+            return Err(error);
+        }
+        let needed = self.enough_at.map_or(self.outcomes.len(), |index| index + 1);
+        let mut ended = Vec::new();
+        let mut outcome = Outcome::default();
+        for (index, result) in self.outcomes.into_iter().take(needed).enumerate() {
+            match result {
+                Some(Ok(attempted)) => ended.push(attempted),
+                Some(Err(reason)) => outcome.failures.push((name(index), reason)),
+                None => outcome.interrupted = true,
+            }
+        }
+        outcome.attempts = ranked(ended);
+        Ok(outcome)
+    }
 }
 
 struct Run<'a> {
@@ -199,15 +220,15 @@ impl Run<'_> {
         match result {
             Ok(None) => {}
             Ok(Some(attempted)) => {
-                if attempted.verdict.verified {
-                    shared.enough_at = Some(shared.enough_at.map_or(index, |at| at.min(index)));
+                if shared.store(index, Ok(attempted)) {
                     for later in self.controls.iter().skip(index + 1) {
                         later.stop();
                     }
                 }
-                store(&mut shared.outcomes, index, Ok(attempted));
             }
-            Err(Trouble::Attempt(reason)) => store(&mut shared.outcomes, index, Err(reason)),
+            Err(Trouble::Attempt(reason)) => {
+                shared.store(index, Err(reason));
+            }
             Err(Trouble::Run(error)) => {
                 shared.fatal.get_or_insert(error);
                 self.control.stop();
@@ -295,16 +316,6 @@ impl Run<'_> {
     }
 }
 
-fn store(
-    outcomes: &mut [Option<Result<Attempted, String>>],
-    index: usize,
-    result: Result<Attempted, String>,
-) {
-    if let Some(place) = outcomes.get_mut(index) {
-        *place = Some(result);
-    }
-}
-
 /// What went wrong, and how much it ends.
 enum Trouble {
     Attempt(String),
@@ -322,3 +333,7 @@ impl From<SolveError> for Trouble {
         Trouble::Run(error)
     }
 }
+
+#[cfg(test)]
+#[path = "solve_tests.rs"]
+mod tests;

@@ -76,6 +76,7 @@ pub fn validate(
         flaky: options.flaky.clone(),
         test_files: Vec::new(),
         verified: false,
+        but_for_still_failing: false,
         remarks: Vec::new(),
         seconds: 0.0,
     };
@@ -96,6 +97,7 @@ pub fn validate(
             try_out(&bench, patch, baseline, options, &mut verdict)?;
             if verdict.refused.is_none() && !doubts.is_empty() {
                 verdict.verified = false;
+                verdict.but_for_still_failing = false;
                 verdict.remarks.splice(0..0, doubts);
             }
         }
@@ -210,6 +212,7 @@ fn try_out(
     verdict.changes = told_apart(baseline, &runs, &verdict.flaky);
     let judgement = judge(baseline, &runs, &verdict.changes, &options.flaky, &differing);
     verdict.verified = judgement.verified;
+    verdict.but_for_still_failing = judgement.but_for_still_failing;
     verdict.remarks.splice(0..0, judgement.remarks);
     for run in &mut runs {
         run.output = cut(std::mem::take(&mut run.output));

@@ -5,6 +5,7 @@
 
 mod compare;
 mod find;
+mod narrow;
 mod parse;
 mod prepare;
 mod run;
@@ -14,5 +15,6 @@ mod words;
 
 pub use compare::{Comparison, agree, compare};
 pub use find::find;
+pub use narrow::{narrowed, quoted};
 pub use run::{RunOptions, run};
 pub use types::{CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};

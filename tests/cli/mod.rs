@@ -9,4 +9,10 @@ mod kill;
 mod models;
 mod runs;
 mod streams;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the runtime, which use all of it"
+)]
+#[path = "../../runtime/test_server.rs"]
+pub(crate) mod test_server;
 mod view;

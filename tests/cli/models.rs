@@ -1,12 +1,5 @@
 //! `cwm model` and `cwm generate`, with a real model and with servers that play Hugging Face and OpenAI.
 
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the runtime, which use all of it"
-)]
-#[path = "../../runtime/test_server.rs"]
-mod test_server;
-
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::context::{Outcome, TestContext, binary};
-use test_server::{TestServer, begin_stream, end_stream, respond, send_chunk};
+use super::test_server::{TestServer, begin_stream, end_stream, respond, send_chunk};
 
 const SMOLLM2: &str = "smollm2-135m";
 

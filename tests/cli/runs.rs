@@ -27,6 +27,7 @@ fn run_record(id: &str) -> Record {
         repository: "/home/ada/shapes".to_owned(),
         start: String::new(),
         base_commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        uncommitted: 0,
         issue: "# The area of a circle is wrong\n\nIt is \u{1b}[31mnegative\u{1b}[0m.".to_owned(),
         model: ModelRecord {
             argument: "tiny".to_owned(),

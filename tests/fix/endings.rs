@@ -1,16 +1,14 @@
 //! Runs that are cut short, and go on.
 
+use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Desk, END, ISSUE, MEND, SUBMIT, TEST, WRITE};
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A script that is a function of the conversation, each answer of which takes a while.
-fn slow(desk: &Desk) -> String {
+pub(super) fn slow(desk: &Desk) -> String {
     let answer = |when: &str, text: &str| {
         serde_json::json!({"when": [when], "text": text, "delay_ms": 300}).to_string()
     };
@@ -22,23 +20,6 @@ fn slow(desk: &Desk) -> String {
     ])
 }
 
-/// Waits until the only run's journal has so many lines.
-fn wait_for_lines(desk: &Desk, lines: usize) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let journals = desk.runs().into_iter().map(|run| run.join("journal.jsonl"));
-        let most = journals
-            .filter_map(|path| std::fs::read(path).ok())
-            .map(|text| text.iter().filter(|byte| **byte == b'\n').count())
-            .max();
-        if most >= Some(lines) {
-            return;
-        }
-        assert!(Instant::now() < until, "the journal has {most:?} lines");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn a_killed_run_goes_on_and_comes_to_the_same() {
     let desk = Desk::calculator();
@@ -46,18 +27,8 @@ fn a_killed_run_goes_on_and_comes_to_the_same() {
     let whole = desk.fix(&model, &[]);
     assert_eq!(whole.code, 0, "{}", whole.stderr);
     desk.run(&["runs", "rm", "last"]);
-    for lines in [2, 3, 4, 6, 7, 9, 10, 12] {
-        let words = ["fix", "-m", ISSUE, "--test", TEST, "--model", &model];
-        let mut child = desk.spawn(&words);
-        wait_for_lines(&desk, lines);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let resumed = desk.run(&["runs", "resume", "last"]);
-        assert_eq!(resumed.code, 0, "killed after {lines} lines: {}", resumed.stderr);
-        assert_eq!(resumed.text(), whole.text(), "killed after {lines} lines");
-        assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
-        desk.assert_untouched();
-    }
+    let words = ["fix", "-m", ISSUE, "--test", TEST, "--model", &model];
+    desk.assert_resumable(&words, &[2, 3, 4, 6, 7, 9, 10, 12], &whole);
 }
 
 #[test]
@@ -66,7 +37,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let model = slow(&desk);
     let words = ["fix", "-m", ISSUE, "--test", TEST, "--model", &model];
     let child = desk.spawn(&words);
-    wait_for_lines(&desk, 5);
+    desk.wait_for_lines(5);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let done: crate::copies::Done = child.wait_with_output().unwrap().into();
     assert_eq!((done.code, done.text().as_str()), (130, ""), "{}", done.stderr);
@@ -74,6 +45,48 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let resumed = desk.run(&["runs", "resume", "last"]);
     assert_eq!(resumed.code, 0, "{}", resumed.stderr);
     desk.assert_untouched();
+}
+
+/// Ctrl-C, and once more when the first one was heard: how the run ends, and how long the second one takes.
+fn interrupt_twice(desk: &Desk, words: &[&str], lines: usize) -> (crate::copies::Done, Duration) {
+    let mut child = desk.spawn(words);
+    desk.wait_for_lines(lines);
+    let process = Pid::from_child(&child);
+    let mut said = String::new();
+    let mut messages = BufReader::new(child.stderr.take().unwrap());
+    kill_process(process, Signal::INT).unwrap();
+    while !said.contains("Ctrl-C again ends at once") {
+        assert!(messages.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it ended by itself: {said}");
+    let second = Instant::now();
+    kill_process(process, Signal::INT).unwrap();
+    messages.read_to_string(&mut said).unwrap();
+    let mut done: crate::copies::Done = child.wait_with_output().unwrap().into();
+    done.stderr = said;
+    (done, second.elapsed())
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once() {
+    let desk = Desk::calculator();
+    let thinking = serde_json::json!({"text": END, "delay_ms": 120_000});
+    let command = "Wait.\n</think>\n<tool: bash>\nsleep 120\n</tool>";
+    let working = serde_json::json!({ "text": command });
+    // While the model thinks, and while its command runs.
+    for (answer, lines) in [(working, 7), (thinking, 5)] {
+        let model = desk.lines(&[answer.to_string()]);
+        let words = ["fix", "-m", ISSUE, "--test", TEST, "--model", &model];
+        let (done, time) = interrupt_twice(&desk, &words, lines);
+        assert_eq!((done.code, done.text().as_str()), (130, ""), "{}", done.stderr);
+        assert!(time < Duration::from_secs(30), "{time:?}");
+        assert!(done.stderr.contains("cwm runs resume"), "{}", done.stderr);
+        desk.assert_untouched();
+    }
+    // Nothing but the step that was given up is lost.
+    let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
+    let resumed = desk.run(&["runs", "resume", "last", "--model", &model]);
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
 }
 
 #[test]

@@ -2,11 +2,14 @@
 
 mod bad_input;
 mod endings;
+mod one_shot;
 mod real_model;
 mod results;
+mod server;
 
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use crate::cli::context::binary;
 use crate::copies::{Done, Picture, Repository};
@@ -57,6 +60,25 @@ const SUBMIT: &str = "Hand it in.\n</think>\n<tool: submit>\n/tmp/fix.patch\n</t
 /// The last words.
 const END: &str = "Done.\n</think>\n## Summary\nIt is mended.";
 
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command ends with this code, has printed nothing, and its message says all of these.
+#[track_caller]
+fn refuses(done: &Done, code: i32, says: &[&str]) {
+    assert_eq!((done.code, done.text().as_str()), (code, ""), "{}", done.stderr);
+    assert_says(done, says);
+}
+
+/// What is on stderr says all of these, wherever its lines are broken.
+#[track_caller]
+fn assert_says(done: &Done, says: &[&str]) {
+    let flat = done.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in says {
+        assert!(flat.contains(words), "`{words}` is not in: {flat}");
+    }
+}
+
 /// A repository, and a script beside it.
 struct Desk {
     repository: Repository,
@@ -95,11 +117,16 @@ impl Desk {
         format!("script:{}", self.file("script.jsonl", lines.join("\n")).display())
     }
 
-    /// `cwm WORDS` in the repository, begun.
-    fn spawn(&self, words: &[&str]) -> Child {
+    /// `cwm WORDS` in the repository.
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = self.repository.context.command(binary());
         command.args(words).current_dir(&self.repository.root);
-        command.spawn().unwrap()
+        command
+    }
+
+    /// The same, begun.
+    fn spawn(&self, words: &[&str]) -> Child {
+        self.command(words).spawn().unwrap()
     }
 
     /// `cwm WORDS` in the repository, to its end.
@@ -124,6 +151,54 @@ impl Desk {
         let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         runs.sort();
         runs
+    }
+
+    /// The newest run's journal, every line as it stands there.
+    fn journal(&self) -> Vec<serde_json::Value> {
+        // Ids tell seconds only.
+        let journals = self.runs().into_iter().map(|run| run.join("journal.jsonl"));
+        let newest = journals.max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+        let text = std::fs::read_to_string(newest.expect("there is a run")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    }
+
+    /// Waits until the longest journal of the runs has so many lines.
+    #[track_caller]
+    fn wait_for_lines(&self, lines: usize) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let journals = self.runs().into_iter().map(|run| run.join("journal.jsonl"));
+            let most = journals
+                .filter_map(|path| std::fs::read(path).ok())
+                .map(|text| text.iter().filter(|byte| **byte == b'\n').count())
+                .max();
+            if most >= Some(lines) {
+                return;
+            }
+            assert!(Instant::now() < until, "the journal has {most:?} lines");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Kills runs of these words when their journals have so many lines, goes on with them, and expects this result.
+    #[track_caller]
+    fn assert_resumable(&self, words: &[&str], lines: &[usize], whole: &Done) {
+        for &lines in lines {
+            let mut child = self.spawn(words);
+            self.wait_for_lines(lines);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let resumed = self.run(&["runs", "resume", "last"]);
+            assert_eq!(
+                resumed.code, whole.code,
+                "killed after {lines} lines: {}",
+                resumed.stderr
+            );
+            assert_eq!(resumed.text(), whole.text(), "killed after {lines} lines");
+            assert_eq!(self.run(&["runs", "rm", "last"]).code, 0);
+            self.assert_untouched();
+        }
     }
 
     #[track_caller]

@@ -1,6 +1,6 @@
 //! What comes out: the patch, the evidence, the exit code.
 
-use super::{BREAK, Desk, END, ISSUE, MEND, SUBMIT, TEST, WRITE};
+use super::{BREAK, CALCULATOR, Desk, END, ISSUE, MEND, SUBMIT, TEST, WRITE, endings, refuses};
 
 #[test]
 fn a_verified_patch_is_all_that_stdout_gets() {
@@ -83,6 +83,88 @@ fn apply_changes_the_working_tree_and_output_a_file() {
     assert_eq!(changed.as_bytes(), std::fs::read(&patch).unwrap());
 }
 
+/// The end of a run whose verified patch could not be put where it was wanted: the evidence, the reason, and where the patch lies.
+#[track_caller]
+fn assert_kept(desk: &Desk, done: &crate::copies::Done, code: i32, reasons: &[&str]) {
+    let verdict = "makes 1 failing test pass and breaks none. It was not handed over.";
+    let says = [
+        &["Verified: the patch of attempt-1", verdict, "after: 2 passed"][..],
+        reasons,
+    ]
+    .concat();
+    refuses(done, code, &says);
+    let patch = desk.runs().pop().unwrap().join("patch.diff");
+    let path = patch.to_str().unwrap();
+    assert!(
+        done.stderr.contains(&format!("  patch    {path}\n")),
+        "{}",
+        done.stderr
+    );
+    let hint = done
+        .stderr
+        .lines()
+        .find(|line| line.trim_start().starts_with("hint:"));
+    assert!(hint.is_some_and(|hint| hint.contains(path)), "{}", done.stderr);
+    assert!(
+        std::fs::read_to_string(&patch)
+            .unwrap()
+            .contains("+    return a + b")
+    );
+}
+
+#[test]
+fn a_patch_that_cannot_be_written_does_not_take_the_evidence_with_it() {
+    let desk = Desk::calculator();
+    let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
+    let done = desk.fix(&model, &["-o", "/proc/x.diff"]);
+    assert_kept(&desk, &done, 3, &["error: /proc/x.diff cannot be written."]);
+    desk.assert_untouched();
+}
+
+#[test]
+fn a_patch_that_cannot_be_applied_does_not_take_the_evidence_with_it() {
+    let desk = Desk::calculator();
+    let model = endings::slow(&desk);
+    let child = desk.spawn(&["fix", "-m", ISSUE, "--test", TEST, "--model", &model, "--apply"]);
+    desk.wait_for_lines(3);
+    desk.repository
+        .shell("sed -i 's/a - b/a -  b/' calculator.py")
+        .ok();
+    let mine = desk.repository.picture();
+    let done: crate::copies::Done = child.wait_with_output().unwrap().into();
+    assert_kept(&desk, &done, 5, &["Nothing was changed", "`cwm apply --3way"]);
+    desk.repository.assert_untouched(&mine, "the repository");
+}
+
+#[test]
+fn where_other_tests_fail_as_well_the_option_to_give_is_named() {
+    let unrelated = "printf '\n    def test_unrelated(self):\n        self.fail()\n' >> test_calculator.py";
+    let desk = Desk::new(&format!("{CALCULATOR}\n{unrelated}"));
+    let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
+    let done = desk.fix(&model, &[]);
+    let says = [
+        "Not verified: the patch of attempt-1 makes 1 failing test pass and breaks none, but 1 test that failed before fails still.",
+        "1 of 2 that failed before do not pass with it: test_calculator.CalculatorTest.test_unrelated",
+        "Where what still fails is another matter, name the issue's own tests:",
+    ];
+    refuses(&done, 1, &says);
+    let own = "python3 -m unittest -v test_calculator.CalculatorTest.test_add";
+    let option = format!("\n    --test '{own}'\n");
+    assert!(done.stderr.contains(&option), "{}", done.stderr);
+    // Given so, it is verified.
+    let done = desk.run(&["fix", "-m", ISSUE, "--model", &model, "--test", own]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    // A command that fails as a whole is left out as a whole.
+    let done = desk.run(&[
+        "fix", "-m", ISSUE, "--model", &model, "--test", own, "--test", "false",
+    ]);
+    assert!(done.stderr.contains(&option), "{}", done.stderr);
+    assert!(!done.stderr.contains("--test false"), "{}", done.stderr);
+    // Where the patch breaks something, or mends nothing, no option helps.
+    let done = desk.fix(&desk.script(&[BREAK, WRITE, SUBMIT, END]), &[]);
+    assert!(!done.stderr.contains("--test"), "{}", done.stderr);
+}
+
 #[test]
 fn uncommitted_work_is_part_of_the_base() {
     let desk = Desk::calculator();
@@ -154,6 +236,27 @@ fn settings_come_from_files_and_flags_outrank_them() {
         .ok();
     let done = desk.run(&["fix", "-m", ISSUE, "--model", &model]);
     assert_eq!(done.code, 0, "{}", done.stderr);
+    // A variable outranks the file, and a flag both.
+    let words = ["fix", "-m", ISSUE, "--model", &model];
+    let tested = |words: &[&str], variable: Option<&str>| {
+        let mut command = desk.command(words);
+        if let Some(value) = variable {
+            command.env("CWM_TESTS", value);
+        }
+        let done: crate::copies::Done = command.output().unwrap().into();
+        let commands = desk.journal()[0]["tests"].as_array().unwrap().clone();
+        let commands = commands
+            .iter()
+            .map(|test| test["command"].as_str().unwrap().to_owned());
+        (done, commands.collect::<Vec<_>>())
+    };
+    let (done, tests) = tested(&words, Some("false"));
+    assert_eq!(tests, ["false"]);
+    refuses(&done, 1, &["tests before any change: false: 1 failed"]);
+    let flag = [&words[..], &["--test", "true"]].concat();
+    let (done, tests) = tested(&flag, Some("false"));
+    assert_eq!(tests, ["true"]);
+    refuses(&done, 1, &["tests before any change: true: 1 passed"]);
     // What the repository must not decide is refused.
     desk.repository
         .shell("echo 'network = \"host\"' >> cwm.toml")

@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
     /// No repository at or above the folder.
-    #[error(
-        "{0} is not inside a git repository; run `git init` and commit there, or name another folder with --repo"
-    )]
+    #[error("{0} is not inside a git repository; run `git init` and commit there, or name another folder")]
     NotARepository(PathBuf),
     /// A repository without a working tree.
     #[error("{0} is a bare repository, without a working tree; clone it and name the clone")]
@@ -47,7 +45,7 @@ pub enum WorkspaceError {
     UncommittedElsewhere(String),
     /// The index holds conflicts.
     #[error(
-        "{count} paths have unresolved merge conflicts (the first is {first}); resolve them, or run without the uncommitted changes"
+        "paths with unresolved merge conflicts: {count} (the first is {first}); resolve them, or leave uncommitted work out"
     )]
     Unmerged {
         /// How many paths.

@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub root: PathBuf,
     /// The commit that attempts start from.
     pub base_commit: ObjectId,
+    /// How many files that commit has otherwise than the user's own: uncommitted work.
+    pub uncommitted: usize,
     /// What it cost to make.
     pub cost: SnapshotCost,
     /// What a person should know.
@@ -87,13 +89,14 @@ pub struct Snapshot {
 struct Description {
     root: Vec<u8>,
     base_commit: ObjectId,
+    uncommitted: usize,
     cost: SnapshotCost,
     notes: Vec<Note>,
     mounted: Vec<Mounted>,
 }
 
 /// First bytes of a description: its kind and version.
-const DESCRIPTION_MAGIC: &[u8] = b"cwm-snapshot\x01";
+const DESCRIPTION_MAGIC: &[u8] = b"cwm-snapshot\x02";
 
 impl Snapshot {
     /// Takes a snapshot of the repository that `repository` is in, into the folder `run`, which is empty.
@@ -168,6 +171,7 @@ impl Snapshot {
         let Description {
             root,
             base_commit,
+            uncommitted,
             cost,
             notes,
             mounted,
@@ -175,6 +179,7 @@ impl Snapshot {
         Ok(Snapshot {
             root: bytes_path::to_path(&root).to_owned(),
             base_commit,
+            uncommitted,
             cost,
             notes,
             run,
@@ -213,6 +218,7 @@ impl Snapshot {
         let description = Description {
             root: bytes_path::to_bytes(&self.root).to_vec(),
             base_commit: self.base_commit,
+            uncommitted: self.uncommitted,
             cost: self.cost.clone(),
             notes: self.notes.clone(),
             mounted: self.mounted.clone(),
@@ -267,7 +273,11 @@ impl Maker<'_> {
         let loose = LooseObjects::new(self.run.join("store/objects"));
         let (mut laid, mut notes) = self.lay_out(&tree, &committed, &index, &survey, &loose)?;
         notes.extend(self.fill_submodules(&tree, &mut laid)?);
-        let base = self.base(&committed, &laid, &loose)?;
+        let uncommitted = match self.options.uncommitted {
+            true => differing(&committed, &laid),
+            false => 0,
+        };
+        let base = self.base(uncommitted, &laid, &loose)?;
 
         let before_copies = Instant::now();
         let copied = environment::place(&mut survey, &self.user.root, &tree)?;
@@ -285,6 +295,7 @@ impl Maker<'_> {
         Ok(Snapshot {
             root: self.user.root.clone(),
             base_commit: base,
+            uncommitted,
             cost,
             notes,
             run: self.run.to_owned(),
@@ -493,20 +504,15 @@ impl Maker<'_> {
         Ok(Some(head.into()))
     }
 
-    /// The commit of the laid-out tree: the user's own where nothing differs, else one made here.
+    /// The commit of the laid-out tree: the user's own where no file differs, else one made here.
     fn base(
         &self,
-        committed: &BTreeMap<RepoPath, (FileMode, ObjectId)>,
+        uncommitted: usize,
         laid: &[Laid],
         loose: &LooseObjects,
     ) -> Result<ObjectId, WorkspaceError> {
         let commit = ObjectId::from(self.commit);
-        let same = laid.len() == committed.len()
-            && laid
-                .iter()
-                .zip(committed)
-                .all(|(laid, (path, &(mode, id)))| laid.path == *path && laid.mode == mode && laid.id == id);
-        if !self.options.uncommitted || same {
+        if uncommitted == 0 {
             return Ok(commit);
         }
         let files: Vec<_> = laid
@@ -547,6 +553,20 @@ impl Maker<'_> {
             .collect();
         write_manifest(&self.run.join("manifest"), &Manifest { entries })
     }
+}
+
+/// How many files the laid-out tree has otherwise than the commit: changed ones, new ones, and those that are gone.
+fn differing(committed: &BTreeMap<RepoPath, (FileMode, ObjectId)>, laid: &[Laid]) -> usize {
+    let (mut same, mut changed) = (0, 0);
+    for laid in laid {
+        match committed.get(&laid.path) {
+            Some(&(mode, id)) if mode == laid.mode && id == laid.id => same += 1,
+            Some(_) => changed += 1,
+            None => {}
+        }
+    }
+    let (new, gone) = (laid.len() - same - changed, committed.len() - same - changed);
+    changed + new + gone
 }
 
 /// Writes a manifest to a file.

@@ -17,6 +17,7 @@ use crate::cli::{ExitCode, Failure, Printer};
 use crate::rollout::journal::{Record, RunRecord};
 use crate::rollout::{Ending, Strategy};
 use crate::scaling::{Attempted, Baseline, Outcome};
+use crate::suite::quoted;
 
 /// A run that ended.
 pub(super) struct Finished {
@@ -112,9 +113,11 @@ pub(super) fn conclude(
     // A run that can go on may yet find a better one.
     let accepted =
         finished.outcome.verified() || choices.accept == AcceptChoice::Best && !finished.resumable();
-    if let Some(best) = best.filter(|_| accepted) {
-        hand_over(best, &finished, arguments, printer)?;
-    }
+    // The evidence is shown also where the patch cannot be put where it was wanted.
+    let handed_over = match best.zip(kept.as_deref()).filter(|_| accepted) {
+        Some((best, kept)) => hand_over(best, kept, &finished, arguments, printer).map(|()| true),
+        None => Ok(false),
+    };
     if finished.outcome.attempts.is_empty()
         && let Some((attempt, reason)) = finished.outcome.failures.first()
     {
@@ -136,7 +139,7 @@ pub(super) fn conclude(
             chosen: best,
             interrupted: finished.outcome.interrupted,
             patch: kept.as_deref(),
-            handed_over: accepted,
+            handed_over: matches!(handed_over, Ok(true)),
             journal: &journal_path(&run.path),
             resumable: finished.resumable(),
             seconds: finished.outcome.seconds,
@@ -145,19 +148,21 @@ pub(super) fn conclude(
     } else if finished.resumable() {
         printer.note(format_args!("`cwm runs resume {}` goes on.", run.id));
     }
-    Ok(code)
+    handed_over.map(|_| code)
 }
 
-/// Prints the patch, or writes and applies it, as asked.
+/// Prints the patch, or writes and applies it, as asked. It is kept in the run's folder, whatever becomes of that.
 fn hand_over(
     best: &Attempted,
+    kept: &Path,
     finished: &Finished,
     arguments: &FixArguments,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
     let patch = &best.candidate.patch;
     match &arguments.result.output {
-        Some(path) => write(path, patch)?,
+        Some(path) => std::fs::write(path, patch)
+            .with_context(|| unwritable(path).with_hint(format!("The patch is kept: {}", kept.display())))?,
         None if printer.is_json() => {}
         None => printer.result(patch)?,
     }
@@ -165,9 +170,10 @@ fn hand_over(
         let parsed = parse(patch).map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
         let root = &finished.prepared.copies.snapshot.root;
         to_repository(root, &parsed, ApplyOptions::default()).map_err(|error| {
-            Failure::new(ExitCode::Conflict, error.to_string()).with_hint(
-                "Nothing was changed: the files are not as they were when the run began. `cwm apply --3way` merges.",
-            )
+            Failure::new(ExitCode::Conflict, error.to_string()).with_hint(format!(
+                "Nothing was changed: the files are not as they were when the run began. `cwm apply --3way {}` merges.",
+                quoted(&kept.display().to_string())
+            ))
         })?;
         printer.note(format_args!("The patch was applied to {}.", root.display()));
     }

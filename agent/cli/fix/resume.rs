@@ -4,12 +4,10 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::Context;
-use clap::Parser;
 use cwm_tools::workspace::runs::Run;
 
 use super::start::{Beginning, journal_path};
-use super::{FixArguments, work};
-use crate::cli::arguments::{Arguments, Command};
+use super::{FixArguments, words, work};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::rollout::journal::{self, Record, RunRecord};
 
@@ -58,14 +56,12 @@ fn beginning(run: &Path) -> anyhow::Result<Box<RunRecord>> {
 }
 
 fn arguments(record: &RunRecord) -> anyhow::Result<FixArguments> {
-    let words = std::iter::once("cwm").chain(record.arguments.iter().map(String::as_str));
-    match Arguments::try_parse_from(words).map(|parsed| parsed.command) {
-        Ok(Command::Fix(fix)) => Ok(*fix),
-        _ => Err(Failure::new(
+    words::read(&record.arguments).map_err(|_| {
+        Failure::new(
             ExitCode::Environment,
             "This cwm does not understand the command line that the run began with.",
         )
         .with_hint(format!("It began with cwm {}.", record.cwm_version))
-        .into()),
-    }
+        .into()
+    })
 }

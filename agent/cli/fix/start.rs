@@ -6,13 +6,13 @@ use std::sync::Arc;
 use cwm_runtime::source::{Model, ModelInfo};
 use cwm_tools::session::SessionOptions;
 use cwm_tools::workspace::runs::Run;
-use cwm_tools::workspace::{self, Snapshot, SnapshotOptions};
+use cwm_tools::workspace::{self, Snapshot};
 
 use super::choices::Choices;
 use super::words::words;
 use super::{FixArguments, issue};
 use crate::cli::model::{self, Opened, Target, model_failure};
-use crate::cli::walls::{begin_run, no_copy, start_folder, walls};
+use crate::cli::walls::{self, begin_run, no_copy, start_folder};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::prompts::Prompts;
 use crate::rollout::journal::{Journal, ModelRecord, Observer, Record, RunRecord};
@@ -71,7 +71,7 @@ pub(super) fn prepare(
         None => Prompts::built_in(),
     };
     let prompts = prompts.map_err(|error| Failure::new(ExitCode::Usage, format!("{error}.")))?;
-    let walls = walls(&arguments.walls, &arguments.limits, environment)?;
+    let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
     let target = model::resolve_or_pull(&choices.model, environment, printer)?;
     let remote = matches!(target, Target::Server(_));
     let Opened { model, defaults } = arguments.open.open(target, environment, printer)?;
@@ -86,7 +86,9 @@ pub(super) fn prepare(
         Beginning::New { issue } => {
             let plan = choices.plan(&info, &defaults)?;
             let run = begin_run(environment, printer)?;
-            let snapshot = copy(arguments, &walls, &run, printer)?;
+            let uncommitted = !arguments.copy.committed_only;
+            let (repo, folder) = (&arguments.repo, &run.path);
+            let snapshot = walls::snapshot(&walls, repo, folder, uncommitted, uncommitted, printer)?;
             let record = describe(issue, choices, arguments, &plan, &run, &snapshot, named)?;
             let journal = Journal::create(&journal_path(&run.path), observer)?;
             journal.append(&Record::Run(Box::new(record.clone())))?;
@@ -163,30 +165,6 @@ fn model_record(choices: &Choices, info: &ModelInfo) -> ModelRecord {
     }
 }
 
-fn copy(
-    arguments: &FixArguments,
-    walls: &cwm_tools::isolated::Walls,
-    run: &Run,
-    printer: &mut Printer,
-) -> anyhow::Result<Snapshot> {
-    printer.progress("copying the repository …");
-    let uncommitted = !arguments.copy.committed_only;
-    let options = SnapshotOptions {
-        base: None,
-        uncommitted,
-        untracked: uncommitted,
-        environment: true,
-    };
-    let snapshot = walls
-        .snapshot(&arguments.repo, &run.path, &options)
-        .map_err(no_copy)?;
-    printer.clear_progress();
-    for note in &snapshot.notes {
-        printer.detail(note);
-    }
-    Ok(snapshot)
-}
-
 fn describe(
     issue: String,
     choices: &Choices,
@@ -213,6 +191,7 @@ fn describe(
         repository: snapshot.root.display().to_string(),
         start: start.display().to_string(),
         base_commit: snapshot.base_commit.to_string(),
+        uncommitted: snapshot.uncommitted,
         issue,
         model,
         strategy: plan.strategy,

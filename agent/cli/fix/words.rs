@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 
 use super::FixArguments;
 use crate::cli::walls::{LimitArguments, WallArguments};
@@ -38,6 +38,17 @@ impl Words {
             self.0.push(name.to_owned());
         }
     }
+}
+
+/// What such a command line says.
+pub(super) fn read(words: &[String]) -> Result<FixArguments, clap::Error> {
+    /// The words, of which the first is the command's name.
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        fix: FixArguments,
+    }
+    Line::try_parse_from(words).map(|line| line.fix)
 }
 
 /// The command line behind the program's name.
@@ -95,15 +106,7 @@ fn limits(limits: &LimitArguments, words: &mut Words) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        fix: FixArguments,
-    }
 
     #[test]
     fn the_words_mean_the_same_again() {
@@ -112,9 +115,10 @@ mod tests {
             --top-p 0.5 --committed-only --prompts p --network none --sandbox namespaces --image i --env A=1 --env B --read / \
             --memory 2G --processes 9 --disk 1M --context 512 --threads 2 --kv q8 --kv-memory 1G --model-name n --timeout 90 \
             --tool-format tags --backend reference folder";
-        let first = Line::try_parse_from(line.split_whitespace()).unwrap().fix;
+        let line: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let first = read(&line).unwrap();
         let said = words(&first);
-        let second = Line::try_parse_from(&said).unwrap().fix;
+        let second = read(&said).unwrap();
         assert_eq!(format!("{first:?}"), format!("{second:?}"));
         assert_eq!(said, words(&second));
     }

@@ -4,7 +4,7 @@ use clap::Args;
 use cwm_runtime::catalogue::{State, entries};
 use serde::Serialize;
 
-use super::target::store;
+use super::store::store;
 use crate::cli::values::size;
 use crate::cli::{Environment, ExitCode, Printer, Style};
 

@@ -7,6 +7,7 @@ mod load;
 mod logits;
 mod open;
 mod pull;
+mod store;
 mod target;
 mod verify;
 

@@ -9,7 +9,7 @@ use cwm_runtime::catalogue::{self, CatalogueError, Contents, Entry, Origin, Prog
 use cwm_runtime::source::ApiKey;
 use serde::Serialize;
 
-use super::target::store;
+use super::store::store;
 use crate::cli::signals::Signals;
 use crate::cli::values::size;
 use crate::cli::{Environment, ExitCode, Failure, Printer};

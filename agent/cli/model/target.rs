@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use cwm_runtime::catalogue::{self, State, Store};
+use cwm_runtime::catalogue::{self, State};
 
 use super::pull;
+use super::store::store;
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
 /// Where a model is.
@@ -38,12 +39,6 @@ impl Target {
             )),
         }
     }
-}
-
-/// The folder of models that the environment names.
-pub(super) fn store(environment: &Environment) -> Result<Store, Failure> {
-    Store::of_variables(|name| environment.get(name).map(PathBuf::from))
-        .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))
 }
 
 /// Finds out what a MODEL argument stands for. A file or a model's folder goes before a name of the same letters; another folder, as

@@ -9,12 +9,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use cwm_tools::session::SessionOptions;
-use cwm_tools::workspace::SnapshotOptions;
 
 use crate::cli::config::Layers;
 use crate::cli::signals::Signals;
 use crate::cli::values::duration;
-use crate::cli::walls::{self, LimitArguments, OwnedRun, WallArguments, begin_run, no_copy, start_folder};
+use crate::cli::walls::{self, LimitArguments, OwnedRun, WallArguments, begin_run, start_folder};
 use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
@@ -94,19 +93,9 @@ pub(crate) fn run(
     let contenders = read(&arguments.patches)?;
     let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
     let run = OwnedRun::of(begin_run(environment, printer)?);
-    printer.progress("copying the repository …");
-    let options = SnapshotOptions {
-        base: None,
-        uncommitted: !arguments.committed_only,
-        untracked: !arguments.committed_only,
-        environment: true,
-    };
-    let snapshot = walls
-        .snapshot(&arguments.repo, run.path(), &options)
-        .map_err(no_copy)?;
-    for note in &snapshot.notes {
-        printer.detail(note);
-    }
+    let uncommitted = !arguments.committed_only;
+    let (repo, folder) = (&arguments.repo, run.path());
+    let snapshot = walls::snapshot(&walls, repo, folder, uncommitted, uncommitted, printer)?;
     let copies = Copies {
         start: start_folder(&arguments.repo, &snapshot.root),
         snapshot,
@@ -257,6 +246,7 @@ fn verdicts(tried: Vec<Result<Verdict, ValidateError>>) -> anyhow::Result<Vec<Ve
         flaky: Vec::new(),
         test_files: Vec::new(),
         verified: false,
+        but_for_still_failing: false,
         remarks: Vec::new(),
         seconds: 0.0,
     };

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Contender;
+use crate::cli::view::words::test_ending;
 use crate::cli::{Printer, Style};
 use crate::rollout::Copies;
 use crate::scaling::{Baseline, Ranked, failing_before, name_some};
@@ -123,12 +124,7 @@ fn plain(text: &str) -> String {
 }
 
 fn command(run: &TestRun) -> CommandEvent<'_> {
-    let (ending, reason) = match &run.ending {
-        RunEnding::Ran => ("ran", None),
-        RunEnding::NotStarted { reason } => ("not_started", Some(reason.as_str())),
-        RunEnding::TimedOut => ("timed_out", None),
-        RunEnding::Stopped { reason } => ("stopped", Some(reason.as_str())),
-    };
+    let (ending, reason) = test_ending(run);
     CommandEvent {
         command: &run.command.command,
         found: match &run.command.source {

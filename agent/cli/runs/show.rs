@@ -239,7 +239,7 @@ impl Page<'_> {
             }
         }
         if let Some(candidate) = attempt.candidate {
-            let how = words::ending(&candidate.ending);
+            let how = words::ending(candidate);
             let turns = words::several(candidate.turns, words::turn(Some(candidate.strategy)));
             let time = words::time(candidate.seconds);
             self.line(2, Some(Style::Strong), &format!("{how}, {turns}, {time}"));

@@ -2,7 +2,6 @@
 
 use cwm_tools::isolated::{IsolatedCopy, IsolatedError};
 use cwm_tools::session::SessionOptions;
-use cwm_tools::workspace::SnapshotOptions;
 
 use super::{SandboxArguments, report};
 use crate::cli::walls::{self, OwnedRun, begin_run, no_copy, start_folder};
@@ -23,16 +22,9 @@ pub(super) fn make(
 ) -> anyhow::Result<Copy> {
     let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
     let run = OwnedRun::of(begin_run(environment, printer)?);
-    printer.progress("copying the repository …");
-    let options = SnapshotOptions {
-        base: None,
-        uncommitted: !arguments.committed_only,
-        untracked: arguments.untracked,
-        environment: true,
-    };
-    let snapshot = walls
-        .snapshot(&arguments.repo, run.path(), &options)
-        .map_err(no_copy)?;
+    let (repo, folder) = (&arguments.repo, run.path());
+    let (uncommitted, untracked) = (!arguments.committed_only, arguments.untracked);
+    let snapshot = walls::snapshot(&walls, repo, folder, uncommitted, untracked, printer)?;
     report::snapshot(printer, &snapshot)?;
     printer.progress("starting the sandbox …");
     let start = start_folder(&arguments.repo, &snapshot.root);

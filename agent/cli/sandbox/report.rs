@@ -50,12 +50,9 @@ struct LeftOutEvent {
     reason: &'static str,
 }
 
-/// Tells what was copied, and what of it a person should know.
+/// Tells what was copied.
 pub(super) fn snapshot(printer: &mut Printer, snapshot: &Snapshot) -> anyhow::Result<()> {
     let notes: Vec<String> = snapshot.notes.iter().map(ToString::to_string).collect();
-    for note in &notes {
-        printer.detail(note);
-    }
     let cost = &snapshot.cost;
     printer.detail(format_args!(
         "copied {} files of {} in {:.0} ms (the history's objects: {:.0} ms)",

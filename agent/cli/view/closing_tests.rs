@@ -118,6 +118,58 @@ fn the_closing_words_are_as_recorded() {
     }
 }
 
+/// The closing words of a run whose patch fixes the second test and leaves the third failing.
+fn closing_of(names: [&str; 3], but_for_still_failing: bool, handed_over: bool) -> String {
+    let [passing, fixed, failing] = names;
+    let baseline = [tests(&[passing], &[fixed, failing])];
+    let run = tests(&[passing, fixed], &[failing]);
+    let chosen = Attempted {
+        candidate: candidate("attempt-1", Ending::Finished),
+        verdict: Verdict {
+            changes: crate::suite::compare(&baseline[0], &run),
+            but_for_still_failing,
+            ..verdict("attempt-1", run, !but_for_still_failing)
+        },
+    };
+    let report = Summary {
+        run: "r",
+        baseline: &baseline,
+        attempts: std::slice::from_ref(&chosen),
+        failures: &[],
+        chosen: Some(&chosen),
+        interrupted: false,
+        patch: Some(Path::new("/p")),
+        handed_over,
+        journal: Path::new("/j"),
+        resumable: false,
+        seconds: 1.0,
+    };
+    closing(&report, 80)
+}
+
+#[test]
+fn what_fails_besides_comes_with_the_option_that_leaves_it_out() {
+    let text = closing_of(["t.py::a", "t.py::b", "t.py::c"], true, false);
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "breaks none, but 1 test that failed before fails still. Tests",
+        "is another matter, name the issue's own tests: --test 'pytest -q t.py::b' Kept",
+    ] {
+        assert!(flat.contains(words), "{words:?} is not in {text}");
+    }
+    // Where the tests cannot be named for the command, that is for the user to say.
+    let text = closing_of(["a", "b", "c"], true, false);
+    assert!(text.contains("tests with --test.\n"), "{text}");
+    let text = closing_of(["a", "b", "c"], false, true);
+    assert!(
+        !text.contains("--test") && !text.contains("handed over"),
+        "{text}"
+    );
+    let text = closing_of(["a", "b", "c"], false, false);
+    assert!(text.contains("It was not handed over."), "{text}");
+    assert!(text.contains("\n  apply    cwm apply /p\n"), "{text}");
+}
+
 #[test]
 fn long_lists_are_cut_in_the_closing_words() {
     let names: Vec<String> = (0..500)

@@ -4,11 +4,11 @@ use cwm_runtime::source::StopReason;
 use serde::Serialize;
 
 use super::state::changes;
-use super::words::{ending_name, strategy};
+use super::words::{ending_name, strategy, test_ending};
 use crate::cli::Printer;
 use crate::rollout::journal::{Generated, ModelRecord, Record, RunRecord, ToolUsed, Verdict};
 use crate::rollout::{Candidate, Ending};
-use crate::suite::{Comparison, RunEnding, Status, TestRun};
+use crate::suite::{Comparison, Status, TestRun};
 
 /// The longest text of an event, in bytes; the journal has the whole.
 const MOST_TEXT: usize = 16 << 10;
@@ -131,6 +131,7 @@ struct RunEvent<'a> {
     cwm_version: &'a str,
     repository: &'a str,
     base_commit: &'a str,
+    uncommitted: usize,
     issue: &'a str,
     model: &'a ModelRecord,
     strategy: &'static str,
@@ -159,6 +160,7 @@ impl<'a> RunEvent<'a> {
             cwm_version: &run.cwm_version,
             repository: &run.repository,
             base_commit: &run.base_commit,
+            uncommitted: run.uncommitted,
             issue,
             model: &run.model,
             strategy: strategy(run.strategy),
@@ -286,16 +288,11 @@ struct RunOfTests<'a> {
 
 impl<'a> RunOfTests<'a> {
     fn of(run: &'a TestRun) -> Self {
-        let (ending, reason) = match &run.ending {
-            RunEnding::Ran => ("ran", None),
-            RunEnding::NotStarted { reason } => ("not_started", Some(shorten(reason, MOST_TEXT).0)),
-            RunEnding::TimedOut => ("timed_out", None),
-            RunEnding::Stopped { reason } => ("stopped", Some(shorten(reason, MOST_TEXT).0)),
-        };
+        let (ending, reason) = test_ending(run);
         RunOfTests {
             command: &run.command.command,
             ending,
-            reason,
+            reason: reason.map(|reason| shorten(reason, MOST_TEXT).0),
             exit_code: run.exit_code,
             passed: run.count(Status::passes),
             failed: run.count(Status::fails),
@@ -398,6 +395,7 @@ struct Validation<'a> {
     attempt: &'a str,
     refused: Option<&'a str>,
     verified: bool,
+    but_for_still_failing: bool,
     runs: Vec<RunOfTests<'a>>,
     changes: Changes<'a>,
     flaky: &'a [String],
@@ -412,6 +410,7 @@ impl<'a> Validation<'a> {
             attempt: &verdict.attempt,
             refused: verdict.refused.as_deref(),
             verified: verdict.verified,
+            but_for_still_failing: verdict.but_for_still_failing,
             runs: verdict.runs.iter().map(RunOfTests::of).collect(),
             changes: Changes::of(&verdict.changes),
             flaky: names(&verdict.flaky),

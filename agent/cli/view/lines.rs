@@ -7,25 +7,13 @@ use super::words::{count, ending, one_line, outcome, several, strategy, time, tu
 use crate::cli::Printer;
 use crate::cli::text::plain;
 use crate::rollout::Candidate;
-use crate::rollout::journal::{Record, Verdict};
+use crate::rollout::journal::{Record, RunRecord, Verdict};
 use crate::suite::{RunEnding, TestRun};
 
 /// Says what is worth a line; what only `--verbose` asks for, as a detail.
 pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer) {
     match record {
-        Record::Run(run) => {
-            let samples = several(run.samples, "attempt");
-            note(
-                printer,
-                format!(
-                    "run {}: {samples} at most, {}, with {}, seed {}",
-                    one_line(&run.id),
-                    strategy(run.strategy),
-                    one_line(&run.model.name),
-                    run.seed
-                ),
-            );
-        }
+        Record::Run(run) => begins(run, printer),
         Record::Resumed { model, .. } => {
             note(printer, format!("the run goes on with {}", one_line(&model.name)));
         }
@@ -37,6 +25,26 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
         Record::Candidate(candidate) => note(printer, candidate_line(candidate)),
         Record::Validation(verdict) => note(printer, verdict_line(verdict)),
         _ => step(record, overview, printer),
+    }
+}
+
+/// What a run works on, and with what.
+fn begins(run: &RunRecord, printer: &mut Printer) {
+    let samples = several(run.samples, "attempt");
+    note(
+        printer,
+        format!(
+            "run {}: {samples} at most, {}, with {}, seed {}",
+            one_line(&run.id),
+            strategy(run.strategy),
+            one_line(&run.model.name),
+            run.seed
+        ),
+    );
+    if run.uncommitted > 0 {
+        let verb = if run.uncommitted == 1 { "is" } else { "are" };
+        let files = several(run.uncommitted, "uncommitted file");
+        note(printer, format!("{files} {verb} part of the base"));
     }
 }
 
@@ -124,7 +132,7 @@ fn baseline(runs: &[TestRun], flaky: &[String], printer: &mut Printer) {
         );
         match run.ending {
             RunEnding::Ran => note(printer, text),
-            _ => printer.warning(plain(&text)),
+            _ => printer.warning(format!("{}{}", plain(&text), advice(&run.ending))),
         }
     }
     if !flaky.is_empty() {
@@ -136,6 +144,17 @@ fn baseline(runs: &[TestRun], flaky: &[String], printer: &mut Printer) {
                 several(flaky.len(), "test")
             ),
         );
+    }
+}
+
+/// What can be done about tests that did not come to their end.
+fn advice(ending: &RunEnding) -> &'static str {
+    match ending {
+        RunEnding::Ran | RunEnding::NotStarted { .. } => "",
+        RunEnding::TimedOut => "; --test-timeout gives them more time",
+        RunEnding::Stopped { .. } => {
+            "; where a limit was too narrow, --memory, --processes or --disk widen it"
+        }
     }
 }
 
@@ -153,7 +172,7 @@ fn candidate_line(candidate: &Candidate) -> String {
     format!(
         "{} {} after {}, {} and {}: {}",
         candidate.attempt,
-        ending(&candidate.ending),
+        ending(candidate),
         several(candidate.turns, turn(Some(candidate.strategy))),
         several(candidate.completion_tokens, "token"),
         time(candidate.seconds),

@@ -8,7 +8,7 @@ use crate::cli::text::wrap;
 use crate::cli::{Printer, Style};
 use crate::rollout::journal::Verdict;
 use crate::scaling::Attempted;
-use crate::suite::TestRun;
+use crate::suite::{TestRun, narrowed, quoted};
 
 /// The most names of tests, and the most attempts, that are listed.
 const MOST_LISTED: usize = 10;
@@ -147,7 +147,7 @@ impl Writer<'_> {
             let text = format!(
                 "{mark} {}: {} after {}; {}; {}; {}, {}",
                 one_line(&candidate.attempt),
-                ending(&candidate.ending),
+                ending(candidate),
                 several(candidate.turns, turn(Some(candidate.strategy))),
                 patch_size(&candidate.patch),
                 judged(&attempted.verdict),
@@ -199,6 +199,23 @@ impl Writer<'_> {
         for doubt in doubts.iter().take(MOST_LISTED) {
             self.write(&format!("  {doubt}"), 4);
         }
+        if verdict.but_for_still_failing {
+            self.other_matters(verdict);
+        }
+    }
+
+    /// How to say that what failed before and fails still is not the issue's. The options are not broken over lines.
+    fn other_matters(&mut self, verdict: &Verdict) {
+        let tests = own_tests(verdict);
+        let end = if tests.is_empty() { " with --test." } else { ":" };
+        let text = format!(
+            "  Nothing else speaks against it. Where what still fails is another matter, name the issue's own tests{end}"
+        );
+        self.write(&text, 4);
+        for test in tests {
+            let test = crate::cli::text::plain(&quoted(&test));
+            self.text.push_str(&format!("    --test {test}\n"));
+        }
     }
 
     /// Where everything lies, and what to do next. Paths and commands are not broken over lines, so that they can be copied.
@@ -237,8 +254,14 @@ fn verdict(report: &Summary<'_>) -> (Style, String) {
     let name = one_line(&chosen.candidate.attempt);
     let changes = &chosen.verdict.changes;
     if chosen.verdict.verified {
+        // Verified ones are always to be handed over.
+        let kept_back = if report.handed_over {
+            ""
+        } else {
+            " It was not handed over."
+        };
         let sentence = format!(
-            "Verified: the patch of {name} makes {} pass and breaks none.",
+            "Verified: the patch of {name} makes {} pass and breaks none.{kept_back}",
             failing(changes.fixed.len())
         );
         return (Style::Good, sentence);
@@ -250,6 +273,11 @@ fn verdict(report: &Summary<'_>) -> (Style, String) {
             "Not verified: the patch of {name} conflicts with {}.",
             several(broken, "test")
         ),
+        (fixed, 0) if chosen.verdict.but_for_still_failing => format!(
+            "Not verified: the patch of {name} makes {} pass and breaks none, but {} that failed before fails still.",
+            failing(fixed),
+            several(changes.still_failing.len(), "test")
+        ),
         (fixed, 0) => format!("Not verified: the patch of {name} makes {} pass.", failing(fixed)),
         (fixed, _) => format!(
             "Not verified: the patch of {name} makes {} pass, but conflicts with {}.",
@@ -258,6 +286,27 @@ fn verdict(report: &Summary<'_>) -> (Style, String) {
         ),
     };
     (Style::Caution, sentence)
+}
+
+/// Commands that leave out what failed before and fails still: whole ones, or with the names of tests that were fixed. None where that
+/// cannot be told for each command that fixed tests are in.
+fn own_tests(verdict: &Verdict) -> Vec<String> {
+    let changes = &verdict.changes;
+    let mut commands = Vec::new();
+    for run in &verdict.runs {
+        let command = run.command.command.as_str();
+        let of_it = |name: &&String| *name == command || run.tests.contains_key(*name);
+        let fixed: Vec<&str> = changes.fixed.iter().filter(of_it).map(String::as_str).collect();
+        if !changes.still_failing.iter().any(|name| of_it(&name)) {
+            commands.push(command.to_owned());
+        } else if !fixed.is_empty() {
+            match narrowed(&run.command, &fixed) {
+                Some(narrow) if fixed.len() <= MOST_LISTED => commands.push(narrow),
+                _ => return Vec::new(),
+            }
+        }
+    }
+    commands
 }
 
 fn failing(number: usize) -> String {
@@ -270,13 +319,4 @@ fn judged(verdict: &Verdict) -> String {
         Some(reason) => one_line(reason),
         None => effect(verdict),
     }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &str) -> String {
-    let harmless = |character: char| character.is_ascii_alphanumeric() || "/._-+,:@%".contains(character);
-    if path.chars().all(harmless) {
-        return path.to_owned();
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
 }

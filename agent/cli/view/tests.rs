@@ -67,6 +67,7 @@ fn run_record() -> Record {
         repository: "/home/ada/stats".to_owned(),
         start: String::new(),
         base_commit: "c0ffee".to_owned(),
+        uncommitted: 2,
         issue: "median() is wrong".to_owned(),
         model: ModelRecord {
             argument: "qwen2.5-coder-1.5b".to_owned(),
@@ -158,6 +159,7 @@ fn verdict(name: &str, run: TestRun, verified: bool) -> Verdict {
         flaky: Vec::new(),
         test_files: Vec::new(),
         verified,
+        but_for_still_failing: false,
         remarks: Vec::new(),
         seconds: 3.0,
     }
@@ -309,6 +311,7 @@ fn without_a_terminal_there_is_a_line_for_what_is_notable() {
     assert_eq!(
         err,
         "run 20260102-030405-abcd: 3 attempts at most, agentic, with Qwen2.5 Coder 1.5B, seed 7\n\
+         2 uncommitted files are part of the base\n\
          tests before any change: pytest -q: 1 failed, 2 passed in 1.2 s\n\
          attempt-3 finished after 4 turns, 5,678 tokens and 1m 01s: 1 file, +2 -1\n\
          attempt-3 was tried in a fresh copy: fixes 1, breaks none; verified\n"

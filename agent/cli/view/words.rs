@@ -1,7 +1,7 @@
 //! Numbers, times and endings in words.
 
 use crate::cli::text::{cut, plain};
-use crate::rollout::{Ending, Strategy};
+use crate::rollout::{Candidate, Ending, Strategy};
 use crate::suite::{RunEnding, Status, TestRun};
 
 /// A time as a person reads it: `9.3 s`, `1m 05s`, `2h 03m`.
@@ -48,11 +48,11 @@ pub(crate) fn several(number: usize, noun: &str) -> String {
 }
 
 /// How an attempt ended.
-pub(crate) fn ending(ending: &Ending) -> String {
-    match ending {
+pub(crate) fn ending(candidate: &Candidate) -> String {
+    match &candidate.ending {
         Ending::Finished => "finished".to_owned(),
         Ending::NotSubmitted => "finished without submitting".to_owned(),
-        Ending::Turns => "used up its turns".to_owned(),
+        Ending::Turns => format!("used up its {}s", turn(Some(candidate.strategy))),
         Ending::Tokens => "filled its window".to_owned(),
         Ending::Time => "used up its time".to_owned(),
         Ending::FormatErrors => "could not be understood".to_owned(),
@@ -90,6 +90,16 @@ pub(crate) fn strategy(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Agentic => "agentic",
         Strategy::OneShot => "one-shot",
+    }
+}
+
+/// The name of a run's ending in JSON events, and why it ended so where that is told.
+pub(crate) fn test_ending(run: &TestRun) -> (&'static str, Option<&str>) {
+    match &run.ending {
+        RunEnding::Ran => ("ran", None),
+        RunEnding::NotStarted { reason } => ("not_started", Some(reason)),
+        RunEnding::TimedOut => ("timed_out", None),
+        RunEnding::Stopped { reason } => ("stopped", Some(reason)),
     }
 }
 

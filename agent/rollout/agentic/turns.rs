@@ -19,6 +19,7 @@ use crate::rollout::conversation::{Conversation, Output};
 use crate::rollout::journal::{AttemptLog, Generated, Record};
 use crate::rollout::tokens::TokenCounter;
 use crate::rollout::types::{AttemptOptions, Ending, RolloutError, Strategy, Workbench};
+use crate::rollout::whole_issue;
 
 /// So many last turns are announced.
 const ANNOUNCED_TURNS: usize = 3;
@@ -76,6 +77,7 @@ impl<'a> Attempt<'a> {
                 info.name
             )));
         }
+        whole_issue::check(bench, &messages)?;
         let mut attempt = Attempt {
             bench: *bench,
             options,

@@ -82,6 +82,8 @@ pub struct Journal {
     path: PathBuf,
     file: Mutex<Whole>,
     earlier: Vec<Record>,
+    /// What this process has told of the run as a whole.
+    told: Mutex<Vec<String>>,
     observer: Arc<dyn Observer>,
 }
 
@@ -133,6 +135,7 @@ impl Journal {
                 torn: false,
             }),
             earlier: Vec::new(),
+            told: Mutex::default(),
             observer,
         })
     }
@@ -157,6 +160,7 @@ impl Journal {
                 torn: false,
             }),
             earlier: lines.into_iter().map(|line| line.record).collect(),
+            told: Mutex::default(),
             observer,
         })
     }
@@ -205,6 +209,25 @@ impl Journal {
             file.add(&text).map_err(failed(&self.path, "written"))?;
         }
         self.observer.recorded(record);
+        Ok(())
+    }
+
+    /// Writes what a person should know of the run as a whole, which several attempts find out: once, also when the run goes on later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::append`].
+    pub fn tell_once(&self, text: &str) -> Result<(), JournalError> {
+        let notice = Record::Notice {
+            attempt: None,
+            text: text.to_owned(),
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.iter().any(|known| known == text) || self.earlier.contains(&notice) {
+            return Ok(());
+        }
+        self.append(&notice)?;
+        told.push(text.to_owned());
         Ok(())
     }
 }

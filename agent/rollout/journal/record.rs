@@ -173,6 +173,9 @@ pub struct RunRecord {
     pub start: String,
     /// The commit that attempts start from: the user's, or one of the uncommitted work on top of it.
     pub base_commit: String,
+    /// How many uncommitted files are part of that commit.
+    #[serde(default)]
+    pub uncommitted: usize,
     /// The issue.
     pub issue: String,
     /// The model.
@@ -302,6 +305,9 @@ pub struct Verdict {
     pub test_files: Vec<String>,
     /// Whether a test of the issue passes now and none that passed before fails.
     pub verified: bool,
+    /// Whether it would be verified if those tests were left aside that failed before and fail still.
+    #[serde(default)]
+    pub but_for_still_failing: bool,
     /// Why it is not verified, or what remains uncertain; for people.
     pub remarks: Vec<String>,
     /// How long it took.

@@ -17,6 +17,7 @@ use super::prompt::{self, Question, Window};
 use super::say::{Stop, out_of_time, request, say};
 use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
 use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
+use crate::rollout::whole_issue;
 use crate::suite::{self, RunOptions, TestRun};
 
 /// How often an answer that cannot be used is asked for again, in each round.
@@ -157,6 +158,7 @@ impl Attempt<'_> {
     fn question(&mut self) -> Result<Question, Stop> {
         let ask = ladder::ask(self.options.index);
         let question = prompt::question(self.window, &self.options.budget, ask)?;
+        whole_issue::check(self.bench, &question.messages)?;
         for message in &question.messages {
             self.note(message)?;
         }
