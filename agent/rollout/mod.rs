@@ -10,11 +10,12 @@ mod control;
 mod conversation;
 pub mod journal;
 pub mod one_shot;
+mod outputs;
 pub mod redact;
 mod tokens;
 mod types;
 
-pub use control::Control;
+pub use control::{Control, TimeLeft};
 pub use types::{
     AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy, Workbench,
 };
