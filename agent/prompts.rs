@@ -50,7 +50,7 @@ macro_rules! built_in {
 
 const BUILT_IN: &[BuiltIn] = built_in! {
     "tool_result": ["output", "remaining_turns", "remaining_tokens"],
-    "truncated": ["omitted_lines", "omitted_bytes", "path"],
+    "truncated": ["omitted_lines", "omitted_bytes", "path", "first_bytes"],
     "session_ended": ["directory", "kind", "seconds", "code", "signal", "limit", "reason"],
     "edit_done": ["path", "first_line", "removed_lines", "added_lines", "total_lines", "lines"],
     "edit_no_match": ["path", "near_miss", "partial", "replacement_at", "nearest"],
@@ -65,11 +65,12 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "submit_failed": ["kind", "path", "lines", "first_line"],
     "format_error": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
     "agentic_system": [
-        "reasoning", "native", "network", "directory", "turns", "context", "command_timeout", "result_tokens"
+        "reasoning", "native", "network", "directory", "turns", "context", "command_timeout", "result_tokens",
+        "cut_right"
     ],
     "agentic_issue": ["root", "issue", "tests", "guidance"],
     "last_turns": ["kind", "remaining_turns", "submitted"],
-    "elided": ["tool", "lines", "bytes", "path"],
+    "elided": ["tool", "lines", "bytes", "path", "first_bytes"],
     "repeated_call": ["count"],
     "session_restored": [],
     "answer_cut": ["limit", "reasoning"],
@@ -85,6 +86,26 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
     "one_shot_prefix": ["language", "path", "format", "explain"],
 };
+
+/// A file inside that keeps an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptAt<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// When it does not hold the whole: how many bytes of the beginning it holds.
+    pub first_bytes: Option<u64>,
+}
+
+/// What a command said, as a model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandText {
+    /// All of it.
+    pub text: String,
+    /// Where in it the line begins that stands for what the session did not pass on.
+    pub gap: Option<usize>,
+    /// How many bytes at its end say why the session ended.
+    pub closing: usize,
+}
 
 /// What is wrong with a template.
 #[derive(Debug, Error)]
@@ -309,9 +330,9 @@ impl Prompts {
         limits: &Limits,
         seconds: u64,
         start: &Path,
-    ) -> Result<String, PromptError> {
+    ) -> Result<CommandText, PromptError> {
         let output = &result.output;
-        let mut text = String::new();
+        let (mut text, mut gap, mut closing) = (String::new(), None, 0);
         if let Some(end) = result
             .lost_before
             .as_ref()
@@ -323,19 +344,23 @@ impl Prompts {
         text += &display_text(&output.head);
         if output.omitted_bytes > 0 {
             end_line(&mut text);
-            text += &self.truncated(
-                output.omitted_bytes,
-                output.omitted_lines,
-                result.whole_output.as_deref(),
-            )?;
+            gap = Some(text.len());
+            let kept = result.kept_output.as_ref();
+            let kept = kept.map(|kept| KeptAt {
+                path: &kept.path,
+                first_bytes: (kept.bytes < output.total_bytes).then_some(kept.bytes),
+            });
+            text += &self.truncated(output.omitted_bytes, output.omitted_lines, kept)?;
             text.push('\n');
             text += &display_text(&output.tail);
         }
         if let Some(end) = SessionEnd::of(&result.ending, limits, seconds) {
             end_line(&mut text);
-            text += &self.session_ended(&end, start)?;
+            let why = self.session_ended(&end, start)?;
+            closing = why.len();
+            text += &why;
         }
-        Ok(text)
+        Ok(CommandText { text, gap, closing })
     }
 
     /// What `edit` says.
@@ -392,20 +417,27 @@ impl Prompts {
         )
     }
 
-    /// The line between the head and the tail of output that is too long; `path` holds the whole of it.
+    /// The line in place of what is left out of output that is too long, and where the output is kept.
     pub fn truncated(
         &self,
         omitted_bytes: u64,
         omitted_lines: u64,
-        path: Option<&Path>,
+        kept: Option<KeptAt<'_>>,
     ) -> Result<String, PromptError> {
-        let path = path.map(|path| bytes_path::display(bytes_path::to_bytes(path)));
-        self.render("truncated", context! { omitted_bytes, omitted_lines, path })
+        let place = kept_at(kept);
+        self.render("truncated", context! { omitted_bytes, omitted_lines, ..place })
     }
 
     fn file_error(&self, error: &FileError) -> Result<String, PromptError> {
         self.render("file_error", variables::file_error(error))
     }
+}
+
+/// Where an output is kept.
+fn kept_at(kept: Option<KeptAt<'_>>) -> Value {
+    let path = kept.map(|kept| bytes_path::display(bytes_path::to_bytes(kept.path)));
+    let first_bytes = kept.and_then(|kept| kept.first_bytes);
+    context! { path, first_bytes }
 }
 
 /// What follows shall stand on a line of its own.

@@ -16,9 +16,14 @@ fn every_message(prompts: &Prompts) -> Vec<(&'static str, String)> {
     let mut say = |name, text: Result<String, PromptError>| messages.push((name, text.unwrap()));
 
     say("tool_result", prompts.tool_result("a\n{{ b }} <&>\n", 12, 34567));
+    let kept = |first_bytes| KeptAt {
+        path: Path::new("/out/3.txt"),
+        first_bytes,
+    };
+    say("truncated", prompts.truncated(12345, 67, Some(kept(None))));
     say(
-        "truncated",
-        prompts.truncated(12345, 67, Some(Path::new("/out/3.txt"))),
+        "truncated, kept in part",
+        prompts.truncated(12345, 67, Some(kept(Some(500)))),
     );
     say("truncated, no file", prompts.truncated(12345, 67, None));
 
@@ -355,13 +360,16 @@ fn the_readme_lists_every_template_and_variable() {
 }
 
 fn command(ending: Ending, output: cwm_tools::truncate::Truncated) -> CommandResult {
-    let (whole_output, working_directory) = (Some("/out/3.txt".into()), "/repo".into());
+    let kept_output = Some(cwm_tools::sandbox::KeptOutput {
+        path: "/out/3.txt".into(),
+        bytes: output.total_bytes,
+    });
     CommandResult {
         ending,
         output,
-        whole_output,
+        kept_output,
         lost_before: None,
-        working_directory,
+        working_directory: "/repo".into(),
         wall_time: std::time::Duration::ZERO,
     }
 }
@@ -375,6 +383,7 @@ fn a_command_shows_its_output_and_why_the_session_ended() {
         prompts
             .bash_result(result, &limits, 120, Path::new("/repo"))
             .unwrap()
+            .text
     };
 
     let mut whole = HeadTail::new(100, 100);
@@ -400,4 +409,19 @@ fn a_command_shows_its_output_and_why_the_session_ended() {
         say(&command(Ending::Exited(0), long.finish())),
         "aaa\n[... 1 lines (4 bytes) left out here; the whole output is in /out/3.txt ...]\nccc\n"
     );
+    let mut long = HeadTail::new(4, 4);
+    long.push(b"aaa\nbbb\nccc\n");
+    let mut long = command(Ending::ShellExited(0), long.finish());
+    long.kept_output.as_mut().unwrap().bytes = 9;
+    let said = prompts
+        .bash_result(&long, &limits, 120, Path::new("/repo"))
+        .unwrap();
+    assert!(
+        said.text.starts_with("aaa\n[... 1 lines (4 bytes) left out here; the first 9 bytes of the output are in /out/3.txt ...]\nccc\n"),
+        "{}",
+        said.text
+    );
+    assert_eq!(said.gap, Some(4));
+    let closing = &said.text[said.text.len() - said.closing..];
+    assert!(closing.starts_with("[The shell exited"), "{closing}");
 }

@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use crate::sandbox::SandboxError;
+use crate::sandbox::{SandboxError, Sink};
 use crate::session::{CommandResult, Session};
 
 /// Why a call was not run.
@@ -20,10 +20,10 @@ pub enum BashError {
     Sandbox(#[from] SandboxError),
 }
 
-/// Runs a call's content.
-pub fn run(session: &mut Session, content: &str) -> Result<CommandResult, BashError> {
+/// Runs a call's content, passing its output on as it comes.
+pub fn run(session: &mut Session, content: &str, sink: &mut dyn Sink) -> Result<CommandResult, BashError> {
     if content.trim().is_empty() {
         return Err(BashError::Empty);
     }
-    Ok(session.run(content)?)
+    Ok(session.run_streaming(content, sink)?)
 }

@@ -3,7 +3,7 @@
 //! What enters are commands and tool calls' contents; what leaves are typed results. The shell keeps its
 //! working directory, variables and background processes from command to command. When it ends (by `exit`, `exec`, a signal, a
 //! timeout) the result says so, and the next command finds a fresh shell at the default directory.
-//! Output streams to whoever asked for it; what is kept is its head and its tail, and the whole of a long one in a file inside.
+//! Output streams to whoever asked for it; what is kept is its head and its tail, and a long one besides in a file inside.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use crate::create::{CreateDone, CreateError};
 use crate::edit::{EditDone, EditError};
 use crate::patch::apply::Applied;
 use crate::sandbox::{
-    ApplyRefused, ApplyRequest, DiffDone, DiffRequest, Ending, FileTool, Interrupt, JobOutcome, ProgramSpec,
-    Sandbox, SandboxError, Sink, Stream, Task,
+    ApplyRefused, ApplyRequest, DiffDone, DiffRequest, Ending, FileTool, Interrupt, JobOutcome, KeptOutput,
+    ProgramSpec, Sandbox, SandboxError, Sink, SpoolSpec, Stream, Task,
 };
 use crate::submit::{SubmitError, Submitted};
 use crate::truncate::{HeadTail, Truncated};
@@ -55,8 +55,8 @@ pub struct CommandResult {
     pub ending: Ending,
     /// Head and tail of its output, standard output and standard error as they came.
     pub output: Truncated,
-    /// The file inside that holds the whole of an output of which a part was omitted.
-    pub whole_output: Option<PathBuf>,
+    /// The file inside that keeps an output of which a part was omitted.
+    pub kept_output: Option<KeptOutput>,
     /// The session's shell had ended unseen since the last command (a background process killed it, say), in this way: this
     /// command ran in a fresh one, at the default directory.
     pub lost_before: Option<Ending>,
@@ -86,6 +86,8 @@ pub struct Session {
     sandbox: Sandbox,
     options: SessionOptions,
     working_directory: PathBuf,
+    /// The name of the file for the next command's output, if that is long.
+    output_name: Option<String>,
 }
 
 impl Session {
@@ -96,7 +98,19 @@ impl Session {
             sandbox,
             options,
             working_directory,
+            output_name: None,
         }
+    }
+
+    /// Names the file that keeps the next command's output if it is long. A name is given once in a session; without one, files have
+    /// numbers that depend on all that was done before.
+    pub fn name_output(&mut self, name: String) {
+        self.output_name = Some(name);
+    }
+
+    /// How long the next commands may run.
+    pub fn set_command_timeout(&mut self, timeout: Duration) {
+        self.options.command_timeout = timeout;
     }
 
     /// Runs a command in the persistent shell.
@@ -112,11 +126,14 @@ impl Session {
     ) -> Result<CommandResult, SandboxError> {
         let started = Instant::now();
         let mut kept = HeadTail::new(self.options.head_bytes, self.options.tail_bytes);
-        let most = (self.options.head_bytes + self.options.tail_bytes) as u64;
+        let spool = SpoolSpec {
+            after: (self.options.head_bytes + self.options.tail_bytes) as u64,
+            name: self.output_name.take(),
+        };
         let outcome = self.sandbox.run_in_shell(
             command.as_bytes(),
             self.options.command_timeout,
-            most,
+            spool,
             &mut |stream: Stream, bytes: &[u8]| {
                 kept.push(bytes);
                 sink.take(stream, bytes);
@@ -137,7 +154,7 @@ impl Session {
         Ok(CommandResult {
             ending,
             output: kept.finish(),
-            whole_output: spool,
+            kept_output: spool,
             lost_before,
             working_directory: self.working_directory.clone(),
             wall_time: started.elapsed(),
@@ -168,6 +185,11 @@ impl Session {
     /// The `submit` tool.
     pub fn submit(&mut self, content: &str) -> Result<Result<Submitted, SubmitError>, SandboxError> {
         self.file_tool(FileTool::Submit, content)
+    }
+
+    /// How many bytes a file inside has; `None` when there is no plain file of that name.
+    pub fn file_size(&mut self, path: &Path) -> Result<Option<u64>, SandboxError> {
+        self.task(Task::Size(path.to_owned()))
     }
 
     /// What the copy changed against its base, made inside, without a look at the copy's `.git`.

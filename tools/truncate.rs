@@ -35,7 +35,7 @@ pub struct Truncated {
     pub total_bytes: u64,
 }
 
-/// A text cut down to a budget by [`by`].
+/// A text cut down to a budget by [`by`] or [`right`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut<'a> {
     /// The beginning; everything when nothing was omitted.
@@ -46,6 +46,13 @@ pub struct Cut<'a> {
     pub omitted_bytes: usize,
     /// Line ends between head and tail.
     pub omitted_lines: usize,
+}
+
+impl Truncated {
+    /// Line ends that were pushed.
+    pub fn total_lines(&self) -> u64 {
+        self.omitted_lines + (newlines(&self.head) + newlines(&self.tail)) as u64
+    }
 }
 
 impl HeadTail {
@@ -105,6 +112,24 @@ impl HeadTail {
 /// measure (where nothing fits, nothing is kept); it is close to the most that fits where longer text
 /// measures more. `measure` is called once on the whole text and then about twenty times on parts of it.
 pub fn by(text: &str, budget: usize, measure: impl Fn(&str) -> usize) -> Cut<'_> {
+    cut(text, budget, measure, ends)
+}
+
+/// The same, but cuts on the right: only the beginning is kept.
+pub fn right(text: &str, budget: usize, measure: impl Fn(&str) -> usize) -> Cut<'_> {
+    cut(text, budget, measure, |text, kept| {
+        let end = text.floor_char_boundary(kept);
+        (text.get(..end).unwrap_or_default(), "")
+    })
+}
+
+/// Cuts so that what `parts` leaves of the text stays within the budget.
+fn cut(
+    text: &str,
+    budget: usize,
+    measure: impl Fn(&str) -> usize,
+    parts: impl Fn(&str, usize) -> (&str, &str),
+) -> Cut<'_> {
     let whole = measure(text);
     if whole <= budget {
         return Cut {
@@ -122,7 +147,7 @@ pub fn by(text: &str, budget: usize, measure: impl Fn(&str) -> usize) -> Cut<'_>
     let mut guess = usize::try_from(even).unwrap_or(text.len()).min(text.len());
     while exceeds - fits > 1 + text.len() / 1024 {
         let kept = guess.clamp(fits + 1, exceeds - 1);
-        let (head, tail) = ends(text, kept);
+        let (head, tail) = parts(text, kept);
         if measure(head).saturating_add(measure(tail)) <= budget {
             fits = kept;
         } else {
@@ -130,7 +155,7 @@ pub fn by(text: &str, budget: usize, measure: impl Fn(&str) -> usize) -> Cut<'_>
         }
         guess = fits + (exceeds - fits) / 2;
     }
-    let (head, tail) = ends(text, fits);
+    let (head, tail) = parts(text, fits);
     // Moving a cut to a line's end shortens the part, which need not make it measure less: tokens may
     // merge differently. So it is measured again, and kept only if it still fits.
     let (trim_head, trim_tail) = (head_cut(head.as_bytes()), tail_cut(tail.as_bytes()));

@@ -80,6 +80,16 @@ fn a_budget_in_any_measure_is_kept_with_few_calls() {
 }
 
 #[test]
+fn a_cut_on_the_right_keeps_the_beginning() {
+    let cut = right("one\ntwo\nthree\nfour\n", 11, str::len);
+    assert_eq!((cut.head, cut.tail), ("one\ntwo\nth", ""));
+    let cut = right("one\ntwo\nthree\nfour\n", 9, str::len);
+    assert_eq!((cut.head, cut.tail), ("one\ntwo\n", ""));
+    assert_eq!((cut.omitted_bytes, cut.omitted_lines), (11, 2));
+    assert_eq!(right("one\n", 4, str::len).omitted_bytes, 0);
+}
+
+#[test]
 fn bytes_are_shown_as_text() {
     assert_eq!(
         display_text(b"a\xff\xfeb\0c\x1b[0m\r\n"),
@@ -120,6 +130,11 @@ proptest! {
         prop_assert!(cut.head.chars().count() + cut.tail.chars().count() <= budget);
         prop_assert!(text.starts_with(cut.head) && text.ends_with(cut.tail));
         let whole = text.chars().count() <= budget;
+        prop_assert_eq!(whole, cut.omitted_bytes == 0);
+        let cut = right(&text, budget, |part| part.chars().count());
+        prop_assert!(cut.head.chars().count() <= budget && cut.tail.is_empty());
+        prop_assert!(text.starts_with(cut.head));
+        prop_assert_eq!(cut.head.len() + cut.omitted_bytes, text.len());
         prop_assert_eq!(whole, cut.omitted_bytes == 0);
     }
 }

@@ -6,7 +6,7 @@ use cwm_tools::bytes_path;
 use cwm_tools::call::{CallError, Tool};
 use minijinja::{Value, context};
 
-use super::{PromptError, Prompts, variables};
+use super::{KeptAt, PromptError, Prompts, kept_at, variables};
 
 /// What the system prompt of the turn loop tells.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,8 @@ pub struct SystemPrompt<'a> {
     pub command_timeout: u64,
     /// The most tokens of a tool's result.
     pub result_tokens: usize,
+    /// Of a longer one the end is left out, and not the middle.
+    pub cut_right: bool,
 }
 
 /// A test command and what it said before any change.
@@ -109,12 +111,15 @@ impl Prompts {
             context,
             command_timeout,
             result_tokens,
+            cut_right,
             ..
         } = about;
         let directory = shown(about.directory);
         self.render(
             "agentic_system",
-            context! { reasoning, native, network, directory, turns, context, command_timeout, result_tokens },
+            context! {
+                reasoning, native, network, directory, turns, context, command_timeout, result_tokens, cut_right
+            },
         )
     }
 
@@ -150,10 +155,16 @@ impl Prompts {
         self.render("last_turns", context! { kind, remaining_turns, submitted })
     }
 
-    /// What stands in place of a tool's result that was taken out of the conversation; `path` holds it.
-    pub fn elided(&self, tool: Tool, text: &str, path: Option<&str>) -> Result<String, PromptError> {
-        let (tool, lines, bytes) = (tool.name(), text.lines().count(), text.len());
-        self.render("elided", context! { tool, lines, bytes, path })
+    /// What stands in place of a tool's result of so many lines and bytes that was taken out of the conversation, and where it is kept.
+    pub fn elided(
+        &self,
+        tool: Tool,
+        lines: u64,
+        bytes: u64,
+        kept: Option<KeptAt<'_>>,
+    ) -> Result<String, PromptError> {
+        let (tool, place) = (tool.name(), kept_at(kept));
+        self.render("elided", context! { tool, lines, bytes, ..place })
     }
 
     /// That the same call was made so many times in a row.

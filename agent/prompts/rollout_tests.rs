@@ -21,9 +21,14 @@ fn every_remark_reads_as_written_down() {
             say("last_turns", prompts.last_turns(scarce, submitted));
         }
     }
-    say("elided", prompts.elided(Tool::Edit, "a\nb\n", Some("/tmp/a.txt")));
-    say("elided", prompts.elided(Tool::Edit, "a\nb\n", None));
-    say("elided", prompts.elided(Tool::Bash, "a\nb\n", None));
+    let kept = |first_bytes| KeptAt {
+        path: Path::new("/tmp/a.txt"),
+        first_bytes,
+    };
+    say("elided", prompts.elided(Tool::Edit, 2, 4, Some(kept(None))));
+    say("elided", prompts.elided(Tool::Bash, 20, 40, Some(kept(Some(30)))));
+    say("elided", prompts.elided(Tool::Edit, 2, 4, None));
+    say("elided", prompts.elided(Tool::Bash, 2, 4, None));
     say("repeated_call", prompts.repeated_call(3));
     say("session_restored", prompts.session_restored());
     say("answer_cut", prompts.answer_cut(512, true));

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cwm_tools::sandbox::{Interrupt, KillReason};
 
@@ -11,10 +11,26 @@ use cwm_tools::sandbox::{Interrupt, KillReason};
 #[derive(Default)]
 pub struct Control {
     level: AtomicU8,
-    deadline: Mutex<Option<Instant>>,
+    deadline: Mutex<Option<Deadline>>,
     running: Mutex<Vec<(u64, Interrupt)>>,
     next: AtomicU64,
     parent: Option<Arc<Control>>,
+}
+
+/// When the time is over, and how long it was.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    whole: Duration,
+}
+
+/// What is left of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLeft {
+    /// How much is left.
+    pub left: Duration,
+    /// How much there was.
+    pub whole: Duration,
 }
 
 /// A sandbox that a [`Control`] and those above it can kill, until this is dropped.
@@ -66,13 +82,26 @@ impl Control {
 
     /// From now on the time is over at this moment.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
-        *lock(&self.deadline) = deadline;
+        let now = Instant::now();
+        *lock(&self.deadline) = deadline.map(|at| Deadline {
+            at,
+            whole: at.saturating_duration_since(now),
+        });
+    }
+
+    /// What is left of the time, its own or that of those above, whichever is over first; `None` when there is no end.
+    pub fn time_left(&self) -> Option<TimeLeft> {
+        let own = lock(&self.deadline).map(|Deadline { at, whole }| TimeLeft {
+            left: at.saturating_duration_since(Instant::now()),
+            whole,
+        });
+        let above = self.parent.as_ref().and_then(|parent| parent.time_left());
+        own.into_iter().chain(above).min_by_key(|time| time.left)
     }
 
     /// Whether the time is over.
     pub fn out_of_time(&self) -> bool {
-        lock(&self.deadline).is_some_and(|deadline| Instant::now() >= deadline)
-            || self.parent.as_ref().is_some_and(|parent| parent.out_of_time())
+        self.time_left().is_some_and(|time| time.left.is_zero())
     }
 
     /// Lets [`Control::stop`] kill a sandbox.
@@ -118,6 +147,12 @@ mod tests {
         assert!(!other.ending() && !run.ending());
         run.finish();
         assert!(other.ending() && !other.stopped());
+        assert_eq!(other.time_left(), None);
+        run.set_deadline(Some(Instant::now() + Duration::from_secs(60)));
+        other.set_deadline(Some(Instant::now() + Duration::from_secs(3600)));
+        let time = other.time_left().unwrap();
+        assert!(time.left <= time.whole && time.whole <= Duration::from_secs(60));
+        assert!(!other.out_of_time());
         run.set_deadline(Some(Instant::now()));
         assert!(other.out_of_time());
     }

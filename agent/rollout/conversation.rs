@@ -3,6 +3,8 @@
 use cwm_runtime::source::ChatMessage;
 use cwm_tools::call::Tool;
 
+use super::journal::{KeptFile, LongOutput};
+
 /// A conversation so far.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
@@ -23,14 +25,18 @@ pub(super) struct Output {
     pub(super) shown: String,
     /// All that it said, where that is more.
     pub(super) whole: Option<String>,
-    /// The file inside that holds the whole.
-    pub(super) path: Option<String>,
+    /// What is known of the output when not even that is all.
+    pub(super) long: Option<LongOutput>,
+    /// The file in the sandbox that keeps it.
+    pub(super) inside: Option<KeptFile>,
+    /// The file in the run's folder that keeps it.
+    pub(super) outside: Option<KeptFile>,
     /// Whether it was taken out.
     pub(super) elided: bool,
 }
 
 impl Output {
-    /// All that the tool said.
+    /// All that the tool said, as it is recorded.
     pub(super) fn whole(&self) -> &str {
         self.whole.as_deref().unwrap_or(&self.shown)
     }
@@ -68,14 +74,11 @@ impl Conversation {
 
     /// Puts `line` in the place of the result in that message, which holds it as its tool said it. Nothing happens when the
     /// message has no result.
-    pub(super) fn elide(&mut self, message: usize, line: &str, path: Option<String>) {
+    pub(super) fn elide(&mut self, message: usize, line: &str) {
         let Some(output) = self.outputs.iter_mut().find(|output| output.message == message) else {
             return;
         };
         output.elided = true;
-        if output.path.is_none() {
-            output.path = path;
-        }
         let shown = output.shown.strip_suffix('\n').unwrap_or(&output.shown);
         if let Some(message) = self.messages.get_mut(message) {
             // A message of an earlier process may have been rendered in other words.

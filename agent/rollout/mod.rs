@@ -10,12 +10,13 @@ mod control;
 mod conversation;
 pub mod journal;
 pub mod one_shot;
+mod outputs;
 pub mod redact;
 mod tokens;
 mod types;
 mod whole_issue;
 
-pub use control::Control;
+pub use control::{Control, TimeLeft};
 pub use types::{
     AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy, Workbench,
 };

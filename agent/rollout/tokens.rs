@@ -38,6 +38,11 @@ impl<'a> TokenCounter<'a> {
             .unwrap_or_else(|| rounded(characters(text) / CHARACTERS * self.correction))
     }
 
+    /// The tokens of a message's own, without what the chat's form puts around it, where the model can count them.
+    pub(super) fn message(&self, message: &ChatMessage) -> Option<usize> {
+        message_tokens(self.model, message)
+    }
+
     /// The tokens of a conversation whose next answer begins with the prefix.
     pub(super) fn conversation(&self, messages: &[ChatMessage], assistant_prefix: &str) -> usize {
         let prompt = Prompt::Chat {
@@ -72,6 +77,25 @@ impl<'a> TokenCounter<'a> {
         });
         contents.sum::<f64>() + tools.sum::<f64>()
     }
+}
+
+/// The tokens of a message's own: those that were sampled where they are known, else those of its text and its calls. `None` when the
+/// model cannot count.
+pub(super) fn message_tokens(model: &dyn Model, message: &ChatMessage) -> Option<usize> {
+    let mut tokens = match &message.sampled {
+        Some(sampled) => {
+            let before = message.content.get(..sampled.start).unwrap_or_default();
+            model.count_tokens(before)? + sampled.tokens.len()
+        }
+        None => model.count_tokens(&message.content)?,
+    };
+    // Sampled tokens hold their calls.
+    if message.sampled.is_none() {
+        for call in &message.calls {
+            tokens += model.count_tokens(&call.name)? + model.count_tokens(&call.arguments)?;
+        }
+    }
+    Some(tokens)
 }
 
 fn characters(text: &str) -> f64 {

@@ -122,6 +122,22 @@ fn the_time_of_a_run_is_bounded() {
     let model = desk.lines(&[answer.to_string()]);
     let done = desk.fix(&model, &["--max-time", "4"]);
     assert_eq!((done.code, done.text().as_str()), (4, ""), "{}", done.stderr);
+    // It is told before, so that it can still hand something in.
+    let told = serde_json::json!({
+        "when": ["Your time is nearly over. Submit now"],
+        "text": "Quick.\n</think>\n<tool: bash>\necho told > /tmp/told.txt; sleep 1\n</tool>",
+    });
+    let model = desk.lines(&[told.to_string(), answer.to_string()]);
+    let done = desk.fix(&model, &["--max-time", "8", "--json"]);
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    let text = done.text();
+    assert!(text.contains("/tmp/told.txt"), "{text}");
+    let events: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let run = events.iter().find(|event| event["event"] == "fix.run").unwrap();
+    assert_eq!(run["budget"]["seconds"], 8.0);
     let turns = desk.fix(&model, &["--max-turns", "2"]);
     assert_eq!((turns.code, turns.text().as_str()), (4, ""), "{}", turns.stderr);
 }

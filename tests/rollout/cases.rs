@@ -54,10 +54,11 @@ macro_rules! cases {
 }
 
 cases! {
-    a_call_that_is_malformed_after_a_submission_ends
+    a_call_that_is_malformed_after_a_submission_is_said
     action_limit
     cut_answers
     cut_results
+    cut_results_in_the_middle
     format_errors
     hostile
     lenient_forms
@@ -80,6 +81,15 @@ cases! {
     window_full
 }
 
+/// What the model says in that case.
+pub(super) fn script(name: &str) -> Vec<ScriptAnswer> {
+    let script = fs::read_to_string(fixtures().join(name).join("script.jsonl")).unwrap();
+    script
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
 fn play(name: &str) {
     let folder = fixtures().join(name);
     let own = folder.join("repository");
@@ -91,13 +101,9 @@ fn play(name: &str) {
     let issue = fs::read_to_string(folder.join("issue.md"))
         .unwrap_or_else(|_| "`greet` shouts at nobody: `greet(\"\")` must say \"Hello, world!\".".to_owned());
     let case: Case = serde_json::from_str(&fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
-    let script = fs::read_to_string(folder.join("script.jsonl")).unwrap();
-    let answers = script
-        .lines()
-        .map(|line| serde_json::from_str::<ScriptAnswer>(line).unwrap());
 
     let bench = Bench::new(&files, &issue);
-    let mut model = Talker::new(answers, case.format);
+    let mut model = Talker::new(script(name), case.format);
     model.server = case.server;
     let mut options = options();
     options.budget = budget(case.budget);

@@ -6,4 +6,5 @@ mod first_turn;
 mod harness;
 mod limits;
 mod opening;
+mod records;
 mod resume;

@@ -28,6 +28,8 @@ fn answers() -> Vec<ScriptAnswer> {
         call("bash", "cd - > /dev/null; echo $COUNT > count.txt; seq 3001 3330"),
         call("bash", "cat count.txt; seq 4001 4330"),
         call("bash", "cat count.txt; sed -n 330p /tmp/attempt-1-output-1.txt"),
+        call("bash", "seq 100000"),
+        call("bash", "tail -n 1 /run/cwm/session/output/turn-8.txt"),
         call("bash", "rm -f count.txt; ls"),
         call("bash", "rm -f count.txt; ls"),
         call("bash", "rm -f count.txt; ls"),
@@ -212,7 +214,7 @@ fn an_interrupted_attempt_keeps_its_changes_and_goes_on() {
     let mut bench = Bench::shared();
     let control: &'static Control = Box::leak(Box::default());
     let model = ScriptModel::new(answers(), None);
-    let observer = at_answer(11, || control.finish());
+    let observer = at_answer(13, || control.finish());
     let cut = bench
         .run_controlled(&model, &options(), "journal", observer, control)
         .unwrap();
@@ -220,7 +222,7 @@ fn an_interrupted_attempt_keeps_its_changes_and_goes_on() {
     assert!(String::from_utf8_lossy(&cut.patch).contains("+    return f\"Hello, {name or 'world'}!\""));
     bench.control = Control::default();
     let rest = bench.run(&model, &options(), "journal").unwrap();
-    assert_eq!((rest.ending, rest.turns), (Ending::Finished, 14));
+    assert_eq!((rest.ending, rest.turns), (Ending::Finished, 16));
 }
 
 #[test]

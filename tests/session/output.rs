@@ -57,8 +57,10 @@ fn ten_megabytes_without_a_newline() {
         10_000_008 - (output.head.len() + output.tail.len()) as u64
     );
     assert!(output.head.len() > 100_000 && output.tail.len() > 100_000);
-    let file = done.result.whole_output.unwrap();
-    let file = file.to_str().unwrap();
+    let kept = done.result.kept_output.unwrap();
+    assert_eq!(kept.bytes, 10_000_008);
+    assert_eq!(inside.session.file_size(&kept.path).unwrap(), Some(10_000_008));
+    let file = kept.path.to_str().unwrap();
     assert_eq!(inside.ok(&format!("wc -c <{file}")).trim(), "10000008");
     assert_eq!(
         inside.ok(&format!("head -c 8 {file}; tail -c 6 {file}")),
@@ -68,19 +70,26 @@ fn ten_megabytes_without_a_newline() {
 }
 
 #[test]
-fn short_outputs_make_no_file_and_only_the_latest_are_kept() {
+fn short_outputs_make_no_file_and_those_of_long_ones_stay() {
     let mut inside = Inside::new();
-    assert_eq!(inside.run("seq 1 1000").result.whole_output, None);
-    for _ in 0..40 {
+    assert_eq!(inside.run("seq 1 1000").result.kept_output, None);
+    let mut files = Vec::new();
+    for number in 0..40 {
+        inside.session.name_output(format!("output-{number}"));
         let done = inside.run("head -c 600000 /dev/zero");
-        assert!(done.result.whole_output.is_some());
+        files.push(done.result.kept_output.unwrap().path);
     }
-    let count: usize = inside
-        .ok("ls /run/cwm/session/output | wc -l")
-        .trim()
-        .parse()
-        .unwrap();
-    assert!(count <= 33, "{count}");
+    let unnamed = inside.run("head -c 600000 /dev/zero").result.kept_output.unwrap();
+    files.push(unnamed.path);
+    for file in files {
+        assert_eq!(
+            inside.session.file_size(&file).unwrap(),
+            Some(600_000),
+            "{file:?}"
+        );
+    }
+    let missing = std::path::Path::new("/run/cwm/session/output/nothing.txt");
+    assert_eq!(inside.session.file_size(missing).unwrap(), None);
 }
 
 #[test]
@@ -97,6 +106,10 @@ fn three_hundred_megabytes_in_bounded_memory() {
         done.result.output.total_bytes
     );
     assert_eq!(done.result.output.total_bytes, 300_000_000);
+    // More than is kept of one command's output, and that is said.
+    let kept = done.result.kept_output.unwrap();
+    assert!((1 << 20..100 << 20).contains(&kept.bytes), "{kept:?}");
+    assert_eq!(inside.session.file_size(&kept.path).unwrap(), Some(kept.bytes));
     let after = peak_memory(supervisor);
     eprintln!(
         "300 MB in {:?}; the supervisor's peak was {before} KiB before and {after} KiB after",

@@ -15,7 +15,8 @@ use super::cgroup::Cgroup;
 use super::helper;
 use super::policy::{Mount, Policy};
 use super::protocol::{
-    self, Ending, FromInside, Isolation, JobSpec, KillReason, Plan, ProgramSpec, Stream, ToInside,
+    self, Ending, FromInside, Isolation, JobSpec, KeptOutput, KillReason, Plan, ProgramSpec, SpoolSpec,
+    Stream, ToInside,
 };
 use super::task::Task;
 
@@ -87,8 +88,8 @@ pub struct JobOutcome {
     pub ending: Ending,
     /// Where the shell stands now, inside.
     pub working_directory: Option<PathBuf>,
-    /// The file, inside, that holds a long output in full.
-    pub spool: Option<PathBuf>,
+    /// The file, inside, that keeps a long output.
+    pub spool: Option<KeptOutput>,
     /// The shell had ended unseen since its last command, in this way: this one ran in a fresh one.
     pub lost_before: Option<Ending>,
 }
@@ -176,7 +177,11 @@ impl Sandbox {
     pub fn probe(program: &Path, policy: Policy) -> Result<Probe, SandboxError> {
         let start = Instant::now();
         let mut sandbox = Sandbox::start(program, policy)?;
-        let outcome = sandbox.run_in_shell(b":", PROBE, 0, &mut |_: Stream, _: &[u8]| {})?;
+        let spool = SpoolSpec {
+            after: u64::MAX,
+            name: None,
+        };
+        let outcome = sandbox.run_in_shell(b":", PROBE, spool, &mut |_: Stream, _: &[u8]| {})?;
         match outcome.ending {
             Ending::Exited(0) => Ok(Probe {
                 time: start.elapsed(),
@@ -316,18 +321,18 @@ impl Sandbox {
         })
     }
 
-    /// Runs a command in the persistent shell. Outputs longer than `spool_after` bytes are kept in a file inside.
+    /// Runs a command in the persistent shell. A long output is kept in a file inside.
     pub(crate) fn run_in_shell(
         &mut self,
         script: &[u8],
         timeout: Duration,
-        spool_after: u64,
+        spool: SpoolSpec,
         sink: &mut dyn Sink,
     ) -> Result<JobOutcome, SandboxError> {
         let job = self.begin_job(
             JobSpec::Shell {
                 script: script.to_vec(),
-                spool_after,
+                spool,
             },
             timeout,
         )?;

@@ -22,6 +22,7 @@ mod system;
 mod task;
 
 pub use handle::{Interrupt, JobOutcome, Probe, Sandbox, SandboxError, Sink};
-pub use protocol::{Ending, KillReason, ProgramSpec, Stream};
+pub(crate) use protocol::SpoolSpec;
+pub use protocol::{Ending, KeptOutput, KillReason, ProgramSpec, Stream};
 pub use task::{ApplyRefused, ApplyRequest, DiffDone, DiffRequest};
 pub(crate) use task::{FileTool, Task};

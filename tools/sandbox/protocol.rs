@@ -71,12 +71,31 @@ pub(crate) enum JobSpec {
     Shell {
         #[serde(with = "serde_bytes")]
         script: Vec<u8>,
-        spool_after: u64,
+        spool: SpoolSpec,
     },
     /// A program of its own, its two outputs apart.
     Program(ProgramSpec),
     /// Work of our own code, in a forked child of the supervisor.
     Task(Box<Task>),
+}
+
+/// How a command's long output is kept in a file inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SpoolSpec {
+    /// An output of more bytes is long.
+    pub(crate) after: u64,
+    /// The file's name; the job's number makes one when there is none.
+    pub(crate) name: Option<String>,
+}
+
+/// The file, inside, that a long output is kept in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptOutput {
+    /// Where it is.
+    #[serde(with = "crate::bytes_path::serde_path")]
+    pub path: PathBuf,
+    /// How many of the output's bytes it holds, from the first on.
+    pub bytes: u64,
 }
 
 /// A program to start.
@@ -185,8 +204,7 @@ pub(crate) enum FromInside {
         ending: Ending,
         #[serde(with = "crate::bytes_path::serde_paths")]
         working_directory: Option<PathBuf>,
-        #[serde(with = "crate::bytes_path::serde_paths")]
-        spool: Option<PathBuf>,
+        spool: Option<KeptOutput>,
         /// For a shell command: how the shell before its own ended, when no command was there to tell.
         lost_before: Option<Ending>,
     },

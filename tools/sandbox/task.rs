@@ -31,6 +31,8 @@ pub(crate) enum Task {
     Diff(DiffRequest),
     /// A patch onto the copy.
     Apply(ApplyRequest),
+    /// How large a plain file is.
+    Size(#[serde(with = "crate::bytes_path::serde_path")] PathBuf),
 }
 
 /// The tools that work on files.
@@ -115,6 +117,10 @@ impl Task {
             }
             Task::Diff(request) => encode(diff(&request)),
             Task::Apply(request) => encode(apply(&request)),
+            Task::Size(path) => {
+                let plain = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+                encode(plain.map(|metadata| metadata.len()))
+            }
         };
         File::from(to).write_all(&result?)
     }

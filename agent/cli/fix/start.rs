@@ -199,6 +199,7 @@ fn describe(
         seed: choices.seed,
         sampling: plan.sampling.clone(),
         budget: plan.budget.clone(),
+        time: choices.max_time,
         tests,
         guidance: issue::guidance(&tree),
         arguments: words(arguments),

@@ -83,6 +83,7 @@ fn run_record() -> Record {
             turns: 20,
             ..Budget::default()
         },
+        time: None,
         tests: vec![command()],
         guidance: Vec::new(),
         arguments: Vec::new(),
@@ -131,6 +132,8 @@ fn tool(name: &str) -> Record {
             result: "stats.py".to_owned(),
             done: true,
             submitted: None,
+            closing: 0,
+            long: None,
             seconds: 0.5,
         },
     }
@@ -418,6 +421,7 @@ fn every_record_is_an_event_that_the_documentation_describes() {
             attempt: "attempt-1".to_owned(),
             elided: Elided {
                 messages: vec![3, 5],
+                results: Vec::new(),
                 tokens_before: 9000,
                 tokens_after: 5000,
             },

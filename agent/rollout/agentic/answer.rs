@@ -43,14 +43,32 @@ pub(super) fn assistant_prefix(format: CallFormat) -> &'static str {
     }
 }
 
-/// Reads a turn. Once a patch was submitted, every answer that holds no call is the final one.
+/// Reads a turn. Once a patch was submitted, an answer without any call is the final one; a call that is malformed, or one of several,
+/// is wrong as ever.
 pub(super) fn read(generated: &Generated, format: CallFormat, submitted: bool) -> Turn {
     match call_of(generated, format) {
         Ok(call) => Turn::Call(call),
-        Err(_) if submitted => Turn::Final(words(&generated.text).to_owned()),
+        Err(wrong) if submitted && lacks_a_call(&wrong, generated) => {
+            Turn::Final(words(&generated.text).to_owned())
+        }
         // A cut answer has lost what would have made it right.
         Err(_) if generated.reason != StopReason::Stop => Turn::Wrong(Wrong::Cut),
         Err(wrong) => Turn::Wrong(wrong),
+    }
+}
+
+/// Whether nothing in an answer is, or was to become, a call.
+fn lacks_a_call(wrong: &Wrong, generated: &Generated) -> bool {
+    match wrong {
+        Wrong::Form(CallError::None) => true,
+        // Words that only stand on the wrong side of the reasoning's end.
+        Wrong::Form(CallError::MissingEnd | CallError::RepeatedEnd(_)) => {
+            let tagged = [TAG_OPENING, TAG_CLOSING]
+                .iter()
+                .any(|tag| generated.text.contains(tag));
+            generated.reason == StopReason::Stop && !tagged
+        }
+        Wrong::Form(_) | Wrong::Arguments(_) | Wrong::Cut => false,
     }
 }
 

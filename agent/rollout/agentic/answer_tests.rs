@@ -76,13 +76,25 @@ fn a_cut_answer_counts_only_when_its_call_is_whole() {
 }
 
 #[test]
-fn after_a_submission_what_is_no_call_is_the_final_answer() {
-    let read = |text: &str| read(&generated(text, StopReason::Stop), CallFormat::Tags, true);
+fn after_a_submission_an_answer_without_a_call_is_the_final_one() {
+    let ended = |text: &str, reason| read(&generated(text, reason), CallFormat::Tags, true);
+    let read = |text: &str| ended(text, StopReason::Stop);
     assert_eq!(read("</think>\n## Done"), Turn::Final("## Done".to_owned()));
     assert_eq!(read("## Done"), Turn::Final("## Done".to_owned()));
     assert_eq!(read("</think>\n<tool: bash>\nls\n</tool>"), bash("ls"));
-    let malformed = "</think>\n<tool: bash>\n<tool: bash>\n</tool>";
-    assert!(matches!(read(malformed), Turn::Final(_)));
+    for wrong in [
+        "</think>\n<tool: bash>\n<tool: bash>\n</tool>",
+        "</think>\n<tool: bash>\nls\n</tool>\n<tool: bash>\npwd\n</tool>",
+        "</think>\n<tool: python>\n1\n</tool>",
+        "I submit again:\n<tool: submit>\n/tmp/fix.patch\n</tool>",
+    ] {
+        assert!(matches!(read(wrong), Turn::Wrong(Wrong::Form(_))), "{wrong}");
+    }
+    // A summary that is cut is one; thoughts that are cut may have been about to go on.
+    let cut = |text: &str| ended(text, StopReason::Length);
+    assert_eq!(cut("</think>\n## Do"), Turn::Final("## Do".to_owned()));
+    assert_eq!(cut("Or is the pat"), Turn::Wrong(Wrong::Cut));
+    assert_eq!(cut("</think>\n<tool: submit>\n/tmp/fi"), Turn::Wrong(Wrong::Cut));
 }
 
 #[test]

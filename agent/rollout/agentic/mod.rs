@@ -2,7 +2,7 @@
 //!
 //! In: a problem, a model, copies, and what may be used. Out: one candidate, whatever the model does. `opening` says how a
 //! conversation begins, `turns` is the loop, `answer` and `json_calls` read what the model says, `workplace` is where calls act, and
-//! `room` keeps the conversation within the window.
+//! `results` and `room` keep the conversation within the window.
 //!
 //! An attempt that was cut short goes on from its journal: recorded answers and messages are taken from it, calls act again in a fresh
 //! copy, and from the first step that is not in it everything is done as usual. Decisions depend on nothing but what is recorded, the
@@ -15,6 +15,7 @@ mod halt;
 pub(crate) mod json_calls;
 mod opening;
 mod repeats;
+mod results;
 mod room;
 mod turns;
 mod workplace;

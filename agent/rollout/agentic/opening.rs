@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cwm_runtime::source::{CallFormat, ChatMessage, Model, ToolDefinition};
 use cwm_tools::call::Tool;
 use cwm_tools::sandbox::policy::Network;
+use cwm_tools::truncate;
 use serde_json::{Map, Value, json};
 
 use crate::prompts::{PromptError, Prompts, SystemPrompt, TestsBefore, TestsOutcome};
@@ -29,6 +30,11 @@ const MOST_FAILING: usize = 10;
 pub(super) fn window(model: &dyn Model, options: &AttemptOptions) -> Result<usize, RolloutError> {
     let context = model.info()?.context.unwrap_or(usize::MAX);
     Ok(context.min(options.budget.context))
+}
+
+/// Whether of a result that is too long the end is left out, as CWM was trained with, and not the middle.
+pub(super) fn cuts_right(format: CallFormat) -> bool {
+    format == CallFormat::Tags
 }
 
 /// The most tokens of a tool's result.
@@ -59,6 +65,7 @@ pub(super) fn messages(
         context: window,
         command_timeout: options.budget.command_timeout.as_secs(),
         result_tokens: result_tokens(window, options),
+        cut_right: cuts_right(format),
     })?;
     let most = options.budget.prompt_tokens.min(window / MESSAGE_SHARE);
     Ok(vec![
@@ -158,20 +165,14 @@ fn cut_right(text: &str, most: usize, counter: &TokenCounter<'_>) -> String {
     if near == text.len() && counter.text(text) <= most {
         return text.to_owned();
     }
-    let begin = |to: usize| text.get(..text.floor_char_boundary(to)).unwrap_or_default();
-    let (mut fits, mut exceeds) = (0, near);
-    while exceeds - fits > 1 + text.len() / 4096 {
-        let middle = fits + (exceeds - fits) / 2;
-        if counter.text(&format!("{}{CUT}", begin(middle))) <= most {
-            fits = middle;
-        } else {
-            exceeds = middle;
-        }
-    }
-    if fits == 0 {
+    let near = text.get(..near).unwrap_or_default();
+    let cut = truncate::right(near, most.saturating_sub(counter.text(CUT)), |part| {
+        counter.text(part)
+    });
+    if cut.head.is_empty() {
         return String::new();
     }
-    format!("{}{CUT}", begin(fits))
+    format!("{}{CUT}", cut.head)
 }
 
 /// The four tools for models that are told of them in their own format.

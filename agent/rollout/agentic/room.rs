@@ -51,15 +51,14 @@ impl Attempt<'_> {
                 chosen.push(output.message);
             }
         }
-        if !chosen.is_empty() {
-            self.elide(&chosen)?;
-        }
+        let results = self.elide(&chosen, None)?;
         let after = self.count();
         if !chosen.is_empty() {
             self.log.note(Record::Elision {
                 attempt: self.options.name.clone(),
                 elided: Elided {
                     messages: chosen,
+                    results,
                     tokens_before: before,
                     tokens_after: after,
                 },
@@ -69,36 +68,6 @@ impl Attempt<'_> {
             return Err(Halt::Ended(Ending::Tokens));
         }
         Ok(after)
-    }
-
-    /// Takes the results in these messages out. Each is kept in a file inside, if it can be.
-    pub(super) fn elide(&mut self, messages: &[usize]) -> Result<(), Halt> {
-        for &message in messages {
-            let found = self
-                .conversation
-                .outputs()
-                .iter()
-                .find(|output| output.message == message);
-            let Some(output) = found.filter(|output| !output.elided).cloned() else {
-                continue;
-            };
-            let path = match &output.path {
-                Some(path) => Some(path.clone()),
-                None => self.keep_output(output.turn, output.whole()),
-            };
-            let line = self
-                .bench
-                .prompts
-                .elided(output.tool, output.whole(), path.as_deref())?;
-            self.conversation.elide(message, &line, path);
-        }
-        Ok(())
-    }
-
-    /// Keeps a tool's result in a file inside, and tells where.
-    pub(super) fn keep_output(&mut self, turn: usize, text: &str) -> Option<String> {
-        let path = format!("/tmp/{}-output-{turn}.txt", self.options.name);
-        self.workplace.keep_text(&path, text).then_some(path)
     }
 
     /// Whether little is left even if every old result is taken out.

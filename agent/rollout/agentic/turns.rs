@@ -6,24 +6,24 @@ use cwm_runtime::source::{
     CallFormat, ChatMessage, GenerateRequest, ModelError, Prompt, StopReason, ToolCall,
 };
 use cwm_tools::call::{Call, CallError, Tool};
-use cwm_tools::truncate;
 
 use super::answer::{self, Turn, Wrong};
 use super::halt::Halt;
 use super::repeats::Repeats;
-use super::workplace::Workplace;
+use super::workplace::{When, Workplace};
 use super::{ask, opening, room, tools};
 use crate::prompts::Scarce;
+use crate::rollout::TimeLeft;
 use crate::rollout::chosen_patch::{self, Submission};
-use crate::rollout::conversation::{Conversation, Output};
-use crate::rollout::journal::{AttemptLog, Generated, Record};
+use crate::rollout::conversation::Conversation;
+use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record};
 use crate::rollout::tokens::TokenCounter;
 use crate::rollout::types::{AttemptOptions, Ending, RolloutError, Strategy, Workbench};
 use crate::rollout::whole_issue;
 
 /// So many last turns are announced.
 const ANNOUNCED_TURNS: usize = 3;
-/// Time is scarce when one part in so many is left.
+/// Time is scarce when less than one part in so many is left, or less than the announced turns take as turns went so far.
 const SCARCE_TIME_SHARE: u32 = 10;
 /// How often a request may be refused as too long for the window.
 const MOST_REFUSALS: u32 = 3;
@@ -40,7 +40,7 @@ pub(super) struct Attempt<'a> {
     pub(super) window: usize,
     /// What answers begin with.
     pub(super) prefix: &'static str,
-    format: CallFormat,
+    pub(super) format: CallFormat,
     pub(super) submission: Option<Submission>,
     /// Calls were made since the last submission.
     pub(super) worked_on: bool,
@@ -106,7 +106,7 @@ impl<'a> Attempt<'a> {
             sampling: options.sampling.clone(),
         })?;
         for message in messages {
-            attempt.push(message, Some(tokens))?;
+            attempt.push(message)?;
         }
         Ok(attempt)
     }
@@ -139,9 +139,9 @@ impl<'a> Attempt<'a> {
     fn take_over(&mut self) -> Result<(), Halt> {
         loop {
             match self.log.upcoming().cloned() {
-                Some(Record::Message { message, tokens, .. }) => self.push(message, tokens)?,
+                Some(Record::Message { message, .. }) => self.push(message)?,
                 Some(Record::Elision { attempt, elided }) => {
-                    self.elide(&elided.messages)?;
+                    self.elide(&elided.messages, Some(&elided.results))?;
                     self.log.note(Record::Elision { attempt, elided })?;
                 }
                 _ => break,
@@ -151,7 +151,7 @@ impl<'a> Attempt<'a> {
             self.resumed = false;
             if self.log.diverged() {
                 let text = self.bench.prompts.session_restored()?;
-                self.push(ChatMessage::new("user", text), None)?;
+                self.push(ChatMessage::new("user", text))?;
             }
         }
         Ok(())
@@ -183,6 +183,12 @@ impl<'a> Attempt<'a> {
             .budget
             .time
             .map(|time| time.saturating_sub(self.spent))
+    }
+
+    /// What is left of the attempt's time or of the run's, whichever is over first.
+    fn any_time_left(&self) -> Option<Duration> {
+        let run = self.bench.control.time_left().map(|time| time.left);
+        self.time_left().into_iter().chain(run).min()
     }
 
     /// The model's next answer.
@@ -262,15 +268,11 @@ impl<'a> Attempt<'a> {
     fn push_answer(&mut self, generated: &Generated) -> Result<(), Halt> {
         let mut message = generated.message();
         message.calls.clone_from(&generated.calls);
-        Ok(self.push(message, None)?)
+        Ok(self.push(message)?)
     }
 
     /// Adds a message; in what is done again, the one that was recorded in its place.
-    fn push(
-        &mut self,
-        message: ChatMessage,
-        tokens: Option<usize>,
-    ) -> Result<(), crate::rollout::journal::JournalError> {
+    fn push(&mut self, message: ChatMessage) -> Result<(), JournalError> {
         let message = match self.log.upcoming() {
             Some(Record::Message {
                 message: recorded, ..
@@ -279,8 +281,8 @@ impl<'a> Attempt<'a> {
         };
         self.log.note(Record::Message {
             attempt: self.options.name.clone(),
+            tokens: self.counter.message(&message),
             message: message.clone(),
-            tokens,
         })?;
         self.conversation.push(message);
         Ok(())
@@ -288,21 +290,22 @@ impl<'a> Attempt<'a> {
 
     /// Runs a call and tells the model what came of it.
     fn use_tool(&mut self, call: &Call, id: Option<&ToolCall>) -> Result<(), Halt> {
-        let mut whole_output = None;
+        let again = matches!(self.log.upcoming(), Some(Record::Tool { .. }));
+        let when = When {
+            turn: self.turns,
+            again,
+            // What is only done again may take the time that it took.
+            left: if again { None } else { self.any_time_left() },
+        };
         let workplace = &mut self.workplace;
-        let used = self.log.tool::<Halt>(|| {
-            let acted = workplace.act(call)?;
-            whole_output = acted.whole_output;
-            Ok(acted.used)
-        })?;
+        let used = self.log.tool(|| workplace.act(call, when))?;
         self.spend(used.seconds);
         let mut remarks = Vec::new();
         self.worked_on = used.submitted.is_none();
         if let Some(patch) = &used.submitted {
             remarks.extend(self.take_submission(call, patch)?);
         }
-        let path = whole_output.map(|path| path.to_string_lossy().into_owned());
-        let (shown, path) = self.fit(&used.result, path)?;
+        let output = self.fit(&used, again)?;
         if let Some(count) = self.repeats.take(call, &used.result) {
             remarks.push(self.bench.prompts.repeated_call(count)?);
             self.notice(format!(
@@ -310,18 +313,9 @@ impl<'a> Attempt<'a> {
                 self.options.name
             ))?;
         }
-        let message = self.result_message(call.tool, &shown, id, remarks)?;
-        self.push(message, None)?;
-        let whole = (shown != used.result).then_some(used.result);
-        self.conversation.push_output(Output {
-            message: 0,
-            tool: call.tool,
-            turn: self.turns,
-            shown,
-            whole,
-            path,
-            elided: false,
-        });
+        let message = self.result_message(call.tool, &output.shown, id, remarks)?;
+        self.push(message)?;
+        self.conversation.push_output(output);
         Ok(())
     }
 
@@ -344,32 +338,6 @@ impl<'a> Attempt<'a> {
         };
         self.submission = Some(submission);
         Ok(remark)
-    }
-
-    /// A result cut to its share of the window, and where the whole of it lies.
-    fn fit(&mut self, result: &str, path: Option<String>) -> Result<(String, Option<String>), Halt> {
-        let most = opening::result_tokens(self.window, self.options);
-        let counter = &self.counter;
-        let cut = truncate::by(result, most, |text| counter.text(text));
-        if cut.omitted_bytes == 0 {
-            return Ok((result.to_owned(), path));
-        }
-        let (head, tail) = (cut.head.to_owned(), cut.tail.to_owned());
-        let (bytes, lines) = (cut.omitted_bytes as u64, cut.omitted_lines as u64);
-        let path = match path {
-            Some(path) => Some(path),
-            None => self.keep_output(self.turns, result),
-        };
-        let between =
-            self.bench
-                .prompts
-                .truncated(bytes, lines, path.as_deref().map(std::path::Path::new))?;
-        let line_end = if head.is_empty() || head.ends_with('\n') {
-            ""
-        } else {
-            "\n"
-        };
-        Ok((format!("{head}{line_end}{between}\n{tail}"), path))
     }
 
     /// The message that holds a tool's result, what is left, and remarks behind it.
@@ -402,10 +370,6 @@ impl<'a> Attempt<'a> {
 
     /// That the end is near, if it is.
     fn scarcity(&self, turns: usize, tokens: usize) -> Result<Option<String>, Halt> {
-        let time_is_scarce = || {
-            let (time, left) = (self.options.budget.time?, self.time_left()?);
-            (left < time / SCARCE_TIME_SHARE).then_some(Scarce::Time)
-        };
         let scarce = if turns == 0 {
             None
         } else if turns <= ANNOUNCED_TURNS {
@@ -413,13 +377,26 @@ impl<'a> Attempt<'a> {
         } else if self.tokens_are_scarce(tokens) {
             Some(Scarce::Tokens)
         } else {
-            time_is_scarce()
+            self.time_is_scarce().then_some(Scarce::Time)
         };
         let submitted = self.submission.is_some();
         Ok(match scarce {
             Some(scarce) => Some(self.bench.prompts.last_turns(scarce, submitted)?),
             None => None,
         })
+    }
+
+    fn time_is_scarce(&self) -> bool {
+        let own = self.options.budget.time.zip(self.time_left());
+        let own = own.map(|(whole, left)| TimeLeft { left, whole });
+        // What is only done again takes no time of the run's; what the model was told then is recorded.
+        let replaying = self.log.replaying();
+        let run = self.bench.control.time_left().filter(|_| !replaying);
+        let turns = u32::try_from(self.turns.max(1)).unwrap_or(u32::MAX);
+        let announced = self.spent / turns * ANNOUNCED_TURNS as u32;
+        own.into_iter()
+            .chain(run)
+            .any(|time| time.left < time.whole / SCARCE_TIME_SHARE || time.left < announced)
     }
 
     /// Tells the model what is wrong with its answer, unless it was told too often.
@@ -448,10 +425,10 @@ impl<'a> Attempt<'a> {
         for call in &generated.calls {
             let mut message = ChatMessage::new("tool", text.clone());
             message.call_id = Some(call.id.clone());
-            self.push(message, None)?;
+            self.push(message)?;
         }
         if generated.calls.is_empty() {
-            self.push(ChatMessage::new("user", text), None)?;
+            self.push(ChatMessage::new("user", text))?;
         }
         Ok(())
     }

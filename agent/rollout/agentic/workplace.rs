@@ -1,26 +1,37 @@
 //! Where calls act: the attempt's copy with its session, made anew once when its sandbox is lost.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cwm_tools::bash::{self, BashError};
 use cwm_tools::call::{Call, Tool};
 use cwm_tools::isolated::{IsolatedCopy, IsolatedError};
 use cwm_tools::patch::ScanOptions;
-use cwm_tools::sandbox::{DiffDone, SandboxError};
+use cwm_tools::sandbox::{DiffDone, SandboxError, Stream};
 use cwm_tools::session::CommandResult;
 
 use super::halt::Halt;
 use crate::prompts::SessionEnd;
 use crate::rollout::control::Registered;
-use crate::rollout::journal::ToolUsed;
+use crate::rollout::journal::{KeptFile, LongOutput, ToolUsed};
+use crate::rollout::outputs::Outputs;
 use crate::rollout::types::{AttemptOptions, Ending, Workbench};
 use crate::rollout::{Copies, RolloutError};
 
-/// What a call did, and where the whole of what it said lies inside.
-pub(super) struct Acted {
-    pub(super) used: ToolUsed,
-    pub(super) whole_output: Option<PathBuf>,
+/// However little time is left, a command may run so long.
+const LEAST_COMMAND_TIME: Duration = Duration::from_secs(1);
+/// What ends the frame of a patch that is shown for review, as the model was trained with.
+const SUBMISSION_END: &str = "</submission>";
+
+/// When a call is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct When {
+    /// Its turn, from 1.
+    pub(super) turn: usize,
+    /// The turn was recorded before.
+    pub(super) again: bool,
+    /// What is left of the time that commands must end in.
+    pub(super) left: Option<Duration>,
 }
 
 /// A copy that calls act on.
@@ -29,6 +40,8 @@ pub(super) struct Workplace<'a> {
     copies: Copies,
     name: String,
     open: Open<'a>,
+    /// Where outputs are kept outside.
+    outputs: Outputs,
     /// What was done in the copy, to be done again in another.
     done: Vec<Deed>,
     /// How often the copy was replaced.
@@ -45,7 +58,7 @@ struct Open<'a> {
 
 /// Something that was done in the copy.
 enum Deed {
-    Call(Call),
+    Call { call: Call, turn: usize },
     File { path: String, text: String },
 }
 
@@ -61,6 +74,7 @@ impl<'a> Workplace<'a> {
             bench: *bench,
             open: Open::new(bench, &copies, &options.name)?,
             copies,
+            outputs: Outputs::new(bench.journal.folder(), &options.name),
             name: options.name.clone(),
             done: Vec::new(),
             replaced: 0,
@@ -69,14 +83,14 @@ impl<'a> Workplace<'a> {
     }
 
     /// Runs a call. What the tool has to say against it is its result.
-    pub(super) fn act(&mut self, call: &Call) -> Result<Acted, Halt> {
+    pub(super) fn act(&mut self, call: &Call, when: When) -> Result<ToolUsed, Halt> {
         let started = Instant::now();
-        let acted = self.try_call(call);
+        let acted = self.try_call(call, when);
         if self.bench.control.stopped() {
             return Err(Halt::Ended(Ending::Interrupted));
         }
-        let (mut acted, lost) = match acted {
-            Ok(acted) => (acted, false),
+        let (mut used, lost) = match acted {
+            Ok(used) => (used, false),
             Err(Failure::Halt(halt)) => return Err(halt),
             Err(Failure::Sandbox(SandboxError::Refused(reason))) => {
                 let result = self.bench.prompts.tool_failed(call.tool, &reason)?;
@@ -93,24 +107,22 @@ impl<'a> Workplace<'a> {
         };
         // A call that ended the sandbox would end the next one too.
         if !lost {
-            self.done.push(Deed::Call(call.clone()));
+            let call = call.clone();
+            self.done.push(Deed::Call {
+                call,
+                turn: when.turn,
+            });
         }
-        acted.used.seconds = started.elapsed().as_secs_f64();
-        Ok(acted)
+        used.seconds = started.elapsed().as_secs_f64();
+        Ok(used)
     }
 
-    fn try_call(&mut self, call: &Call) -> Result<Acted, Failure> {
+    fn try_call(&mut self, call: &Call, when: When) -> Result<ToolUsed, Failure> {
         let prompts = self.bench.prompts;
         let content = call.content.as_str();
         let session = self.open.copy.session();
         Ok(match call.tool {
-            Tool::Bash => match bash::run(session, content) {
-                Ok(result) => self.bash_said(call, &result)?,
-                Err(BashError::Sandbox(error)) => return Err(error.into()),
-                Err(error @ BashError::Empty) => {
-                    said(call, prompts.tool_failed(call.tool, &error.to_string())?, false)
-                }
-            },
+            Tool::Bash => return self.try_bash(call, when),
             Tool::Edit => {
                 let result = session.edit(content)?;
                 said(call, prompts.edit_result(&result)?, result.is_ok())
@@ -121,26 +133,87 @@ impl<'a> Workplace<'a> {
             }
             Tool::Submit => {
                 let result = session.submit(content)?;
-                let mut acted = said(call, prompts.submit_result(&result)?, result.is_ok());
+                let mut used = said(call, prompts.submit_result(&result)?, result.is_ok());
+                if result.is_ok() {
+                    // Of a long patch the frame and what to do now are shown all the same.
+                    let frame = used.result.rfind(SUBMISSION_END);
+                    used.closing = frame.map_or(0, |frame| used.result.len() - frame);
+                }
                 // A patch that is no text cannot be recorded as one; the copy's own diff takes its place then.
-                acted.used.submitted = result
+                used.submitted = result
                     .ok()
                     .map(|submitted| String::from_utf8(submitted.bytes).unwrap_or_default());
-                acted
+                used
             }
         })
     }
 
-    fn bash_said(&self, call: &Call, result: &CommandResult) -> Result<Acted, Failure> {
+    fn try_bash(&mut self, call: &Call, when: When) -> Result<ToolUsed, Failure> {
+        let options = &self.copies.session;
+        let least = LEAST_COMMAND_TIME.min(options.command_timeout);
+        let left = when.left.unwrap_or(options.command_timeout);
+        let timeout = left.clamp(least, options.command_timeout);
+        let session = self.open.copy.session();
+        session.set_command_timeout(timeout);
+        session.name_output(output_name(when.turn));
+        let mut recorder = self.outputs.recorder(options.head_bytes + options.tail_bytes);
+        let mut sink = |_: Stream, bytes: &[u8]| recorder.take(bytes);
+        match bash::run(session, &call.content, &mut sink) {
+            Ok(result) => {
+                let outside = recorder.finish(when.turn, when.again);
+                self.bash_said(call, &result, timeout, outside)
+            }
+            Err(BashError::Sandbox(error)) => Err(error.into()),
+            Err(error @ BashError::Empty) => {
+                let result = self.bench.prompts.tool_failed(call.tool, &error.to_string())?;
+                Ok(said(call, result, false))
+            }
+        }
+    }
+
+    fn bash_said(
+        &self,
+        call: &Call,
+        result: &CommandResult,
+        timeout: Duration,
+        outside: Option<KeptFile>,
+    ) -> Result<ToolUsed, Failure> {
         let limits = &self.copies.walls.policy.limits;
-        let seconds = self.copies.session.command_timeout.as_secs();
-        let text = self
+        let seconds = timeout.as_secs_f64().ceil() as u64;
+        let shown = self
             .bench
             .prompts
             .bash_result(result, limits, seconds, &self.start())?;
-        let mut acted = said(call, text, true);
-        acted.whole_output.clone_from(&result.whole_output);
-        Ok(acted)
+        let mut used = said(call, shown.text, true);
+        used.closing = shown.closing;
+        let output = &result.output;
+        used.long = shown.gap.map(|gap| LongOutput {
+            bytes: output.total_bytes,
+            lines: output.total_lines(),
+            gap,
+            inside: result.kept_output.as_ref().map(|kept| KeptFile {
+                path: kept.path.to_string_lossy().into_owned(),
+                first_bytes: (kept.bytes < output.total_bytes).then_some(kept.bytes),
+            }),
+            outside,
+        });
+        Ok(used)
+    }
+
+    /// Whether a file inside is there with at least so many bytes.
+    pub(super) fn holds(&mut self, path: &str, bytes: u64) -> bool {
+        let size = self.open.copy.session().file_size(Path::new(path));
+        matches!(size, Ok(Some(size)) if size >= bytes)
+    }
+
+    /// Keeps a turn's result outside. With `again` it was recorded before.
+    pub(super) fn keep_outside(&mut self, turn: usize, text: &str, again: bool) -> Option<KeptFile> {
+        self.outputs.keep(turn, text, again)
+    }
+
+    /// What a file outside holds, when it is a text of at most so many bytes.
+    pub(super) fn kept_outside(&self, kept: &KeptFile, most: u64) -> Option<String> {
+        self.outputs.read(kept, most)
     }
 
     /// Puts a text into a new file inside, outside of the repository; tells whether it is there.
@@ -224,7 +297,7 @@ impl<'a> Workplace<'a> {
                 Deed::File { path, text } => {
                     put_file(&mut self.open.copy, path, text);
                 }
-                Deed::Call(call) => repeat(&mut self.open.copy, call)?,
+                Deed::Call { call, turn } => repeat(&mut self.open.copy, call, *turn)?,
             }
         }
         self.lost = false;
@@ -261,23 +334,30 @@ impl From<crate::prompts::PromptError> for Failure {
     }
 }
 
-fn said(call: &Call, result: String, done: bool) -> Acted {
-    Acted {
-        used: ToolUsed {
-            tool: call.tool,
-            content: call.content.clone(),
-            result,
-            done,
-            submitted: None,
-            seconds: 0.0,
-        },
-        whole_output: None,
+fn said(call: &Call, result: String, done: bool) -> ToolUsed {
+    ToolUsed {
+        tool: call.tool,
+        content: call.content.clone(),
+        result,
+        done,
+        submitted: None,
+        closing: 0,
+        long: None,
+        seconds: 0.0,
     }
 }
 
+/// What the file inside is called that keeps a turn's long output: the same when everything is done again.
+fn output_name(turn: usize) -> String {
+    format!("turn-{turn}")
+}
+
 /// Does a call again, whatever it says now.
-fn repeat(copy: &mut IsolatedCopy, call: &Call) -> Result<(), SandboxError> {
+fn repeat(copy: &mut IsolatedCopy, call: &Call, turn: usize) -> Result<(), SandboxError> {
     let session = copy.session();
+    if call.tool == Tool::Bash {
+        session.name_output(output_name(turn));
+    }
     let again = match call.tool {
         Tool::Bash => session.run(&call.content).map(drop),
         Tool::Edit => session.edit(&call.content).map(drop),

@@ -45,6 +45,8 @@ fn used(number: usize) -> ToolUsed {
         result: format!("{number}\n"),
         done: true,
         submitted: None,
+        closing: 0,
+        long: None,
         seconds: 0.25,
     }
 }
@@ -94,6 +96,7 @@ fn take(
         Step::Elision => {
             let elided = Elided {
                 messages: vec![number],
+                results: Vec::new(),
                 tokens_before: 2,
                 tokens_after: 1,
             };

@@ -170,6 +170,14 @@ impl Journal {
         &self.earlier
     }
 
+    /// The run's folder, which it lies in.
+    pub fn folder(&self) -> &Path {
+        let folder = self.path.parent();
+        folder
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+    }
+
     /// Who is told of records.
     pub fn observer(&self) -> &dyn Observer {
         &*self.observer

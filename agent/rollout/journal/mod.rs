@@ -11,4 +11,7 @@ mod record;
 pub(in crate::rollout) use attempt::without_numbers;
 pub use attempt::{AttemptLog, steps_of};
 pub use file::{Journal, JournalError, Line, NoObserver, Observer, read, read_ends};
-pub use record::{Elided, Generated, ModelRecord, Record, RunRecord, SCHEMA, ToolUsed, Verdict};
+pub use record::{
+    Elided, ElidedResult, Generated, KeptFile, LongOutput, ModelRecord, Record, RunRecord, SCHEMA, ToolUsed,
+    Verdict,
+};

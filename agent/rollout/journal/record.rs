@@ -1,5 +1,7 @@
 //! What is recorded.
 
+use std::time::Duration;
+
 use cwm_runtime::engine::{SamplingParameters, Usage};
 use cwm_runtime::model::TokenId;
 use cwm_runtime::source::{ChatMessage, Completion, Sampled, StopReason, ToolCall};
@@ -190,6 +192,9 @@ pub struct RunRecord {
     pub sampling: SamplingParameters,
     /// What an attempt may use.
     pub budget: Budget,
+    /// How long the run may take, each time that it is begun or goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Duration>,
     /// How the repository is tested.
     pub tests: Vec<TestCommand>,
     /// What its files tell those who work on it.
@@ -272,8 +277,39 @@ pub struct ToolUsed {
     /// A patch that was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitted: Option<String>,
+    /// How many bytes at the result's end stay when it is cut: why the session ended, what to do about a submission.
+    #[serde(default)]
+    pub closing: usize,
+    /// The output that `result` shows only head and tail of, if it is so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongOutput>,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// An output of which a session passes on only head and tail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LongOutput {
+    /// The bytes that the command printed.
+    pub bytes: u64,
+    /// And the line ends among them.
+    pub lines: u64,
+    /// Where in the result the line begins that stands for what is missing.
+    pub gap: usize,
+    /// The file in the sandbox that keeps it.
+    pub inside: Option<KeptFile>,
+    /// The file in the run's folder that keeps it.
+    pub outside: Option<KeptFile>,
+}
+
+/// A file that keeps a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Its path: in the sandbox, or from the run's folder.
+    pub path: String,
+    /// When it does not hold the whole: how many bytes of the beginning it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_bytes: Option<u64>,
 }
 
 /// What was taken out of a conversation.
@@ -281,10 +317,24 @@ pub struct ToolUsed {
 pub struct Elided {
     /// Indices of the messages whose content was replaced.
     pub messages: Vec<usize>,
+    /// Where what stood in them is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<ElidedResult>,
     /// The conversation's tokens before.
     pub tokens_before: usize,
     /// And after.
     pub tokens_after: usize,
+}
+
+/// A result that was taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElidedResult {
+    /// The message's index.
+    pub message: usize,
+    /// The file in the sandbox that the model was told of.
+    pub inside: Option<KeptFile>,
+    /// The file in the run's folder.
+    pub outside: Option<KeptFile>,
 }
 
 /// What a candidate did in a fresh copy.

@@ -16,6 +16,7 @@ use super::plan::{Change, Plan, Planner, Unusable};
 use super::prompt::{self, Question, Window};
 use super::say::{Stop, out_of_time, request, say};
 use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
+use crate::rollout::tokens::message_tokens;
 use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
 use crate::rollout::whole_issue;
 use crate::suite::{self, RunOptions, TestRun};
@@ -309,6 +310,8 @@ impl Attempt<'_> {
                 result,
                 done,
                 submitted: None,
+                closing: 0,
+                long: None,
                 seconds: started.elapsed().as_secs_f64(),
             })
         })?;
@@ -418,7 +421,7 @@ impl Attempt<'_> {
     fn note(&mut self, message: &ChatMessage) -> Result<(), JournalError> {
         self.log.note(Record::Message {
             attempt: self.options.name.clone(),
-            tokens: self.bench.model.count_tokens(&message.content),
+            tokens: message_tokens(self.bench.model, message),
             message: message.clone(),
         })
     }

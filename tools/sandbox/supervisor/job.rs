@@ -13,7 +13,9 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use super::super::policy::Policy;
-use super::super::protocol::{Ending, FromInside, KillReason, OUTPUT_CHUNK, ProgramSpec, Stream};
+use super::super::protocol::{
+    Ending, FromInside, KeptOutput, KillReason, OUTPUT_CHUNK, ProgramSpec, SpoolSpec, Stream,
+};
 use super::super::system::{self, Forked, WaitStatus};
 use super::super::task::Task;
 use super::connection::Connection;
@@ -88,7 +90,7 @@ impl Job {
     }
 
     /// A command of the shell whose outputs these are.
-    pub(super) fn shell(id: u32, spool_after: u64, outputs: [Rc<OwnedFd>; 2], earlier: Vec<u8>) -> Job {
+    pub(super) fn shell(id: u32, spool: SpoolSpec, outputs: [Rc<OwnedFd>; 2], earlier: Vec<u8>) -> Job {
         let sources = outputs.map(|fd| Source {
             fd,
             stream: Stream::Output,
@@ -97,7 +99,7 @@ impl Job {
         });
         Job {
             sources: sources.into(),
-            spool: Some(Spool::new(id, spool_after)),
+            spool: Some(Spool::new(id, spool)),
             earlier,
             ..Job::new(id, Kind::Shell)
         }
@@ -341,8 +343,8 @@ impl Job {
         self.killed.is_some_and(|(_, at)| at.elapsed() > grace)
     }
 
-    pub(super) fn take_spool(&mut self) -> Option<PathBuf> {
-        self.spool.take().and_then(Spool::into_path)
+    pub(super) fn take_spool(&mut self) -> Option<KeptOutput> {
+        self.spool.take().and_then(Spool::finish)
     }
 }
 

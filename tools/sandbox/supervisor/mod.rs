@@ -27,7 +27,7 @@ use self::shell::Shell;
 use self::watch::Watch;
 use super::container::inside;
 use super::namespaces::{self, SetupError};
-use super::protocol::{self, Ending, FromInside, Isolation, JobSpec, KillReason, Plan, ToInside};
+use super::protocol::{self, Ending, FromInside, Isolation, JobSpec, KillReason, Plan, SpoolSpec, ToInside};
 use super::system::{self, WaitStatus};
 
 /// How often a running shell command's terminal and the limits without a kernel's counter are looked at.
@@ -226,7 +226,7 @@ impl Supervisor {
             return self.refuse(id, &io::Error::other("another command is still running"));
         }
         let started = match what {
-            JobSpec::Shell { script, spool_after } => self.start_shell_command(id, &script, spool_after),
+            JobSpec::Shell { script, spool } => self.start_shell_command(id, &script, spool),
             JobSpec::Program(spec) => Job::program(id, &spec, &self.plan.policy),
             JobSpec::Task(task) => Job::task(id, *task, &self.plan.policy),
         };
@@ -240,14 +240,14 @@ impl Supervisor {
         }
     }
 
-    fn start_shell_command(&mut self, id: u32, script: &[u8], spool_after: u64) -> io::Result<Job> {
+    fn start_shell_command(&mut self, id: u32, script: &[u8], spool: SpoolSpec) -> io::Result<Job> {
         let shell = match &mut self.shell {
             Some(shell) => shell,
             none => none.insert(Shell::start(&self.plan)?),
         };
         shell.command(script)?;
         let (outputs, earlier) = shell.outputs();
-        Ok(Job::shell(id, spool_after, outputs, earlier))
+        Ok(Job::shell(id, spool, outputs, earlier))
     }
 
     fn refuse(&mut self, job: u32, error: &io::Error) -> io::Result<()> {
