@@ -30,14 +30,13 @@ impl Attempt<'_> {
         if !matches!(error, RolloutError::Model(_)) || self.usable_submission().is_none() {
             return Ok(None);
         }
-        let name = &self.options.name;
         if self.worked_on {
             let reason = error.to_string();
             return Ok(Some(Ending::Failed { reason }));
         }
         self.log.note(Record::Notice {
-            attempt: Some(name.clone()),
-            text: format!("{name}: the patch was submitted, but the model's last words are missing: {error}"),
+            attempt: Some(self.options.name.clone()),
+            text: format!("the patch was submitted, but the model's last words are missing: {error}"),
         })?;
         Ok(Some(Ending::Finished))
     }
@@ -91,14 +90,13 @@ impl Attempt<'_> {
 
     /// What was submitted, if it applies, else what the copy changed.
     fn patch(&mut self) -> Result<Vec<u8>, Halt> {
-        let name = self.options.name.clone();
         if let Some(submission) = &self.submission {
             match chosen_patch::usable(submission, &self.bench.problem.tree) {
                 Ok(patch) => return Ok(patch),
                 Err(why) => {
                     let path = submission.path.clone();
                     self.notice(format!(
-                        "{name}: the submitted patch {path} cannot be used ({why}); what the copy changed is taken instead"
+                        "the submitted patch {path} cannot be used ({why}); what the copy changed is taken instead"
                     ))?;
                 }
             }
@@ -109,7 +107,7 @@ impl Attempt<'_> {
             let added = chosen_patch::added_files(&patch);
             if !added.is_empty() {
                 self.notice(format!(
-                    "{name}: no patch was submitted, so what the copy changed is taken; it adds {}",
+                    "no patch was submitted, so what the copy changed is taken; it adds {}",
                     several(&added)
                 ))?;
             }
@@ -139,12 +137,10 @@ impl Attempt<'_> {
         let mut left_out: Vec<String> = large.map(|note| display(&note.path)).collect();
         let fitted = chosen_patch::without_large_additions(made.patch, MOST_PATCH, &mut left_out);
         if !left_out.is_empty() {
-            let text = format!(
-                "{}: the patch would be too large; it leaves out {}",
-                self.options.name,
+            self.notice(format!(
+                "the patch would be too large; it leaves out {}",
                 several(&left_out)
-            );
-            self.notice(text)?;
+            ))?;
         }
         fitted.ok_or_else(|| {
             failed(format!(

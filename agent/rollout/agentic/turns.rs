@@ -308,10 +308,7 @@ impl<'a> Attempt<'a> {
         let output = self.fit(&used, again)?;
         if let Some(count) = self.repeats.take(call, &used.result) {
             remarks.push(self.bench.prompts.repeated_call(count)?);
-            self.notice(format!(
-                "{}: the model made the same call {count} times in a row",
-                self.options.name
-            ))?;
+            self.notice(format!("the model made the same call {count} times in a row"))?;
         }
         let message = self.result_message(call.tool, &output.shown, id, remarks)?;
         self.push(message)?;
