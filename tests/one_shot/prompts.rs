@@ -16,7 +16,7 @@ fn each_rung_of_the_ladder_asks_as_written_down() {
     let mut scene = Scene::new(FILES, "`mean` gives the sum.", &["sh test.sh"]);
     scene.options.budget.rounds = 1;
     let mut all = String::new();
-    for index in 0..8 {
+    for index in 0..13 {
         scene.options.index = index;
         let (_, model) = scene.attempt(&["no", "no", "no"]);
         let request = &model.requests()[0];

@@ -1,6 +1,10 @@
 //! Rounds from the first answer to the candidate.
 
+use std::sync::Arc;
+
 use cwm::rollout::Ending;
+use cwm::rollout::journal::{Journal, NoObserver};
+use cwm_runtime::source::{CallFormat, ModelInfo, ScriptAnswer, ScriptModel};
 
 use super::harness::{Scene, after, prompt};
 
@@ -84,6 +88,42 @@ fn an_answer_that_repeats_the_example_is_asked_for_without_it() {
     assert!(prompt(&model, 0).contains("total_price"), "{}", prompt(&model, 0));
     assert!(!prompt(&model, 1).contains("total_price"), "{}", prompt(&model, 1));
     assert!(prompt(&model, 1).contains("expr $1 - $2"), "{}", prompt(&model, 1));
+}
+
+#[test]
+fn a_small_model_writes_the_function_again_when_its_repair_fails() {
+    let files = "\
+printf 'def mean(values):\\n    \"\"\"The mean of the values.\"\"\"\\n    return sum(values)\\n' > stats.py
+printf 'import unittest\\nfrom stats import mean\\n\\n\\nclass T(unittest.TestCase):\\n    def test_mean(self):\\n        self.assertEqual(mean([2, 4]), 3)\\n' > test_stats.py";
+    let scene = Scene::new(
+        files,
+        "`mean` in stats.py gives the sum.",
+        &["python3 -m unittest -q test_stats"],
+    );
+    let file =
+        |body: &str| format!("```python\ndef mean(values):\n    \"\"\"The mean of the values.\"\"\"\n    {body}\n```\n");
+    let answers = [
+        file("return sum(values) / 3"),
+        "def mean(values):\n    return sum(values) / len(values)\n".to_owned(),
+    ];
+    let model = ScriptModel::with_info(
+        answers.iter().map(|answer| ScriptAnswer::new(answer.as_str())),
+        ModelInfo {
+            name: "small".to_owned(),
+            context: Some(8192),
+            fingerprint: None,
+            parameters: Some(1_500_000_000),
+            calls: CallFormat::None,
+        },
+    );
+    let journal = Journal::create(&scene.journal_path(), Arc::new(NoObserver)).unwrap();
+    let candidate = scene.attempt_with(&model, &journal).unwrap();
+    assert_eq!(candidate.ending, Ending::Finished, "{candidate:?}");
+    assert_eq!((candidate.turns, model.remaining()), (2, 0));
+    let asked = [prompt(&model, 0), prompt(&model, 1)];
+    assert!(asked[0].contains("return sum(values)"), "{}", asked[0]);
+    assert!(asked[1].contains("must be written again"), "{}", asked[1]);
+    assert!(!asked[1].contains("return sum(values)"), "neither its bug nor its answer: {}", asked[1]);
 }
 
 #[test]

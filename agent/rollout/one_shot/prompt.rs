@@ -86,7 +86,8 @@ pub(super) struct Window<'a> {
     bench: &'a Workbench<'a>,
     /// Tokens that prompt and answer may have together.
     pub(super) context: usize,
-    small: bool,
+    /// Whether the model is small.
+    pub(super) small: bool,
 }
 
 impl<'a> Window<'a> {

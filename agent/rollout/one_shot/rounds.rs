@@ -145,7 +145,13 @@ impl Attempt<'_> {
                 }
             };
             round += 1;
-            if round < self.options.budget.rounds {
+            if round >= self.options.budget.rounds {
+                break;
+            }
+            if let Some(other) = self.anew(&question)? {
+                question = other;
+                messages = question.messages.clone();
+            } else {
                 messages = self.feedback(&question, said, &failing, unusable.as_ref())?;
             }
         }
@@ -171,6 +177,21 @@ impl Attempt<'_> {
             }
         }
         Ok(question)
+    }
+
+    /// Another question in place of what failed, for a model that gains more by it; none where its form does not suit what is shown.
+    fn anew(&mut self, question: &Question) -> Result<Option<Question>, Stop> {
+        let Some(ask) = ladder::ask_anew(question.ask).filter(|_| self.window.small) else {
+            return Ok(None);
+        };
+        let other = prompt::question(self.window, &self.options.budget, ask)?;
+        if other.ask.format != ask.format {
+            return Ok(None);
+        }
+        for message in &other.messages {
+            self.note(message)?;
+        }
+        Ok(Some(other))
     }
 
     /// Makes the window smaller when that is what the model wants; else the error stays.
