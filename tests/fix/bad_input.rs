@@ -248,12 +248,12 @@ fn a_missing_or_damaged_model_is_told_of_before_anything_is_run() {
     let says = ["damaged.gguf is damaged: it ends within"];
     refuses(&desk.fix(damaged.to_str().unwrap(), &[]), 3, &says);
     let other = desk.file("other.gguf", b"GGML\x03\0\0\0and so on");
-    let says = ["other.gguf is not a model that can be opened"];
+    let says = ["other.gguf is not a model that can be opened: it is not a GGUF file"];
     refuses(&desk.fix(other.to_str().unwrap(), &[]), 3, &says);
     // Both formats, cut within the last tensor's data.
     let short = desk.file("short.gguf", gguf_of_one_tensor(1000));
     let says = [
-        "short.gguf: tensor token_embd.weight:",
+        "short.gguf: tensor \"token_embd.weight\":",
         "cut short or not a whole download",
     ];
     refuses(&desk.fix(short.to_str().unwrap(), &[]), 3, &says);
@@ -263,7 +263,10 @@ fn a_missing_or_damaged_model_is_told_of_before_anything_is_run() {
             "cp -r '{whole}' ../llama; truncate -s -1 ../llama/model.safetensors"
         ))
         .ok();
-    let says = ["llama/model.safetensors is damaged: its tensors take"];
+    let says = [
+        "llama/model.safetensors: tensor",
+        "cut short or not a whole download",
+    ];
     refuses(&desk.fix("../llama", &[]), 3, &says);
     refuses(
         &desk.fix("http://127.0.0.1:9", &[]),
@@ -275,13 +278,15 @@ fn a_missing_or_damaged_model_is_told_of_before_anything_is_run() {
 
 /// A file of GGUF that describes one tensor of 1024 floats, and has so many bytes of it.
 fn gguf_of_one_tensor(bytes: usize) -> Vec<u8> {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     let mut file = b"GGUF".to_vec();
     file.extend(3u32.to_le_bytes());
-    // One tensor, and no metadata.
-    file.extend([1u64, 0].map(u64::to_le_bytes).concat());
-    let name = b"token_embd.weight";
-    file.extend((name.len() as u64).to_le_bytes());
-    file.extend(name);
+    // One tensor, and one key of metadata, which is a text.
+    file.extend([1u64, 1].map(u64::to_le_bytes).concat());
+    file.extend(text("general.architecture"));
+    file.extend(8u32.to_le_bytes());
+    file.extend(text("qwen2"));
+    file.extend(text("token_embd.weight"));
     // One dimension of 1024; floats; at the data's beginning, which is aligned to 32.
     file.extend(1u32.to_le_bytes());
     file.extend(1024u64.to_le_bytes());

@@ -117,7 +117,7 @@ fn killed_one_shot_runs_go_on_and_come_to_the_same() {
     let whole = desk.run(&words);
     assert_eq!(whole.code, 0, "{}", whole.stderr);
     assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
-    // The first attempt has 12 lines, then the second begins.
+    // The first attempt ends with line 14.
     desk.assert_resumable(&words, &[2, 4, 6, 7, 9, 12, 14, 16, 17], &whole);
 }
 

@@ -130,25 +130,39 @@ pub(super) fn conclude(
                 .into(),
         );
     }
-    if !printer.is_json() {
-        let closing = Summary {
-            run: &run.id,
-            baseline: &finished.baseline.runs,
-            attempts: &finished.outcome.attempts,
-            failures: &finished.outcome.failures,
-            chosen: best,
-            interrupted: finished.outcome.interrupted,
-            patch: kept.as_deref(),
-            handed_over: matches!(handed_over, Ok(true)),
-            journal: &journal_path(&run.path),
-            resumable: finished.resumable(),
-            seconds: finished.outcome.seconds,
-        };
-        summary(&closing, printer);
-    } else if finished.resumable() {
-        printer.note(format_args!("`cwm runs resume {}` goes on.", run.id));
-    }
+    close(
+        &finished,
+        kept.as_deref(),
+        matches!(handed_over, Ok(true)),
+        printer,
+    );
     handed_over.map(|_| code)
+}
+
+/// The closing words.
+fn close(finished: &Finished, patch: Option<&Path>, handed_over: bool, printer: &mut Printer) {
+    let run = &finished.prepared.run;
+    if printer.is_json() {
+        if finished.resumable() {
+            printer.note(format_args!("`cwm runs resume {}` goes on.", run.id));
+        }
+        return;
+    }
+    let outcome = &finished.outcome;
+    let closing = Summary {
+        run: &run.id,
+        baseline: &finished.baseline.runs,
+        attempts: &outcome.attempts,
+        failures: &outcome.failures,
+        chosen: outcome.best(),
+        interrupted: outcome.interrupted,
+        patch,
+        handed_over,
+        journal: &journal_path(&run.path),
+        resumable: finished.resumable(),
+        seconds: outcome.seconds,
+    };
+    summary(&closing, printer);
 }
 
 /// Prints the patch, or writes and applies it, as asked. It is kept in the run's folder, whatever becomes of that.

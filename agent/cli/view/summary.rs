@@ -273,11 +273,15 @@ fn verdict(report: &Summary<'_>) -> (Style, String) {
             "Not verified: the patch of {name} conflicts with {}.",
             several(broken, "test")
         ),
-        (fixed, 0) if chosen.verdict.but_for_still_failing => format!(
-            "Not verified: the patch of {name} makes {} pass and breaks none, but {} that failed before fails still.",
-            failing(fixed),
-            several(changes.still_failing.len(), "test")
-        ),
+        (fixed, 0) if chosen.verdict.but_for_still_failing => {
+            let still = changes.still_failing.len();
+            let verb = if still == 1 { "fails" } else { "fail" };
+            format!(
+                "Not verified: the patch of {name} makes {} pass and breaks none, but {} that failed before {verb} still.",
+                failing(fixed),
+                several(still, "test")
+            )
+        }
         (fixed, 0) => format!("Not verified: the patch of {name} makes {} pass.", failing(fixed)),
         (fixed, _) => format!(
             "Not verified: the patch of {name} makes {} pass, but conflicts with {}.",
