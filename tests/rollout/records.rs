@@ -38,8 +38,6 @@ fn every_message_is_recorded_with_its_own_count() {
         );
     }
     assert_ne!(counted[0].1, counted[1].1, "the system's and the user's");
-    let total: usize = counted.iter().filter_map(|(_, tokens)| *tokens).sum();
-    assert!(total > counted[0].1.unwrap() * 3 / 2);
 
     // What was sampled counts as it was sampled.
     model = Talker::new(script("solved"), CallFormat::Tags);
@@ -147,9 +145,9 @@ fn every_file_that_the_model_is_told_of_can_be_read() {
     let check = "for file in FILES; do tail -c 1 \"$file\" > /dev/null && wc -c \"$file\"; done > sizes.txt 2>&1; wc -l < sizes.txt; grep -vc '^6[0-9]* ' sizes.txt";
     answers.extend([call("bash", check), turn("no call")]);
     let mut options = options();
-    options.budget.result_tokens = 90;
+    options.budget.result_tokens = 150;
     options.budget.format_errors = 1;
-    options.budget.context = 4000;
+    options.budget.context = 9000;
     let model = Reader(ScriptModel::new(answers, None));
     let candidate = bench.run(&model, &options, "journal").unwrap();
     assert_eq!(candidate.turns, LONG + 2);
@@ -209,7 +207,7 @@ fn results_that_were_whole_in_the_window_are_kept_when_they_are_taken_out() {
     let run = bench.journal_path("journal");
     for result in results {
         // Two messages open the conversation, and each turn adds two.
-        let number = result.message / 2 - 1 + result.message % 2;
+        let number = (result.message - 1) / 2;
         assert_eq!(
             result.inside.unwrap().path,
             format!("/tmp/attempt-1-output-{number}.txt")
@@ -224,7 +222,7 @@ fn results_that_were_whole_in_the_window_are_kept_when_they_are_taken_out() {
 fn what_is_left_out_of_a_long_output_is_counted_as_a_whole() {
     let bench = Bench::shared();
     let mut options = options();
-    options.budget.result_tokens = 90;
+    options.budget.result_tokens = 200;
     options.budget.format_errors = 1;
     let answers = [
         call("bash", "yes 123456789 | head -c 3000000; exit 3"),
