@@ -119,6 +119,9 @@ pub(super) fn judge(
     if runs.len() < baseline.len() {
         against.push("not every command was run".to_owned());
     }
+    if runs.iter().any(TestRun::is_partial) {
+        against.push("not every test was run".to_owned());
+    }
     let verified = against.is_empty() && !changes.fixed.is_empty();
     let mut remarks = against;
     remarks.extend(besides);

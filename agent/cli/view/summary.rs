@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use cwm_tools::shell_word;
+
 use super::lines::{effect, patch_size};
 use super::words::{count, ending, one_line, outcome, several, time, turn};
 use crate::cli::text::wrap;
@@ -278,5 +280,5 @@ fn quoted(path: &str) -> String {
     if path.chars().all(harmless) {
         return path.to_owned();
     }
-    format!("'{}'", path.replace('\'', r"'\''"))
+    shell_word::quoted(path)
 }

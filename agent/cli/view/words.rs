@@ -93,7 +93,7 @@ pub(crate) fn strategy(strategy: Strategy) -> &'static str {
     }
 }
 
-/// What a run of the tests said: `2 failed, 112 passed`, or why it says nothing.
+/// What a run of the tests said: `2 failed, 112 passed`, or why it says nothing; of a part of them, also that it was one.
 pub(crate) fn outcome(run: &TestRun) -> String {
     match &run.ending {
         RunEnding::NotStarted { reason } => return format!("did not start: {}", one_line(reason)),
@@ -113,7 +113,11 @@ pub(crate) fn outcome(run: &TestRun) -> String {
     if parts.is_empty() {
         return "ran no test".to_owned();
     }
-    parts.join(", ")
+    let chosen = match run.selected.len() {
+        0 => String::new(),
+        number => format!(" ({} chosen)", several(number, "test")),
+    };
+    format!("{}{chosen}", parts.join(", "))
 }
 
 /// A text of strangers in one line of bearable length.
