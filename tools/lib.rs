@@ -14,6 +14,7 @@ pub mod isolated;
 pub mod patch;
 pub mod sandbox;
 pub mod session;
+pub mod shell_word;
 pub mod submit;
 pub mod truncate;
 pub mod workspace;

@@ -1,5 +1,7 @@
 //! The order of candidates.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +41,7 @@ fn verdict(made: &Made) -> Verdict {
         ending: RunEnding::TimedOut,
         exit_code: None,
         tests: BTreeMap::new(),
+        selected: BTreeSet::new(),
         output: String::new(),
         seconds: 0.0,
     };

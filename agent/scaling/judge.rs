@@ -121,6 +121,9 @@ pub(super) fn judge(
     if runs.len() < baseline.len() {
         against.push("not every command was run".to_owned());
     }
+    if runs.iter().any(TestRun::is_partial) {
+        against.push("not every test was run".to_owned());
+    }
     let verified = against.is_empty() && !changes.fixed.is_empty();
     // They are told in one sentence: where there is another one, it tells of something else.
     let only_these = against.len() == 1 && !changes.still_failing.is_empty();

@@ -1,6 +1,6 @@
 //! Runs of test commands in a few words, for the tests of this room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::suite::{RunEnding, Status, TestCase, TestCommand, TestRun};
 
@@ -39,6 +39,7 @@ pub(in crate::scaling) fn run_of(command: &str, text: &str) -> TestRun {
         ending,
         exit_code,
         tests: words.map(case).collect::<BTreeMap<_, _>>(),
+        selected: BTreeSet::new(),
         output: String::new(),
         seconds: 1.0,
     }

@@ -59,11 +59,14 @@ impl Comparison {
     }
 }
 
-/// Compares a run with one of the same command before.
+/// Compares a run with one of the same command before. Of what one of them did not run, because only chosen tests ran, nothing is said.
 pub fn compare(before: &TestRun, after: &TestRun) -> Comparison {
     let mut changes = Comparison::default();
     let names: BTreeSet<&String> = before.tests.keys().chain(after.tests.keys()).collect();
     for name in names {
+        if !(tells_of(before, name) && tells_of(after, name)) {
+            continue;
+        }
         let (old, new) = (status(before, name), status(after, name));
         let passed = old.is_some_and(Status::passes);
         let failed = old.is_some_and(Status::fails);
@@ -89,11 +92,16 @@ pub fn compare(before: &TestRun, after: &TestRun) -> Comparison {
     changes
 }
 
+/// Whether a test is missing from a run only when something is wrong with it: it was to be run.
+fn tells_of(run: &TestRun, name: &str) -> bool {
+    !run.is_partial() || run.selected.contains(name) || run.tests.contains_key(name)
+}
+
 /// What a run says of a test. One that does not name what passes says so by not naming it, but only where all went well: beside a failure a
 /// test may be missing because its module no longer loads, its program ended, or the rest was left out.
 fn status(run: &TestRun, name: &str) -> Option<Status> {
     let named = run.tests.get(name).map(|case| case.status);
-    let vouched = run.tests.contains_key(UNNAMED) && run.all_pass();
+    let vouched = run.tests.contains_key(UNNAMED) && run.went_well();
     named.or_else(|| vouched.then_some(Status::Passed))
 }
 
@@ -103,7 +111,7 @@ pub fn agree(first: &TestRun, second: &TestRun) -> Vec<String> {
     let differ = names.into_iter().filter(|name| {
         let (one, other) = (status(first, name), status(second, name));
         let kind = |status: Option<Status>| status.map(|status| (status.passes(), status.fails()));
-        kind(one) != kind(other)
+        kind(one) != kind(other) && tells_of(first, name) && tells_of(second, name)
     });
     differ.cloned().collect()
 }

@@ -17,6 +17,7 @@ fn run(tests: &[(&str, Status)]) -> TestRun {
             .iter()
             .map(|(name, status)| ((*name).to_owned(), case(*status)))
             .collect(),
+        selected: BTreeSet::new(),
         output: String::new(),
         seconds: 0.0,
     }
@@ -98,4 +99,37 @@ fn tests_that_differ_between_two_runs_are_left_out() {
     changes.without(&agree(&first, &second));
     assert!(changes.broken.is_empty() && changes.vanished.is_empty() && !changes.breaks());
     assert_eq!(changes.still_failing, ["b", "c"]);
+}
+
+#[test]
+fn a_run_of_chosen_tests_is_compared_by_what_it_ran() {
+    let before = run(&[
+        ("a", Failed),
+        ("b", Failed),
+        ("c", Failed),
+        ("d", Passed),
+        ("e", Passed),
+        ("f", Failed),
+    ]);
+    let mut after = run(&[("a", Passed), ("b", Failed), ("d", Failed)]);
+    after.selected = ["a", "b", "c"].map(str::to_owned).into();
+    let changes = compare(&before, &after);
+    assert_eq!(changes.fixed, ["a"]);
+    assert_eq!(
+        changes.still_failing,
+        ["b", "c"],
+        "one that was to run and did not does not pass"
+    );
+    assert_eq!(changes.broken, ["d"], "one that ran besides counts");
+    assert!(changes.vanished.is_empty());
+    assert_eq!(changes.still_passing, 0);
+    assert_eq!(agree(&before, &after), ["a", "c", "d"]);
+    // That others passed without a name says nothing of those that did not run.
+    let mut quiet = run(&[(UNNAMED, Passed)]);
+    quiet.selected = ["a"].map(str::to_owned).into();
+    let changes = compare(&before, &quiet);
+    assert_eq!(
+        (changes.fixed.as_slice(), changes.still_passing),
+        (&["a".to_owned()][..], 0)
+    );
 }

@@ -1,7 +1,7 @@
 //! The repository's own tests: how they are run, what they said, and what changed between two runs.
 //!
 //! What enters is a tree, or a session in a copy of it; what leaves are [`TestCommand`]s, [`TestRun`]s and [`Comparison`]s, of one
-//! type whatever the framework. Rollouts, validation and `cwm rank` call this room; it calls none of agent's other rooms.
+//! type whatever the framework; a run may be of chosen tests only, and says so. Rollouts, validation and `cwm rank` call this room; it calls none of agent's other rooms.
 
 mod compare;
 mod find;
@@ -9,6 +9,7 @@ mod narrow;
 mod parse;
 mod prepare;
 mod run;
+mod select;
 mod types;
 mod verdict;
 mod words;

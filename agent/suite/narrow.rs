@@ -1,5 +1,7 @@
 //! A command that runs some of another command's tests: what a person can be told to type.
 
+use cwm_tools::shell_word;
+
 use super::types::{Framework, TestCommand};
 use super::words::{Kind, Word, runner, simple_commands};
 
@@ -78,12 +80,12 @@ fn is_dotted(name: &str) -> bool {
     name.contains('.') && name.split('.').all(part)
 }
 
-/// A word as a shell takes it.
+/// A word as a shell takes it, without quotes where it needs none.
 pub fn quoted(text: &str) -> String {
     if is_harmless(text) {
         return text.to_owned();
     }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    shell_word::quoted(text)
 }
 
 #[cfg(test)]

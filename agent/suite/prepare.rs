@@ -1,10 +1,11 @@
-//! How a test command is made to tell more than it would: options, and variables of its environment.
+//! How a test command is made to tell more than it would, and to run only what is wanted: options, and variables of its environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
 use serde::Deserialize;
 
+use super::select;
 use super::words::{Kind, Word, runner, simple_commands};
 
 /// The module that pytest loads, and its text.
@@ -20,6 +21,8 @@ pub(super) struct Prepared {
     pub(super) jest_report: bool,
     /// Whether `go test` was asked for JSON, so that its output must be made plain.
     pub(super) go_json: bool,
+    /// The tests that its options choose; empty when they choose none, and all run. pytest chooses by its environment.
+    pub(super) selected: BTreeSet<String>,
 }
 
 /// The private folder's JSON report.
@@ -32,73 +35,107 @@ pub(super) fn pytest_report(folder: &str) -> String {
     format!("{folder}/pytest.jsonl")
 }
 
-/// Prepares a command. `folder` is a private one inside, `package` the text of the package.json beside the command, `own` the variables that are set anyway.
+/// The private folder's list of the tests that pytest is to run.
+pub(super) fn pytest_selection(folder: &str) -> String {
+    format!("{folder}/selection.json")
+}
+
+/// Bytes that may be added to choose tests: a command is one argument of bash, and the kernel takes 128 KiB for one.
+const MOST_SELECTION: usize = 64 << 10;
+
+/// Prepares a command. `folder` is a private one inside, `package` the text of the package.json beside the command, `own` the variables that
+/// are set anyway, `wanted` the tests that are to run; all, when it is empty.
 pub(super) fn prepare(
     command: &str,
     folder: &str,
     package: &str,
     own: &BTreeMap<OsString, OsString>,
     with_plugin: bool,
+    wanted: &BTreeSet<String>,
 ) -> Prepared {
     let mut prepared = Prepared {
         command: command.to_owned(),
-        environment: environment(command, folder, own, with_plugin),
+        environment: environment(command, folder, own, with_plugin, !wanted.is_empty()),
         jest_report: false,
         go_json: false,
+        selected: BTreeSet::new(),
     };
     let commands = simple_commands(command);
     let piped = command.replace("||", "").contains('|') || command.contains('>');
     let mut insertions: Vec<(usize, String)> = Vec::new();
+    let mut room = MOST_SELECTION;
     for words in &commands {
         let Some(found) = runner(words) else {
             continue;
         };
-        let has = |options: &[&str]| {
-            let own = words.iter().take_while(|word| word.text != "--");
-            own.into_iter().any(|word| {
-                options
-                    .iter()
-                    .any(|option| word.text == *option || word.text.starts_with(&format!("{option}=")))
-            })
-        };
         let Some(behind) = words.get(found.at).map(|word| word.end) else {
             continue;
         };
-        match found.kind {
-            Kind::Unittest if !has(&["-v", "--verbose", "-q", "--quiet", "-h"]) => {
-                insertions.push((behind, " -v".to_owned()))
-            }
-            Kind::Django
-                if !has(&["-v", "--verbosity"]) && !words.iter().any(|word| word.text.starts_with("-v")) =>
+        if found.kind == Kind::Script {
+            if !piped
+                && commands.len() == 1
+                && let Some((options, selected)) = script_options(words, package, folder, wanted)
             {
-                insertions.push((behind, " -v 2".to_owned()));
-            }
-            // One program of many that fails must not hide the others.
-            Kind::Cargo if !has(&["--no-fail-fast", "--no-run"]) => {
-                insertions.push((behind, " --no-fail-fast".to_owned()))
-            }
-            Kind::Go if !piped && !has(&["-json", "--json", "-c", "-exec", "-o"]) => {
-                prepared.go_json = true;
-                insertions.push((behind, " -json".to_owned()));
-            }
-            Kind::Jest | Kind::Vitest if !piped && !prepared.jest_report && !has(REPORTS) => {
                 prepared.jest_report = true;
-                insertions.push((behind, format!(" {}", report_options(found.kind, folder))));
+                prepared.selected = selected;
+                insertions.push((command.trim_end().len(), options));
             }
-            Kind::Script if !piped && commands.len() == 1 => {
-                if let Some(options) = script_options(words, package, folder) {
-                    prepared.jest_report = true;
-                    insertions.push((command.trim_end().len(), options));
-                }
-            }
-            _ => {}
+            continue;
+        }
+        if let Some(options) = telling_options(found.kind, words, piped, folder, &mut prepared) {
+            insertions.push((behind, options));
+        }
+        if let Some(selection) = select::options(command, words, &found, wanted)
+            && selection.options.len() <= room
+        {
+            room -= selection.options.len();
+            insertions.push((selection.at, selection.options));
+            prepared.selected.extend(selection.tests);
         }
     }
-    insertions.sort();
+    // At one place they stay in this order: what is behind two dashes ends the runner's own options.
+    insertions.sort_by_key(|(at, _)| *at);
     for (at, text) in insertions.into_iter().rev() {
         prepared.command.insert_str(at, &text);
     }
     prepared
+}
+
+/// Options that make a runner tell more than it would.
+fn telling_options(
+    kind: Kind,
+    words: &[Word],
+    piped: bool,
+    folder: &str,
+    prepared: &mut Prepared,
+) -> Option<String> {
+    let has = |options: &[&str]| {
+        let own = words.iter().take_while(|word| word.text != "--");
+        own.into_iter().any(|word| {
+            options
+                .iter()
+                .any(|option| word.text == *option || word.text.starts_with(&format!("{option}=")))
+        })
+    };
+    match kind {
+        Kind::Unittest if !has(&["-v", "--verbose", "-q", "--quiet", "-h"]) => Some(" -v".to_owned()),
+        Kind::Django
+            if !has(&["-v", "--verbosity"]) && !words.iter().any(|word| word.text.starts_with("-v")) =>
+        {
+            Some(" -v 2".to_owned())
+        }
+        // One program of many that fails must not hide the others.
+        Kind::Cargo if !has(&["--no-fail-fast", "--no-run"]) => Some(" --no-fail-fast".to_owned()),
+        Kind::Go if !piped && !has(&["-json", "--json", "-c", "-exec", "-o"]) => {
+            prepared.go_json = true;
+            Some(" -json".to_owned())
+        }
+        Kind::Jest | Kind::Vitest if !piped && !prepared.jest_report && !has(REPORTS) => {
+            prepared.jest_report = true;
+            Some(format!(" {}", report_options(kind, folder)))
+        }
+        _ => None,
+    }
 }
 
 /// Options of the user's own that ours would contradict.
@@ -125,8 +162,13 @@ struct Package {
     scripts: BTreeMap<String, serde_json::Value>,
 }
 
-/// What to add to `npm test` when the script ends in Jest or Vitest, to which it hands its arguments.
-fn script_options(words: &[Word], package: &str, folder: &str) -> Option<String> {
+/// What to add to `npm test` when the script ends in Jest or Vitest, to which it hands its arguments; and the tests that it chooses.
+fn script_options(
+    words: &[Word],
+    package: &str,
+    folder: &str,
+    wanted: &BTreeSet<String>,
+) -> Option<(String, BTreeSet<String>)> {
     let package: Package = serde_json::from_str(package).ok()?;
     let own = runner(words)?;
     let name = match words.get(own.at)?.text.as_str() {
@@ -150,7 +192,11 @@ fn script_options(words: &[Word], package: &str, folder: &str) -> Option<String>
     let separated =
         !program.ends_with("npm") || program.ends_with("pnpm") || words.iter().any(|word| word.text == "--");
     let dashes = if separated { "" } else { " --" };
-    Some(format!("{dashes} {}", report_options(found.kind, folder)))
+    let (choice, selected) = select::titles(&[words, last], wanted)
+        .filter(|(choice, _)| choice.len() <= MOST_SELECTION)
+        .unwrap_or_default();
+    let options = format!("{dashes} {}{choice}", report_options(found.kind, folder));
+    Some((options, selected))
 }
 
 /// Variables for the command, the user's own values kept.
@@ -159,6 +205,7 @@ fn environment(
     folder: &str,
     own: &BTreeMap<OsString, OsString>,
     with_plugin: bool,
+    chooses: bool,
 ) -> BTreeMap<OsString, OsString> {
     let mut set = BTreeMap::new();
     let mut put = |name: &str, value: OsString| {
@@ -182,6 +229,9 @@ fn environment(
         put("PYTEST_ADDOPTS", joined("PYTEST_ADDOPTS", " ", &options));
         put("PYTHONPATH", joined("PYTHONPATH", ":", folder));
         put("CWM_TEST_REPORT", pytest_report(folder).into());
+        if chooses {
+            put("CWM_TEST_SELECTION", pytest_selection(folder).into());
+        }
     }
     set
 }

@@ -3,7 +3,15 @@
 use super::*;
 
 fn prepared(command: &str, package: &str) -> String {
-    prepare(command, "/tmp/d", package, &BTreeMap::new(), true).command
+    prepare(
+        command,
+        "/tmp/d",
+        package,
+        &BTreeMap::new(),
+        true,
+        &BTreeSet::new(),
+    )
+    .command
 }
 
 #[test]
@@ -73,8 +81,25 @@ fn the_users_own_variables_are_kept() {
         ("PYTEST_ADDOPTS".into(), "-x".into()),
         ("PYTHONPATH".into(), "lib".into()),
     ]);
-    let environment = prepare("pytest", "/tmp/d", "", &own, true).environment;
+    let environment = prepare("pytest", "/tmp/d", "", &own, true, &BTreeSet::new()).environment;
     let options = environment.get(OsStr::new("PYTEST_ADDOPTS")).unwrap();
     assert_eq!(options, "-x -p cwm_pytest_report -o cache_dir=/tmp/d/cache");
     assert_eq!(environment.get(OsStr::new("PYTHONPATH")).unwrap(), "lib:/tmp/d");
+}
+
+#[test]
+fn pytest_is_told_where_the_list_of_wanted_tests_is() {
+    let wanted = BTreeSet::from(["t.py::a".to_owned()]);
+    let selection = |with_plugin: bool, wanted: &BTreeSet<String>| {
+        let prepared = prepare("tox", "/tmp/d", "", &BTreeMap::new(), with_plugin, wanted);
+        assert_eq!(prepared.command, "tox");
+        assert!(prepared.selected.is_empty(), "only the report can tell");
+        prepared
+            .environment
+            .get(OsStr::new("CWM_TEST_SELECTION"))
+            .cloned()
+    };
+    assert_eq!(selection(true, &wanted), Some("/tmp/d/selection.json".into()));
+    assert_eq!(selection(false, &wanted), None);
+    assert_eq!(selection(true, &BTreeSet::new()), None);
 }

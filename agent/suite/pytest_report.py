@@ -1,16 +1,23 @@
-"""A pytest plugin that reports what became of each test, one JSON object a line, as it happens.
+"""A pytest plugin that reports what became of each test, one JSON object a line, as it happens, and runs only the tests that are wanted.
 
 It writes to the file that the environment names, and does nothing where none is named: programs that tests start, and the
-workers of pytest-xdist, do not see the name. It must load in any Python and pytest that people still have.
+workers of pytest-xdist, do not see the name. Another name is that of a list of tests, by the names that its report had for them; where there is
+one, others are deselected. Workers are told of it by what starts them. It must load in any Python and pytest that people still have.
 """
 
+import io
 import json
 import os
+import re
 
 import pytest
 
 _PATH = os.environ.pop("CWM_TEST_REPORT", None)
+_SELECTION = os.environ.pop("CWM_TEST_SELECTION", None)
 _PROCESS = os.getpid()
+# Tests may start sessions of their own in this process, which are not ours to choose in.
+_SESSIONS = []
+_CHOSEN = []
 _PENDING = []
 _LONGEST = 16384
 # The report is read up to a bound: of many failures the later ones say less, so that the end is within it.
@@ -63,7 +70,73 @@ def _text(report):
     return text
 
 
+# A name as the reader of the report keeps it.
+_LONGEST_NAME = 2000
+_ADDRESS = re.compile(u"( at 0x)[0-9a-fA-F]{6,}")
+
+
+def _stable(name):
+    text = name if isinstance(name, type(u"")) else name.decode("utf-8", "replace")
+    start = text.strip().encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
+    return _ADDRESS.sub(r"\1...", start).replace(u"\n", u" ").replace(u"\r", u" ")
+
+
+def _is_wanted(name, wanted):
+    if _stable(name) in wanted:
+        return True
+    # Of a module or class that could not be loaded, all tests are wanted.
+    parts = name.split("::")
+    return any("::".join(parts[:count]) in wanted for count in range(1, len(parts)))
+
+
+def _wanted(config, _open=io.open, _load=json.load):
+    path = _SELECTION
+    if path is None:
+        handed = getattr(config, "workerinput", None) or getattr(config, "slaveinput", None) or {}
+        path = handed.get("cwm_selection")
+    if path is None:
+        return None
+    try:
+        with _open(path, encoding="utf-8") as selection:
+            return set(_load(selection))
+    except (EnvironmentError, ValueError):
+        return None
+
+
+def _chose():
+    if not _CHOSEN:
+        _CHOSEN.append(True)
+        _say(event="select")
+        _flush()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    if _SELECTION is not None:
+        handed = node.workerinput if hasattr(node, "workerinput") else node.slaveinput
+        handed["cwm_selection"] = _SELECTION
+        _chose()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session, config, items):
+    wanted = _wanted(config) if session in _SESSIONS else None
+    # Where a module that cannot be loaded keeps every test from running, nothing is left out.
+    stopped = session.testsfailed and not getattr(config.option, "continue_on_collection_errors", True)
+    if wanted is None or stopped:
+        return
+    chosen, others = [], []
+    for item in items:
+        (chosen if _is_wanted(item.nodeid, wanted) else others).append(item)
+    if others:
+        _chose()
+        config.hook.pytest_deselected(items=others)
+        items[:] = chosen
+
+
 def pytest_sessionstart(session):
+    if not _SESSIONS:
+        _SESSIONS.append(session)
     _say(event="begin")
     _flush()
 
@@ -100,5 +173,8 @@ def pytest_collectreport(report):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
+    # That nothing is left of what was chosen from is no failure, which would keep a later command from running.
+    if int(exitstatus) == 5 and _CHOSEN and session in _SESSIONS:
+        exitstatus = session.exitstatus = 0
     _say(event="finish", status=int(exitstatus))
     _flush()

@@ -1,5 +1,6 @@
 //! Runs a test command in a copy and reads what it says.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use cwm_tools::truncate::{self, HeadTail, Truncated, display_text};
 
 use super::parse::{Parsed, go, jest_json, junit, pytest_report};
 use super::prepare::{self, PLUGIN, PLUGIN_TEXT, Prepared, prepare};
-use super::types::{Framework, TestCommand, TestRun};
+use super::select;
+use super::types::{Framework, RunEnding, TestCommand, TestRun, UNNAMED};
 use super::verdict::{Seen, judge};
 use super::words::simple_commands;
 
@@ -29,6 +31,9 @@ pub struct RunOptions {
     pub timeout: Duration,
     /// Bytes kept of what it prints, half of the beginning and half of the end.
     pub most_output: usize,
+    /// The tests that are wanted, by the names that a run of the command has for them; empty for all. Where the command cannot be made to leave
+    /// the others out, all run; where it can, a few of the others may run with them. The result says which it was.
+    pub tests: BTreeSet<String>,
 }
 
 impl Default for RunOptions {
@@ -36,11 +41,13 @@ impl Default for RunOptions {
         RunOptions {
             timeout: Duration::from_secs(600),
             most_output: 256 << 10,
+            tests: BTreeSet::new(),
         }
     }
 }
 
-/// Runs a test command in a session's copy, outside of its shell.
+/// Runs a test command in a session's copy, outside of its shell. Where chosen tests are wanted and none of them is heard of, it is run once more,
+/// without choosing and with the same time limit: its program may be too old for that, or the tests are not there any more.
 ///
 /// # Errors
 ///
@@ -50,12 +57,45 @@ pub fn run(
     command: &TestCommand,
     options: &RunOptions,
 ) -> Result<TestRun, SandboxError> {
+    let wanted = select::tests(&command.command, &options.tests);
+    let run = run_once(session, command, options, &wanted)?;
+    if !run.is_partial() || tells_of_chosen(&run) {
+        return Ok(run);
+    }
+    run_once(session, command, options, &BTreeSet::new())
+}
+
+/// Whether a run of chosen tests says something of them. That it was cut short says something too.
+fn tells_of_chosen(run: &TestRun) -> bool {
+    let told = |name: &String| run.tests.contains_key(name);
+    match run.ending {
+        RunEnding::TimedOut | RunEnding::Stopped { .. } => true,
+        RunEnding::Ran | RunEnding::NotStarted { .. } => {
+            run.tests.contains_key(UNNAMED) || run.selected.iter().any(told)
+        }
+    }
+}
+
+fn run_once(
+    session: &mut Session,
+    command: &TestCommand,
+    options: &RunOptions,
+    wanted: &BTreeSet<String>,
+) -> Result<TestRun, SandboxError> {
     let started = Instant::now();
     let desk = Desk::set_up(session)?;
+    desk.put_selection(session, wanted)?;
     let own = session.sandbox().policy().environment.clone();
     let mut with_plugin = matches!(command.framework, Framework::Pytest | Framework::Other);
     let (prepared, ending, text) = loop {
-        let prepared = prepare(&command.command, &desk.folder, &desk.package, &own, with_plugin);
+        let prepared = prepare(
+            &command.command,
+            &desk.folder,
+            &desk.package,
+            &own,
+            with_plugin,
+            wanted,
+        );
         let left = options.timeout.saturating_sub(started.elapsed());
         let (ending, text) = execute(session, &prepared, left.max(Duration::from_secs(1)))?;
         // An environment that passes pytest's options on, but not the module's folder, cannot load the module.
@@ -78,6 +118,10 @@ pub fn run(
     };
     let documents = documents(session, &desk, &prepared, command)?;
     desk.clear(session)?;
+    let mut selected = prepared.selected;
+    if report.selected {
+        selected.extend(wanted.iter().cloned());
+    }
     let shown = if prepared.go_json {
         go::plain(&text)
     } else {
@@ -90,6 +134,7 @@ pub fn run(
         output: cut(shown, options.most_output),
         report,
         documents,
+        selected,
         seconds: started.elapsed().as_secs_f64(),
     }))
 }
@@ -125,6 +170,22 @@ impl Desk {
             made: folder.is_some(),
             package: package.to_owned(),
         })
+    }
+
+    /// Writes down which tests pytest is to run.
+    fn put_selection(&self, session: &mut Session, wanted: &BTreeSet<String>) -> Result<(), SandboxError> {
+        if wanted.is_empty() || !self.made {
+            return Ok(());
+        }
+        let text = serde_json::Value::from_iter(wanted.iter().map(String::as_str)).to_string();
+        let path = prepare::pytest_selection(&self.folder);
+        bash(
+            session,
+            r#"umask 077; cat >"$1""#,
+            &[&path],
+            Some(&mut text.as_bytes()),
+        )
+        .map(|_| ())
     }
 
     fn clear(&self, session: &mut Session) -> Result<(), SandboxError> {

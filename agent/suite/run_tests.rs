@@ -52,16 +52,18 @@ fn only_a_name_that_was_made_is_a_folder() {
     assert_eq!(set_up_said("/tmp/suite-aB3\n{}"), (Some("/tmp/suite-aB3"), "{}"));
 }
 
+/// The plugin, and what it needs of pytest to be loaded.
+fn put_plugin(folder: &std::path::Path) {
+    let pytest = "def hookimpl(**options):\n    return lambda function: function\n";
+    std::fs::write(folder.join("pytest.py"), pytest).unwrap();
+    std::fs::write(folder.join(format!("{PLUGIN}.py")), PLUGIN_TEXT).unwrap();
+}
+
 /// Many long failures do not push the end out of what is read of a report.
 #[test]
 fn the_report_of_many_failures_has_its_end() {
     let place = tempfile::tempdir().unwrap();
-    std::fs::write(
-        place.path().join("pytest.py"),
-        "def hookimpl(**options):\n    return lambda function: function\n",
-    )
-    .unwrap();
-    std::fs::write(place.path().join(format!("{PLUGIN}.py")), PLUGIN_TEXT).unwrap();
+    put_plugin(place.path());
     let script = format!(
         "import {PLUGIN} as plugin\n\
          class Report:\n    \
@@ -94,4 +96,39 @@ fn the_report_of_many_failures_has_its_end() {
             .values()
             .all(|case| case.message.contains("first"))
     );
+}
+
+/// The names that the plugin is given are those that the report's reader keeps, which are not always pytest's own.
+#[test]
+fn the_plugin_knows_names_as_the_reader_keeps_them() {
+    let place = tempfile::tempdir().unwrap();
+    put_plugin(place.path());
+    let names = [
+        "t.py::plain[a-b]".to_owned(),
+        "t.py::address[<f at 0x7f12ab34CD>-<g at 0x12345>-<h at 0x123456 at 0x0000000>]".to_owned(),
+        " t.py::lines[a\nb\r\n] ".to_owned(),
+        format!("t.py::long[{}]", "x".repeat(3000)),
+        format!("t.py::cut[{}]", "\u{fc}\u{1f600}".repeat(500)),
+        format!("t.py::{} at 0x{}", "x".repeat(1980), "ab".repeat(20)),
+        format!("t.py::x{}", "\u{1f600}".repeat(500)),
+    ];
+    let script = format!(
+        "import json, sys, {PLUGIN} as plugin\n\
+         print(json.dumps([plugin._stable(name) for name in json.load(sys.stdin)]))\n"
+    );
+    let input = place.path().join("names.json");
+    std::fs::write(&input, serde_json::to_string(&names).unwrap()).unwrap();
+    let done = Command::new("python3")
+        .args(["-c", &script])
+        .env("PYTHONPATH", place.path())
+        .stdin(std::fs::File::open(&input).unwrap())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let known: Vec<String> = serde_json::from_slice(&done.stdout).unwrap();
+    for (name, known) in names.iter().zip(known) {
+        let mut parsed = Parsed::default();
+        parsed.add(name, crate::suite::types::Status::Passed, "");
+        assert_eq!(parsed.tests.keys().collect::<Vec<_>>(), [&known], "{name}");
+    }
 }

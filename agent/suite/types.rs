@@ -1,6 +1,6 @@
 //! Test commands and their results, of one type for every framework.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,10 @@ pub struct TestRun {
     /// Every test by its name, which is the framework's own way to select it where it has one. Of a command whose output
     /// cannot be read there is one, named as the command, that passed when the exit code was 0.
     pub tests: BTreeMap<String, TestCase>,
+    /// The tests that were chosen, where others were left out for it: then a test that is not in `tests` was not run, which says nothing
+    /// of it. Empty where everything was run.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub selected: BTreeSet<String>,
     /// What it printed, cut in the middle when long.
     pub output: String,
     /// How long it took.
@@ -146,8 +150,18 @@ impl TestRun {
         failing.map(|(name, _)| name.as_str())
     }
 
-    /// Whether it ran to its end and nothing failed.
+    /// Whether tests were left out because they were not chosen.
+    pub fn is_partial(&self) -> bool {
+        !self.selected.is_empty()
+    }
+
+    /// Whether everything was run, to its end, and nothing failed.
     pub fn all_pass(&self) -> bool {
+        self.went_well() && !self.is_partial()
+    }
+
+    /// Whether what was run, everything or chosen tests, came to its end and nothing of it failed.
+    pub fn went_well(&self) -> bool {
         self.ending == RunEnding::Ran && self.exit_code == Some(0) && self.failing().next().is_none()
     }
 }

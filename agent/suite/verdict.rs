@@ -1,12 +1,12 @@
 //! From what was printed, reported and returned to one result. Nothing here runs anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cwm_tools::sandbox::{Ending, KillReason};
 
 use super::parse::pytest::exception;
 use super::parse::pytest_report::Report;
-use super::parse::{Parsed, clean, first_words, read, telling_tail};
+use super::parse::{NOT_BUILT, Parsed, clean, first_words, read, telling_tail};
 use super::types::{Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
 
 /// The name of what is wrong with a run that ended before its tests did.
@@ -24,6 +24,8 @@ pub(super) struct Seen<'a> {
     pub(super) report: Report,
     /// What reports in files say.
     pub(super) documents: Parsed,
+    /// The tests that were chosen, where the command was made to leave others out.
+    pub(super) selected: BTreeSet<String>,
     pub(super) seconds: f64,
 }
 
@@ -64,11 +66,21 @@ pub(super) fn judge(seen: Seen<'_>) -> TestRun {
         parsed.add(BROKE_OFF, Status::Errored, &telling_tail(&clean(seen.text), 10));
     }
     name_the_unnamed(&mut parsed);
+    let mut selected = seen.selected;
+    if matches!(&ending, RunEnding::NotStarted { reason } if reason.starts_with(NOT_BUILT)) {
+        selected.clear();
+    }
+    if !selected.is_empty() {
+        // Some frameworks say of what was not chosen that it was skipped.
+        let tests = &mut parsed.tests;
+        tests.retain(|name, case| case.status != Status::Skipped || selected.contains(name));
+    }
     TestRun {
         command: seen.command.clone(),
         ending,
         exit_code,
         tests: parsed.tests,
+        selected,
         output: seen.output,
         seconds: seen.seconds,
     }

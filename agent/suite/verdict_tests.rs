@@ -11,6 +11,7 @@ fn judged(command: &str, code: i32, text: &str, report: &str) -> TestRun {
         output: text.to_owned(),
         report: pytest_report::read(report),
         documents: Parsed::default(),
+        selected: BTreeSet::new(),
         seconds: 0.0,
     })
 }
@@ -217,4 +218,46 @@ fn a_go_package_that_failed_vouches_for_nothing() {
     assert!(!alone.tests.contains_key(UNNAMED));
     let fixed = judged("go test ./... | cat", 0, "ok  \tp\t0.003s\nok  \tq\t0.002s\n", "");
     assert_eq!(crate::suite::compare(&before, &fixed).fixed, ["p.TestX"]);
+}
+
+#[test]
+fn a_run_of_chosen_tests_says_nothing_of_others() {
+    let text = "running 1 test\ntest a ... ok\n\ntest result: ok. 1 passed; 0 failed;\n";
+    let skipped = "PASS a.test.js\n  \u{2713} x\n  \u{25cb} skipped y\n  \u{25cb} skipped z\nTests: 2 skipped, 1 passed, 3 total\n";
+    let chosen = |command: &str, code: i32, text: &str, names: &[&str]| {
+        judge(Seen {
+            command: &TestCommand::given(command),
+            ending: &Ending::Exited(code),
+            text,
+            output: text.to_owned(),
+            report: Report::default(),
+            documents: Parsed::default(),
+            selected: names.iter().map(|&name| name.to_owned()).collect(),
+            seconds: 0.0,
+        })
+    };
+    let run = chosen("cargo test", 0, text, &["tests: a"]);
+    assert!(run.is_partial() && run.went_well() && !run.all_pass());
+    // What was not chosen was not skipped; what was chosen can have been.
+    let run = chosen("npx jest", 0, skipped, &["a.test.js > x", "a.test.js > y"]);
+    let expected = [
+        ("a.test.js > x", Status::Passed),
+        ("a.test.js > y", Status::Skipped),
+    ];
+    assert_eq!(statuses(&run), expected);
+    // What cannot be built says the same of all.
+    let broken =
+        "error[E0425]: cannot find value\nerror: could not compile `tiny` (lib) due to 1 previous error\n";
+    let run = chosen("cargo test", 101, broken, &["tests: a"]);
+    assert!(
+        matches!(run.ending, RunEnding::NotStarted { .. }) && !run.is_partial(),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn the_plugin_says_whether_it_chose() {
+    let chose = format!("{{\"event\":\"select\"}}\n{PASSES}{FINISHED}");
+    assert!(pytest_report::read(&chose).selected);
+    assert!(!pytest_report::read(&format!("{PASSES}{FINISHED}")).selected);
 }

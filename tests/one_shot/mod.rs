@@ -6,3 +6,4 @@ mod harness;
 mod prompts;
 mod resume;
 mod rounds;
+mod slow_suites;

@@ -19,7 +19,12 @@ fn from_every_record_the_same_candidate_follows() {
         "a.txt\n<<<<<<< SEARCH\ntwo\n=======\nfour\n>>>>>>> REPLACE",
         "a.txt\n<<<<<<< SEARCH\ntwo\n=======\ntwo\nthree\n>>>>>>> REPLACE",
     ];
-    let (whole, _) = scene.attempt(&answers);
+    from_every_record_the_same(&scene, &answers);
+}
+
+/// An attempt with these answers, which finishes, and the same one cut short after each of its records.
+pub(super) fn from_every_record_the_same(scene: &Scene, answers: &[&str]) {
+    let (whole, _) = scene.attempt(answers);
     assert_eq!(whole.ending, Ending::Finished);
     let path = scene.journal_path();
     let text = std::fs::read_to_string(&path).unwrap();

@@ -1,6 +1,6 @@
 //! What a model reads before its first answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ fn tests() -> (Vec<TestCommand>, Vec<TestRun>) {
         ending,
         exit_code: None,
         tests,
+        selected: BTreeSet::new(),
         output: String::new(),
         seconds: 1.0,
     };

@@ -3,6 +3,7 @@
 mod build;
 mod python;
 mod runs;
+mod selection;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

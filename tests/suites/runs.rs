@@ -8,7 +8,7 @@ use cwm_tools::session::Session;
 use super::{python_workshop, workshop, write};
 use crate::session::harness::{Inside, need};
 
-fn ran(session: &mut Session, command: &str) -> TestRun {
+pub(super) fn ran(session: &mut Session, command: &str) -> TestRun {
     ran_within(session, command, 120)
 }
 
@@ -20,7 +20,7 @@ fn ran_within(session: &mut Session, command: &str, seconds: u64) -> TestRun {
     run(session, &TestCommand::given(command), &options).unwrap()
 }
 
-fn statuses(run: &TestRun) -> Vec<(&str, Status)> {
+pub(super) fn statuses(run: &TestRun) -> Vec<(&str, Status)> {
     run.tests
         .iter()
         .map(|(name, case)| (name.as_str(), case.status))
@@ -37,7 +37,7 @@ fn reason(run: &TestRun) -> &str {
 
 use Status::{Errored, ExpectedFailure, Failed, Passed, Skipped, UnexpectedPass};
 
-const PYTEST: &[(&str, &str)] = &[
+pub(super) const PYTEST: &[(&str, &str)] = &[
     ("adder.py", "def add(a, b):\n    return a - b\n"),
     (
         "tests/test_adder.py",
@@ -208,7 +208,7 @@ fn a_test_that_hangs_is_named_and_a_test_that_leaves_fakes_nothing() {
     inside.assert_usable();
 }
 
-const UNITTEST: &[(&str, &str)] = &[
+pub(super) const UNITTEST: &[(&str, &str)] = &[
     ("adder.py", "def add(a, b):\n    return a - b\n"),
     ("tests/__init__.py", ""),
     (

@@ -283,6 +283,7 @@ struct RunOfTests<'a> {
     failed: usize,
     skipped: usize,
     failing: Vec<&'a str>,
+    selected: usize,
     seconds: f64,
 }
 
@@ -298,6 +299,7 @@ impl<'a> RunOfTests<'a> {
             failed: run.count(Status::fails),
             skipped: run.count(|status| status == Status::Skipped),
             failing: run.failing().take(MOST_NAMES).collect(),
+            selected: run.selected.len(),
             seconds: run.seconds,
         }
     }

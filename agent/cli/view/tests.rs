@@ -1,6 +1,6 @@
 //! Tests of what a run looks like: on terminals of several widths, in a pipe, as events, and at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -47,6 +47,7 @@ fn tests(passed: &[&str], failed: &[&str]) -> TestRun {
         ending: RunEnding::Ran,
         exit_code: Some(i32::from(!failed.is_empty())),
         tests: all,
+        selected: BTreeSet::new(),
         output: "…".to_owned(),
         seconds: 1.25,
     }
@@ -461,7 +462,7 @@ fn every_record_is_an_event_that_the_documentation_describes() {
     assert_eq!(
         named("fix.baseline")["runs"],
         json!([{"command": "pytest -q", "ending": "ran", "reason": null, "exit_code": 1, "passed": 2, "failed": 1,
-                "skipped": 0, "failing": ["test_median"], "seconds": 1.25}])
+                "skipped": 0, "failing": ["test_median"], "selected": 0, "seconds": 1.25}])
     );
     assert_eq!(named("fix.candidate")["patch"], PATCH);
     assert_eq!(named("fix.generation")["completion_tokens"], 1234);

@@ -103,7 +103,7 @@ pub(crate) fn test_ending(run: &TestRun) -> (&'static str, Option<&str>) {
     }
 }
 
-/// What a run of the tests said: `2 failed, 112 passed`, or why it says nothing.
+/// What a run of the tests said: `2 failed, 112 passed`, or why it says nothing; of a part of them, also that it was one.
 pub(crate) fn outcome(run: &TestRun) -> String {
     match &run.ending {
         RunEnding::NotStarted { reason } => return format!("did not start: {}", one_line(reason)),
@@ -123,7 +123,11 @@ pub(crate) fn outcome(run: &TestRun) -> String {
     if parts.is_empty() {
         return "ran no test".to_owned();
     }
-    parts.join(", ")
+    let chosen = match run.selected.len() {
+        0 => String::new(),
+        number => format!(" ({} chosen)", several(number, "test")),
+    };
+    format!("{}{chosen}", parts.join(", "))
 }
 
 /// A text of strangers in one line of bearable length.

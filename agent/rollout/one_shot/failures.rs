@@ -16,15 +16,18 @@ pub(super) struct Judgement {
     stopped: usize,
     /// Tests that fail, less those that were mended.
     failing: isize,
+    /// Whether tests were left out, which may fail too.
+    partial: bool,
 }
 
-/// What runs come to, against the baseline; `solved` when nothing fails any more that failed, and nothing else does.
+/// What runs come to, against the baseline; `solved` when nothing fails any more that failed, and nothing else does, all tests having run.
 pub(super) fn judge(problem: &Problem, runs: &[TestRun]) -> (Judgement, bool) {
     let mut judgement = Judgement {
         stopped: 0,
         failing: 0,
+        partial: runs.len() < problem.tests.len() || runs.iter().any(TestRun::is_partial),
     };
-    let mut solved = true;
+    let mut solved = !judgement.partial;
     for (index, after) in runs.iter().enumerate() {
         let Some(before) = problem.baseline.get(index) else {
             solved &= after.all_pass();
@@ -32,15 +35,35 @@ pub(super) fn judge(problem: &Problem, runs: &[TestRun]) -> (Judgement, bool) {
             continue;
         };
         let changes = compare(before, after);
-        let worse = changes.broken.len() + changes.vanished.len() + changes.new_failing.len();
-        let failing = changes.still_failing.len() + worse;
+        // What is new in a part of a run may be due to its being a part: little of the code was covered, say.
+        let new = if after.is_partial() {
+            0
+        } else {
+            changes.new_failing.len()
+        };
+        let failing = changes.still_failing.len() + changes.broken.len() + changes.vanished.len() + new;
         judgement.failing += failing as isize - changes.fixed.len() as isize;
         judgement.stopped += usize::from(after.ending != RunEnding::Ran && before.ending == RunEnding::Ran);
         solved &= failing == 0
             && after.ending == RunEnding::Ran
             && (after.exit_code == Some(0) || before.exit_code == after.exit_code);
     }
+    // Where the rest was left out, it is taken to be as it was.
+    for before in problem.baseline.iter().skip(runs.len()) {
+        judgement.failing += before.failing().count() as isize;
+    }
     (judgement, solved)
+}
+
+/// Whether what ran first, the tests that failed before, shows that the others need not run: one of them fails still. What else fails there
+/// may be due to the others' absence.
+pub(super) fn refuted(runs: &[TestRun]) -> bool {
+    let mut parts = runs.iter().filter(|run| run.is_partial());
+    parts.any(|run| {
+        let fails = |name: &String| run.tests.get(name).is_some_and(|case| case.status.fails());
+        matches!(run.ending, RunEnding::TimedOut | RunEnding::Stopped { .. })
+            || run.selected.iter().any(fails)
+    })
 }
 
 /// What failing tests say, of all runs.
@@ -56,7 +79,7 @@ pub(super) fn output(runs: &[TestRun]) -> String {
         for (name, message) in messages.iter().take(MOST_TESTS) {
             text.push_str(&format!("{name}\n{message}\n"));
         }
-        if messages.is_empty() && !run.all_pass() {
+        if messages.is_empty() && !run.went_well() {
             let output = run.output.trim_end();
             let skipped = output.lines().count().saturating_sub(MOST_OUTPUT_LINES);
             for line in output.lines().skip(skipped) {
@@ -67,3 +90,7 @@ pub(super) fn output(runs: &[TestRun]) -> String {
     }
     text.trim_end().to_owned()
 }
+
+#[cfg(test)]
+#[path = "failures_tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ mod prompt;
 mod redefine;
 mod rounds;
 mod say;
+mod testing;
 
 pub use ladder::{Fixed, ladder};
 pub use rounds::attempt;

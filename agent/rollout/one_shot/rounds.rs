@@ -7,6 +7,7 @@ use cwm_runtime::source::{ChatMessage, ModelError, StopReason};
 use cwm_tools::call::Tool;
 use cwm_tools::isolated::IsolatedCopy;
 use cwm_tools::patch::ScanOptions;
+use cwm_tools::shell_word::quoted;
 
 use super::answer::{self, Part};
 use super::calls::{self, Call};
@@ -15,21 +16,18 @@ use super::ladder;
 use super::plan::{Change, Plan, Planner, Unusable};
 use super::prompt::{self, Question, Window};
 use super::say::{Stop, out_of_time, request, say};
+use super::testing;
 use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record, ToolUsed};
 use crate::rollout::tokens::message_tokens;
 use crate::rollout::types::{AttemptOptions, Candidate, Ending, RolloutError, Strategy, Workbench};
 use crate::rollout::whole_issue;
-use crate::suite::{self, RunOptions, TestRun};
+use crate::suite::TestRun;
 
 /// How often an answer that cannot be used is asked for again, in each round.
 const RETRIES: usize = 2;
 
 /// How often a question that does not fit the model's window is put anew, shorter.
 const MOST_REFUSALS: usize = 3;
-
-/// A run of tests may take so many times what it took before anything was changed, and some seconds.
-const TEST_TIME_FACTOR: f64 = 4.0;
-const TEST_TIME_SECONDS: f64 = 20.0;
 
 /// Asks for edits until the tests pass, or the rounds are used up.
 ///
@@ -272,7 +270,7 @@ impl Attempt<'_> {
             None => self.bench.copies.open(&self.options.name)?,
         };
         for folder in self.missing_folders(plan) {
-            let content = format!("mkdir -p -- '{up}{}'", folder.replace('\'', "'\\''"));
+            let content = format!("mkdir -p -- {}", quoted(&format!("{up}{folder}")));
             self.tool(
                 &mut copy,
                 &Call {
@@ -342,26 +340,8 @@ impl Attempt<'_> {
     /// Runs the tests on what was applied, and keeps it if it is the best so far.
     fn test(&mut self, copy: &mut IsolatedCopy, patch: Vec<u8>, said: ChatMessage) -> Result<Outcome, Stop> {
         let problem = self.bench.problem;
-        let control = self.bench.control;
-        let budget = &self.options.budget;
-        let runs = self.log.tests(|| -> Result<Vec<TestRun>, Stop> {
-            let _registered = control.register(copy.session().interrupter());
-            let mut runs = Vec::new();
-            for (index, command) in problem.tests.iter().enumerate() {
-                let before = problem.baseline.get(index).map_or(0.0, |run| run.seconds);
-                let longest = budget.command_timeout.as_secs_f64().max(before * 2.0);
-                let seconds = (before * TEST_TIME_FACTOR + TEST_TIME_SECONDS).min(longest);
-                let options = RunOptions {
-                    timeout: std::time::Duration::from_secs_f64(seconds),
-                    ..RunOptions::default()
-                };
-                runs.push(suite::run(copy.session(), command, &options)?);
-                if control.stopped() {
-                    return Err(Stop::Ended(Ending::Interrupted));
-                }
-            }
-            Ok(runs)
-        })?;
+        let (bench, budget) = (self.bench, &self.options.budget);
+        let runs = self.log.tests(|| testing::run(bench, budget, copy.session()))?;
         let (judgement, solved) = failures::judge(problem, &runs);
         if self.best.as_ref().is_none_or(|best| judgement < best.judgement) {
             self.best = Some(Best {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Parsed, bounded, first_words, telling_tail};
+use super::{NOT_BUILT, Parsed, bounded, first_words, telling_tail};
 use crate::suite::types::Status;
 
 /// Reads what `cargo test` printed.
@@ -19,8 +19,8 @@ pub(super) fn read(text: &str) -> Parsed {
     parsed.broke_off = parsed.ran() && !parsed.finished;
     if reader.compile_errors {
         parsed.problem = Some(match &reader.first_error {
-            Some(error) => format!("it does not compile: {}", first_words(error)),
-            None => "it does not compile".to_owned(),
+            Some(error) => format!("{NOT_BUILT}: {}", first_words(error)),
+            None => NOT_BUILT.to_owned(),
         });
     } else if let (Some(error), false) = (&reader.cargo_error, parsed.ran()) {
         parsed.problem = Some(format!("cargo cannot start: {}", first_words(error)));

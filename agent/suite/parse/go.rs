@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{Parsed, bounded, telling_tail};
+use super::{NOT_BUILT, Parsed, bounded, telling_tail};
 use crate::suite::types::Status;
 
 #[derive(Deserialize)]
@@ -319,7 +319,7 @@ fn nothing_to_run(parsed: &mut Parsed, text: &str) {
             && parsed.unnamed == 0
             && (text.contains("[build failed]") || text.contains("[setup failed]"))
         {
-            parsed.problem = Some("it does not compile".to_owned());
+            parsed.problem = Some(NOT_BUILT.to_owned());
         }
         return;
     }

@@ -25,8 +25,11 @@ use super::types::{Framework, Status, TestCase};
 /// Tests beyond these are not kept: no suite is so large, and hostile output is.
 const MOST_TESTS: usize = 300_000;
 
+/// What is said of tests that cannot be built, which is the same whichever are chosen.
+pub(super) const NOT_BUILT: &str = "it does not compile";
+
 /// Names longer than this many bytes are cut.
-const LONGEST_NAME: usize = 2000;
+pub(super) const LONGEST_NAME: usize = 2000;
 
 /// What a reader found.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -19,6 +19,8 @@ pub(in crate::suite) struct Report {
     pub(in crate::suite) begun: bool,
     /// pytest's own exit status, the worst of its sessions, when all came to their end.
     pub(in crate::suite) status: Option<i32>,
+    /// Whether our plugin left tests out because they were not wanted.
+    pub(in crate::suite) selected: bool,
     /// Whether only collection was seen to fail, and no test ran.
     pub(in crate::suite) only_collection_failed: bool,
 }
@@ -27,6 +29,7 @@ pub(in crate::suite) struct Report {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line {
     Begin {},
+    Select {},
     Start {
         id: String,
     },
@@ -59,6 +62,7 @@ pub(in crate::suite) fn read(text: &str) -> Report {
     for line in text.lines() {
         match serde_json::from_str(line) {
             Ok(Line::Begin {}) => sessions += 1,
+            Ok(Line::Select {}) => report.selected = true,
             Ok(Line::Start { id }) => {
                 running.insert(id);
             }

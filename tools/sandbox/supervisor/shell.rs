@@ -26,6 +26,7 @@ use super::super::protocol::{Isolation, Plan};
 use super::super::system;
 use super::job::{limit_resources, output_pipe, prefer_as_victim};
 use super::terminal::Terminal;
+use crate::shell_word::quoted_bytes;
 
 /// Longer commands are handed over in a file: bash reads a pipe byte by byte.
 const LONG_COMMAND: usize = 2048;
@@ -128,7 +129,7 @@ impl Shell {
             background: Vec::new(),
             next_background: Instant::now(),
         };
-        let start = quoted(plan.policy.working_directory.as_os_str().as_bytes());
+        let start = quoted_bytes(plan.policy.working_directory.as_os_str().as_bytes());
         let mut prelude = b"__cwm_status() { return \"$1\"; }\nbuiltin cd -- ".to_vec();
         prelude.extend(start);
         prelude.extend(b"; unset OLDPWD\n");
@@ -171,15 +172,15 @@ impl Shell {
         let file = session_folder().join(COMMAND);
         if script.len() > LONG_COMMAND && write_fresh(&file, &script).is_ok() {
             lines.extend(b"\"$(<");
-            lines.extend(quoted(file.as_os_str().as_bytes()));
+            lines.extend(quoted_bytes(file.as_os_str().as_bytes()));
             lines.extend(b")\"");
         } else {
-            lines.extend(quoted(&script));
+            lines.extend(quoted_bytes(&script));
         }
         // The status is reported by arithmetic's complaint about a text that is none: keywords and a redirection, no word
         // that a function could take the place of, and no process. All is on one line, so that it
         // is parsed before the command can leave bash's parser confused.
-        let report = quoted(session_folder().join(REPORT).as_os_str().as_bytes());
+        let report = quoted_bytes(session_folder().join(REPORT).as_os_str().as_bytes());
         lines.extend(format!("; {{ ((@ {nonce} $? @)) || ((1)); }} 2>").into_bytes());
         lines.extend(report);
         lines.push(b'\n');
@@ -394,20 +395,6 @@ fn named_pipe(path: &Path) -> io::Result<OwnedFd> {
         OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW,
         Mode::empty(),
     )?)
-}
-
-/// A shell's word of exactly these bytes.
-fn quoted(bytes: &[u8]) -> Vec<u8> {
-    let mut word = vec![b'\''];
-    for &byte in bytes {
-        if byte == b'\'' {
-            word.extend(b"'\\''");
-        } else {
-            word.push(byte);
-        }
-    }
-    word.push(b'\'');
-    word
 }
 
 fn random_number() -> io::Result<String> {
