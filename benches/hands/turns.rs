@@ -61,7 +61,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// One run that ends because its turns are used up, without a patch.
 fn fix(repository: &Path, state: &Path, script: &Path, turns: u32) -> anyhow::Result<()> {
     let output = Command::new(env!("CARGO_BIN_EXE_cwm"))
-        .args(["fix", "--quiet", "--strategy", "agentic", "-n", "1", "-m", "Nothing."])
+        .args([
+            "fix",
+            "--quiet",
+            "--strategy",
+            "agentic",
+            "-n",
+            "1",
+            "-m",
+            "Nothing.",
+        ])
         .args(["--test", "exit 1", "--max-turns", &turns.to_string(), "--model"])
         .arg(format!("script:{}", script.display()))
         .current_dir(repository)

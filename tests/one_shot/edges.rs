@@ -107,7 +107,11 @@ fn a_file_that_no_answer_has_room_for_is_not_asked_for_as_a_whole() {
         let (_, model) = scene.attempt(&["I do not know."; 3]);
         let asked = prompt(&model, 0);
         assert!(asked.contains("return 7"), "{asked}");
-        assert_eq!(asked.contains("the whole fixed file"), whole, "{context}: {asked}");
+        assert_eq!(
+            asked.contains("the whole fixed file"),
+            whole,
+            "{context}: {asked}"
+        );
     }
 }
 

@@ -86,8 +86,16 @@ fn an_answer_that_repeats_the_example_is_asked_for_without_it() {
     assert_eq!(candidate.ending, Ending::Finished);
     assert_eq!((candidate.turns, model.remaining()), (1, 0));
     assert!(prompt(&model, 0).contains("total_price"), "{}", prompt(&model, 0));
-    assert!(!prompt(&model, 1).contains("total_price"), "{}", prompt(&model, 1));
-    assert!(prompt(&model, 1).contains("expr $1 - $2"), "{}", prompt(&model, 1));
+    assert!(
+        !prompt(&model, 1).contains("total_price"),
+        "{}",
+        prompt(&model, 1)
+    );
+    assert!(
+        prompt(&model, 1).contains("expr $1 - $2"),
+        "{}",
+        prompt(&model, 1)
+    );
 }
 
 #[test]
@@ -100,8 +108,9 @@ printf 'import unittest\\nfrom stats import mean\\n\\n\\nclass T(unittest.TestCa
         "`mean` in stats.py gives the sum.",
         &["python3 -m unittest -q test_stats"],
     );
-    let file =
-        |body: &str| format!("```python\ndef mean(values):\n    \"\"\"The mean of the values.\"\"\"\n    {body}\n```\n");
+    let file = |body: &str| {
+        format!("```python\ndef mean(values):\n    \"\"\"The mean of the values.\"\"\"\n    {body}\n```\n")
+    };
     let answers = [
         file("return sum(values) / 3"),
         "def mean(values):\n    return sum(values) / len(values)\n".to_owned(),
@@ -123,7 +132,11 @@ printf 'import unittest\\nfrom stats import mean\\n\\n\\nclass T(unittest.TestCa
     let asked = [prompt(&model, 0), prompt(&model, 1)];
     assert!(asked[0].contains("return sum(values)"), "{}", asked[0]);
     assert!(asked[1].contains("must be written again"), "{}", asked[1]);
-    assert!(!asked[1].contains("return sum(values)"), "neither its bug nor its answer: {}", asked[1]);
+    assert!(
+        !asked[1].contains("return sum(values)"),
+        "neither its bug nor its answer: {}",
+        asked[1]
+    );
 }
 
 #[test]

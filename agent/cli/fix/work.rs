@@ -1,7 +1,7 @@
 //! Does the run on a thread of its own, while this one shows what happens and listens for Ctrl-C.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::FixArguments;

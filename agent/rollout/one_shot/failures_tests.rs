@@ -46,6 +46,7 @@ fn problem(baseline: &[TestRun]) -> Problem {
         tests: baseline.iter().map(|run| run.command.clone()).collect(),
         baseline: baseline.to_vec(),
         guidance: Vec::new(),
+        ranking: std::sync::OnceLock::new(),
     }
 }
 

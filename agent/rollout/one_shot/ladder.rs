@@ -143,7 +143,10 @@ mod tests {
             ..SamplingParameters::default()
         };
         let free = Fixed::default();
-        let temperature = Fixed { temperature: true, ..free };
+        let temperature = Fixed {
+            temperature: true,
+            ..free
+        };
         assert_eq!(ladder(0, &base, free).temperature, 0.0);
         assert_eq!(ladder(5, &base, temperature), base);
         for index in 0..100 {
@@ -169,8 +172,15 @@ mod tests {
         for index in 0..10 {
             let own = ladder(index, &base, fixed);
             assert_eq!(own.top_p, 0.5);
-            assert_eq!((own.top_k, own.repetition_penalty), (0, 1.0), "the model's own advice");
-            assert_eq!(own.temperature, ladder(index, &base, Fixed::default()).temperature);
+            assert_eq!(
+                (own.top_k, own.repetition_penalty),
+                (0, 1.0),
+                "the model's own advice"
+            );
+            assert_eq!(
+                own.temperature,
+                ladder(index, &base, Fixed::default()).temperature
+            );
         }
     }
 

@@ -66,11 +66,16 @@ impl Question {
             telling.map(str::to_owned).collect()
         };
         let example = self.messages.get(self.example.clone()).unwrap_or_default();
-        let shown = self.messages.last().map_or_else(BTreeSet::new, |question| lines(&question.content));
+        let shown = self
+            .messages
+            .last()
+            .map_or_else(BTreeSet::new, |question| lines(&question.content));
         let said = lines(answer);
-        example
-            .iter()
-            .any(|message| lines(&message.content).iter().any(|line| said.contains(line) && !shown.contains(line)))
+        example.iter().any(|message| {
+            lines(&message.content)
+                .iter()
+                .any(|line| said.contains(line) && !shown.contains(line))
+        })
     }
 
     /// The same without its example.
