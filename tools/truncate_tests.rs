@@ -82,7 +82,7 @@ fn a_budget_in_any_measure_is_kept_with_few_calls() {
 #[test]
 fn a_cut_on_the_right_keeps_the_beginning() {
     let cut = right("one\ntwo\nthree\nfour\n", 11, str::len);
-    assert_eq!((cut.head, cut.tail), ("one\ntwo\nth", ""));
+    assert_eq!((cut.head, cut.tail), ("one\ntwo\nthr", ""));
     let cut = right("one\ntwo\nthree\nfour\n", 9, str::len);
     assert_eq!((cut.head, cut.tail), ("one\ntwo\n", ""));
     assert_eq!((cut.omitted_bytes, cut.omitted_lines), (11, 2));
