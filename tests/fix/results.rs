@@ -1,6 +1,6 @@
 //! What comes out: the patch, the evidence, the exit code.
 
-use super::{BREAK, CALCULATOR, Desk, END, ISSUE, MEND, SUBMIT, TEST, WRITE, endings, refuses};
+use super::{BREAK, CALCULATOR, Desk, END, ISSUE, MEND, SUBMIT, TEST, WRITE, assert_says, endings, refuses};
 
 #[test]
 fn a_verified_patch_is_all_that_stdout_gets() {
@@ -86,13 +86,14 @@ fn apply_changes_the_working_tree_and_output_a_file() {
 /// The end of a run whose verified patch could not be put where it was wanted: the evidence, the reason, and where the patch lies.
 #[track_caller]
 fn assert_kept(desk: &Desk, done: &crate::copies::Done, code: i32, reasons: &[&str]) {
-    let verdict = "makes 1 failing test pass and breaks none. It was not handed over.";
+    let verdict = "makes 1 failing test pass and breaks none. It was not handed over as asked.";
     let says = [
         &["Verified: the patch of attempt-1", verdict, "after: 2 passed"][..],
         reasons,
     ]
     .concat();
-    refuses(done, code, &says);
+    assert_eq!(done.code, code, "{}", done.stderr);
+    assert_says(done, &says);
     let patch = desk.runs().pop().unwrap().join("patch.diff");
     let path = patch.to_str().unwrap();
     assert!(
@@ -118,6 +119,7 @@ fn a_patch_that_cannot_be_written_does_not_take_the_evidence_with_it() {
     let model = desk.script(&[MEND, WRITE, SUBMIT, END]);
     let done = desk.fix(&model, &["-o", "/proc/x.diff"]);
     assert_kept(&desk, &done, 3, &["error: /proc/x.diff cannot be written."]);
+    assert_eq!(done.text(), "");
     desk.assert_untouched();
 }
 
@@ -133,6 +135,10 @@ fn a_patch_that_cannot_be_applied_does_not_take_the_evidence_with_it() {
     let mine = desk.repository.picture();
     let done: crate::copies::Done = child.wait_with_output().unwrap().into();
     assert_kept(&desk, &done, 5, &["Nothing was changed", "`cwm apply --3way"]);
+    assert!(
+        done.text().contains("+    return a + b"),
+        "it is printed all the same"
+    );
     desk.repository.assert_untouched(&mine, "the repository");
 }
 

@@ -166,7 +166,7 @@ fn what_fails_besides_comes_with_the_option_that_leaves_it_out() {
         "{text}"
     );
     let text = closing_of(["a", "b", "c"], false, false);
-    assert!(text.contains("It was not handed over."), "{text}");
+    assert!(text.contains("over as asked.\n"), "{text}");
     assert!(text.contains("\n  apply    cwm apply /p\n"), "{text}");
 }
 

@@ -192,7 +192,7 @@ impl Writer<'_> {
                 several(verdict.flaky.len(), "test")
             ));
         }
-        if doubts.is_empty() {
+        if doubts.is_empty() && !verdict.but_for_still_failing {
             return;
         }
         self.heading("Uncertain");
@@ -258,7 +258,7 @@ fn verdict(report: &Summary<'_>) -> (Style, String) {
         let kept_back = if report.handed_over {
             ""
         } else {
-            " It was not handed over."
+            " It was not handed over as asked."
         };
         let sentence = format!(
             "Verified: the patch of {name} makes {} pass and breaks none.{kept_back}",
