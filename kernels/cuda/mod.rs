@@ -1,0 +1,22 @@
+//! Kernels for NVIDIA GPUs: what they are called, what they are given, and how they are launched.
+//!
+//! The kernels are device code only, in the `.cu` files beside this one; `scripts/build-cuda-kernels` compiles them to the artefacts in
+//! `prebuilt`, which are embedded here, so that nobody needs a CUDA compiler. What enters are device pointers and shapes; what leaves are
+//! [`Launch`]es, plain data. Who owns a device (or the emulation in [`emulate`], which tests use) runs them. Each kernel takes one
+//! struct, whose layout here is the same as in its source.
+
+mod artefact;
+mod elementwise;
+#[cfg(feature = "emulate")]
+pub mod emulate;
+mod launch;
+mod norm;
+mod pages;
+mod rope;
+
+pub use artefact::Artefact;
+pub use elementwise::{CopyArguments, EmbeddingArguments, GateArguments, SAMPLED_TOKEN};
+pub use launch::{DevicePointer, Kernel, Launch, RawLaunch, ShapeError};
+pub use norm::{NormArguments, NormOutput};
+pub use pages::{CudaKvElement, CudaPages, PAGE_TOKENS};
+pub use rope::RopeArguments;
