@@ -119,12 +119,9 @@ DEVICE float block_greatest(float value, float (&scratch)[WARPS]) {
 constexpr u32 PAGE_TOKENS = 64;
 
 // A page holds, layer after layer and KV head after KV head, a head's keys `[PAGE_TOKENS][head_dim]` and its values, transposed,
-// `[head_dim][PAGE_TOKENS]`, so that 16 bytes of either are numbers that are summed over. With 8-bit elements each is followed by the scales
-// of its positions, `[PAGE_TOKENS]` of f16.
+// `[head_dim][PAGE_TOKENS]`, so that 16 bytes of either are numbers that are summed over.
 template <class Element, u32 HEAD_DIM>
 struct PagePart {
-    static constexpr bool SCALED = sizeof(Element) == 1;
-    static constexpr u32 HALF_BYTES = PAGE_TOKENS * (HEAD_DIM * sizeof(Element) + (SCALED ? 2 : 0));
+    static constexpr u32 HALF_BYTES = PAGE_TOKENS * HEAD_DIM * sizeof(Element);
     static constexpr u32 BYTES = 2 * HALF_BYTES;
-    static constexpr u32 SCALES_AT = PAGE_TOKENS * HEAD_DIM * sizeof(Element);
 };

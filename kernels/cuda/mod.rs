@@ -12,6 +12,8 @@ pub mod emulate;
 mod launch;
 mod norm;
 mod pages;
+mod products;
+mod repack;
 mod rope;
 
 pub use artefact::Artefact;
@@ -19,4 +21,6 @@ pub use elementwise::{CopyArguments, EmbeddingArguments, GateArguments, SAMPLED_
 pub use launch::{DevicePointer, Kernel, Launch, RawLaunch, ShapeError};
 pub use norm::{NormArguments, NormOutput};
 pub use pages::{CudaKvElement, CudaPages, PAGE_TOKENS};
+pub use products::{ProductArguments, SKINNY_ROWS, Store, WeightFormat, Weights};
+pub use repack::{Planes, planes_of_q6_k, planes_of_q8_0};
 pub use rope::RopeArguments;

@@ -2,8 +2,7 @@
 //!
 //! A page holds `PAGE_TOKENS` positions of `layers` layers: layer after layer, and within a layer one KV head after the other, each
 //! with its keys `[PAGE_TOKENS][head_dim]`, then its values, transposed, `[head_dim][PAGE_TOKENS]`. That is the other way round than
-//! in the pages that processors use ([`crate::cpu::KvPages`]), because a matrix unit wants numbers side by side that are summed over. With 8-bit
-//! elements both are followed by a 16-bit scale for each position.
+//! in the pages that processors use ([`crate::cpu::KvPages`]), because a matrix unit wants numbers side by side that are summed over.
 
 use super::ShapeError;
 use super::launch::check;
@@ -16,7 +15,7 @@ pub const PAGE_TOKENS: usize = 64;
 pub enum CudaKvElement {
     /// The upper half of 32-bit floats.
     Bf16,
-    /// e4m3, with an f16 scale for each head, position, and key or value.
+    /// e4m3 without scales; what is beyond 448 becomes 448.
     Fp8,
 }
 
@@ -57,11 +56,7 @@ impl CudaPages {
 
     /// A head's keys and values in one layer.
     fn head_part_bytes(&self) -> usize {
-        let scale_bytes = match self.element {
-            CudaKvElement::Bf16 => 0,
-            CudaKvElement::Fp8 => 2,
-        };
-        2 * PAGE_TOKENS * (self.head_dim * self.element_bytes() + scale_bytes)
+        2 * PAGE_TOKENS * self.head_dim * self.element_bytes()
     }
 
     /// Checks that there are kernels for this form.
@@ -83,7 +78,7 @@ impl CudaPages {
     }
 
     /// Turns the bytes of a page between the two forms; it is its own inverse but for the shape. In the exchanged form keys are
-    /// `[head_dim][PAGE_TOKENS]` and values `[PAGE_TOKENS][head_dim]`; scales lie the same in both. `None` when the bytes are not a page.
+    /// `[head_dim][PAGE_TOKENS]` and values `[PAGE_TOKENS][head_dim]`. `None` when the bytes are not a page.
     pub fn to_exchanged(&self, page: &[u8]) -> Option<Vec<u8>> {
         self.transposed(page, (PAGE_TOKENS, self.head_dim))
     }
@@ -103,14 +98,12 @@ impl CudaPages {
         for (index, half) in halves.enumerate() {
             let (rows, columns) = if index % 2 == 0 { keys } else { (keys.1, keys.0) };
             let size = self.element_bytes();
-            let (elements, scales) = half.split_at_checked(rows * columns * size)?;
             for column in 0..columns {
                 for row in 0..rows {
                     let at = (row * columns + column) * size;
-                    out.extend_from_slice(elements.get(at..at + size)?);
+                    out.extend_from_slice(half.get(at..at + size)?);
                 }
             }
-            out.extend_from_slice(scales);
         }
         Some(out)
     }

@@ -59,34 +59,21 @@ struct HeadPairs {
         }
     }
 
-    // Stores bf16, or e4m3 with their scale; element i lies `stride` elements behind element i - 1.
+    // Stores bf16 or e4m3; element i lies `stride` elements behind element i - 1.
     template <class Element>
-    DEVICE_MEMBER void store(Element* to, u32 stride, u16* scale_to, bool interleaved) const {
-        float step = 1.0f;
-        if (sizeof(Element) == 1) {
-            float greatest = 0;
-            UNROLL
-            for (u32 i = 0; i < COUNT; i++) {
-                greatest = greater(greatest, greater(first[i] < 0 ? -first[i] : first[i], second[i] < 0 ? -second[i] : second[i]));
-            }
-            const u16 scale = float_to_half(lesser(warp_greatest(greatest) / FP8_GREATEST, 65504.0f));
-            step = half_to_float(scale);
-            if (thread_index() % WARP == 0) {
-                *scale_to = scale;
-            }
-        }
+    DEVICE_MEMBER void store(Element* to, u32 stride, bool interleaved) const {
         UNROLL
         for (u32 i = 0; i < COUNT; i++) {
             const u32 pair = thread_index() % WARP + i * WARP;
             if (pair < HEAD_DIM / 2) {
-                put(to + first_index(pair, interleaved) * stride, first[i], step);
-                put(to + second_index(pair, interleaved) * stride, second[i], step);
+                put(to + first_index(pair, interleaved) * stride, first[i]);
+                put(to + second_index(pair, interleaved) * stride, second[i]);
             }
         }
     }
 
-    DEVICE_MEMBER static void put(u16* to, float value, float) { *to = to_bf16_saturated(value); }
-    DEVICE_MEMBER static void put(u8* to, float value, float step) { *to = step > 0 ? to_fp8(value / step) : u8(0); }
+    DEVICE_MEMBER static void put(u16* to, float value) { *to = to_bf16_saturated(value); }
+    DEVICE_MEMBER static void put(u8* to, float value) { *to = to_fp8(value); }
 };
 
 // A block a row; its warps take the row's heads in turn.
@@ -105,18 +92,17 @@ DEVICE void rope(const RopeArguments& arguments) {
         pairs.load(projected + head * HEAD_DIM, interleaved);
         if (head < heads) {
             pairs.rotate(angles);
-            pairs.store(arguments.queries + (u64(row) * heads + head) * HEAD_DIM, 1, nullptr, interleaved);
+            pairs.store(arguments.queries + (u64(row) * heads + head) * HEAD_DIM, 1, interleaved);
             continue;
         }
         const bool is_key = head < heads + kv_heads;
         u8* part = layer + u64(head - heads - (is_key ? 0 : kv_heads)) * Part::BYTES + (is_key ? 0 : Part::HALF_BYTES);
         auto* elements = reinterpret_cast<Element*>(part);
-        auto* scale = reinterpret_cast<u16*>(part + Part::SCALES_AT) + slot;
         if (is_key) {
             pairs.rotate(angles);
-            pairs.store(elements + slot * HEAD_DIM, 1, scale, interleaved);
+            pairs.store(elements + slot * HEAD_DIM, 1, interleaved);
         } else {
-            pairs.store(elements + slot, PAGE_TOKENS, scale, interleaved);
+            pairs.store(elements + slot, PAGE_TOKENS, interleaved);
         }
     }
 }

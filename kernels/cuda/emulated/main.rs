@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod elementwise;
+mod matrices;
 mod norm;
 mod rope;
+mod skinny;
 mod support;

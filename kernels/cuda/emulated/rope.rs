@@ -4,7 +4,7 @@ use cwm_kernels::KvElement;
 use cwm_kernels::cpu::{Isa, KvPages, RopePairs, rope, write_key_value};
 use cwm_kernels::cuda::{CudaKvElement, CudaPages, PAGE_TOKENS, RopeArguments};
 
-use crate::support::{Memory, Random, assert_near, f16_at, fp8_value, run};
+use crate::support::{Memory, Random, assert_near, fp8_value, run};
 
 const PAGES: usize = 4;
 
@@ -147,7 +147,7 @@ fn bf16_pages_are_those_of_the_scalar_kernel() {
 }
 
 #[test]
-fn fp8_pages_hold_keys_and_values_with_their_scales() {
+fn fp8_pages_hold_keys_and_values() {
     let mut random = Random::new(3);
     for (head_dim, heads, kv_heads, interleaved) in [(128, 6, 1, false), (64, 4, 2, false), (16, 6, 2, true)]
     {
@@ -159,7 +159,7 @@ fn fp8_pages_hold_keys_and_values_with_their_scales() {
         };
         let step = Step::random(pages, heads, interleaved, &mut random);
         let (_, memory) = run_step(&step, 2);
-        let half_bytes = PAGE_TOKENS * (head_dim + 2);
+        let half_bytes = PAGE_TOKENS * head_dim;
         for (row, (page, position)) in step.rows.iter().enumerate() {
             let (_, keys, values) = step.rotated(row);
             let slot = *position as usize % PAGE_TOKENS;
@@ -167,25 +167,19 @@ fn fp8_pages_hold_keys_and_values_with_their_scales() {
                 &memory[*page as usize * pages.page_bytes() as usize + pages.layer_offset(2) as usize..];
             for head in 0..kv_heads {
                 let part = &layer[head * 2 * half_bytes..][..2 * half_bytes];
-                let scales = PAGE_TOKENS * head_dim + slot * 2;
                 for (half, expected, at, stride) in [
                     (&part[..half_bytes], &keys, slot * head_dim, 1),
                     (&part[half_bytes..], &values, slot, PAGE_TOKENS),
                 ] {
                     let expected = &expected[head * head_dim..][..head_dim];
-                    let scale = f16_at(&half[scales..]);
-                    let greatest = expected.iter().fold(0.0_f32, |best, x| best.max(x.abs()));
-                    assert_near(&[scale], &[greatest / 448.0], 1e-3, 0.0);
-                    let found: Vec<f32> = (0..head_dim)
-                        .map(|i| fp8_value(half[at + i * stride]) * scale)
-                        .collect();
-                    assert_near(&found, expected, 1.0 / 15.9, scale / 1020.0);
+                    let found: Vec<f32> = (0..head_dim).map(|i| fp8_value(half[at + i * stride])).collect();
+                    assert_near(&found, expected, 1.0 / 15.9, 1.0 / 1020.0);
                 }
             }
         }
         let written = memory.iter().filter(|byte| **byte != 0xff).count();
         assert!(
-            written <= step.rows.len() * kv_heads * 2 * (head_dim + 2),
+            written <= step.rows.len() * kv_heads * 2 * head_dim,
             "only the rows' slots are written"
         );
     }

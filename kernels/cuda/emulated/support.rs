@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use cwm_kernels::cuda::emulate::{Emulator, Order};
 use cwm_kernels::cuda::{DevicePointer, Launch};
-use half::{bf16, f16};
+use half::bf16;
 
 /// Bytes on both sides of a buffer that nobody may write, and whose floats are NaN.
 const GUARD: usize = 256;
@@ -209,10 +209,6 @@ pub(crate) fn fp8_value(byte: u8) -> f32 {
         _ => (1.0 + fraction / 8.0) * 2.0_f32.powi(exponent - 7),
     };
     if byte & 0x80 == 0 { magnitude } else { -magnitude }
-}
-
-pub(crate) fn f16_at(bytes: &[u8]) -> f32 {
-    f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
 }
 
 /// Asserts that all numbers are near what they should be.
