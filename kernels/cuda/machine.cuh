@@ -42,6 +42,9 @@ struct alignas(8) Words2 {
     }                                                                                                                \
     static void name##_body(const Arguments& arguments)
 
+// One that takes registers rather than that many of its blocks run side by side.
+#define GREEDY_KERNEL KERNEL
+
 #define SHARED_MEMORY(T, name) T& name = emulate::shared_memory<T>()
 
 DEVICE u32 thread_index() { return emulate::machine.current->thread.x; }
@@ -147,6 +150,8 @@ DEVICE void atomic_add(u64* to, u64 value) { *to += value; }
 
 #define KERNEL(name, threads, Arguments) \
     extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments arguments)
+#define GREEDY_KERNEL(name, threads, Arguments) \
+    extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ Arguments arguments)
 
 extern __shared__ uint4 launch_shared_memory[];
 #define SHARED_MEMORY(T, name) T& name = *reinterpret_cast<T*>(launch_shared_memory)

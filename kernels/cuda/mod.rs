@@ -6,6 +6,7 @@
 //! struct, whose layout here is the same as in its source.
 
 mod artefact;
+mod attention;
 mod elementwise;
 #[cfg(feature = "emulate")]
 pub mod emulate;
@@ -15,12 +16,18 @@ mod pages;
 mod products;
 mod repack;
 mod rope;
+mod sampling;
 
 pub use artefact::Artefact;
+pub use attention::{
+    AttentionTile, DecodeArguments, MergeArguments, PREFILL_ROWS, PrefillArguments, SPLIT_TOKENS,
+    decode_tile_rows, splits_seen,
+};
 pub use elementwise::{CopyArguments, EmbeddingArguments, GateArguments, SAMPLED_TOKEN};
 pub use launch::{DevicePointer, Kernel, Launch, RawLaunch, ShapeError};
 pub use norm::{NormArguments, NormOutput};
 pub use pages::{CudaKvElement, CudaPages, PAGE_TOKENS};
-pub use products::{ProductArguments, SKINNY_ROWS, Store, WeightFormat, Weights};
+pub use products::{DequantiseArguments, ProductArguments, SKINNY_ROWS, Store, WeightFormat, Weights};
 pub use repack::{Planes, planes_of_q6_k, planes_of_q8_0};
 pub use rope::RopeArguments;
+pub use sampling::{NO_TOKEN, PenaltyArguments, SampleArguments, SampleRow};

@@ -1,9 +1,14 @@
 //! Products of activations and weights.
 
+use super::elementwise::second_axis;
 use super::launch::{check, count};
 use super::{Artefact, DevicePointer, Kernel, Launch, ShapeError};
 
 const WARPS: usize = 8;
+/// Rows, and outputs, of a block of `gemm_bf16`.
+const GEMM_BLOCK: usize = 128;
+/// Three stages of 32 columns of 128 rows and 128 outputs, in bf16.
+const GEMM_SHARED_BYTES: u32 = 3 * 2 * 128 * 32 * 2;
 
 /// How the weights of a matrix are stored on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -152,6 +157,18 @@ impl WeightFormat {
         }
     }
 
+    /// The kernel that turns it into bf16, and the columns of its chunks; `None` for what is bf16.
+    fn dequantiser(self) -> Option<(&'static str, usize)> {
+        match self {
+            WeightFormat::Bf16 => None,
+            WeightFormat::Fp8 => Some(("dequantise_fp8", 64)),
+            WeightFormat::Int4 => Some(("dequantise_int4", 128)),
+            WeightFormat::Q8_0 => Some(("dequantise_q8_0", 64)),
+            WeightFormat::Q4K => Some(("dequantise_q4_k", 256)),
+            WeightFormat::Q6K => Some(("dequantise_q6_k", 128)),
+        }
+    }
+
     /// Outputs that a block of a skinny kernel computes.
     fn skinny_features(self, rows: usize) -> usize {
         if rows <= 8 || self == WeightFormat::Q4K {
@@ -199,15 +216,33 @@ impl ProductArguments {
         })
     }
 
-    pub(super) fn check(&self, name: &'static str, format: WeightFormat) -> Result<(), ShapeError> {
-        let columns = self.weights.columns as usize;
-        check(
-            columns > 0 && columns.is_multiple_of(format.column_step()),
-            name,
-            "the number of columns",
-            columns,
-            "a multiple of 16 (bf16, fp8), 32 (4-bit, Q8_0) or 256 (Q4_K, Q6_K)",
-        )?;
+    /// The launch for any number of rows; the weights are bf16 (others by [`DequantiseArguments`] first).
+    ///
+    /// # Errors
+    /// [`ShapeError`] when there are no rows, or the columns are not a multiple of 16.
+    pub fn gemm(self) -> Result<Launch<ProductArguments>, ShapeError> {
+        let name = "gemm_bf16";
+        self.check(name, WeightFormat::Bf16)?;
+        let rows = (self.rows as usize).div_ceil(GEMM_BLOCK);
+        let outputs = (self.weights.rows as usize).div_ceil(GEMM_BLOCK);
+        Ok(Launch {
+            kernel: Kernel {
+                artefact: Artefact::Gemm,
+                name,
+            },
+            grid: [
+                count(name, "the number of rows", rows)?,
+                second_axis(name, "the number of outputs", outputs)?,
+                1,
+            ],
+            threads: WARPS as u32 * 32,
+            shared_bytes: GEMM_SHARED_BYTES,
+            arguments: self,
+        })
+    }
+
+    fn check(&self, name: &'static str, format: WeightFormat) -> Result<(), ShapeError> {
+        self.weights.check(name, format)?;
         check(
             self.out_stride >= self.weights.rows,
             name,
@@ -215,5 +250,60 @@ impl ProductArguments {
             self.out_stride as usize,
             "at least the number of outputs",
         )
+    }
+}
+
+impl Weights {
+    fn check(&self, name: &'static str, format: WeightFormat) -> Result<(), ShapeError> {
+        let columns = self.columns as usize;
+        check(
+            columns > 0 && columns.is_multiple_of(format.column_step()),
+            name,
+            "the number of columns",
+            columns,
+            "a multiple of 16 (bf16, fp8), 32 (4-bit, Q8_0) or 256 (Q4_K, Q6_K)",
+        )
+    }
+}
+
+/// What the kernels `dequantise_*` take.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct DequantiseArguments {
+    /// The matrix.
+    pub weights: Weights,
+    /// `[weights.rows, weights.columns]` of bf16: each weight by its scale, rounded once.
+    pub out: DevicePointer,
+}
+
+impl DequantiseArguments {
+    /// The launch; `None` when the weights are bf16 already.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when there are no rows, or the columns are not as the format wants them.
+    pub fn launch(self, format: WeightFormat) -> Result<Option<Launch<DequantiseArguments>>, ShapeError> {
+        let Some((name, chunk)) = format.dequantiser() else {
+            return Ok(None);
+        };
+        self.weights.check(name, format)?;
+        let chunks = (self.weights.columns as usize).div_ceil(chunk);
+        Ok(Some(Launch {
+            kernel: Kernel {
+                artefact: Artefact::Gemm,
+                name,
+            },
+            grid: [
+                count(
+                    name,
+                    "the number of rows",
+                    (self.weights.rows as usize).div_ceil(16),
+                )?,
+                second_axis(name, "the number of columns", chunks.div_ceil(WARPS))?,
+                1,
+            ],
+            threads: WARPS as u32 * 32,
+            shared_bytes: 0,
+            arguments: self,
+        }))
     }
 }

@@ -3,9 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod artefacts;
+mod attention;
 mod elementwise;
+mod faults;
+mod gemm;
 mod matrices;
 mod norm;
 mod rope;
+mod sampling;
 mod skinny;
 mod support;

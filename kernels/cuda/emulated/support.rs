@@ -101,7 +101,7 @@ impl Memory {
     }
 }
 
-static EMULATOR: LazyLock<Emulator> = LazyLock::new(|| {
+pub(crate) static EMULATOR: LazyLock<Emulator> = LazyLock::new(|| {
     // Beside the test's binary, so that it goes when everything built does.
     let binary = std::env::current_exe().unwrap();
     Emulator::new(&binary.parent().unwrap().join("cuda-emulated"))

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cwm_kernels::cuda::Artefact;
 use sha2::{Digest, Sha256};
-
-use super::*;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda")
@@ -25,6 +24,7 @@ fn artefacts_are_of_their_sources() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".cu") || name.ends_with(".cuh") || name == "manifest.toml")
         .collect();
+    names.push("prebuilt/usage.txt".to_owned());
     names.extend(
         Artefact::ALL
             .iter()
@@ -43,6 +43,16 @@ fn artefacts_are_of_their_sources() {
             kept[name.as_str()],
             "{name} has changed: run scripts/build-cuda-kernels"
         );
+    }
+}
+
+#[test]
+fn what_is_embedded_is_what_was_built() {
+    for artefact in Artefact::ALL {
+        let path = folder().join(format!("prebuilt/{}.fatbin", artefact.name()));
+        assert_eq!(artefact.bytes(), std::fs::read(path).unwrap());
+        // The mark of a fat binary.
+        assert!(artefact.bytes().starts_with(&[0x50, 0xed, 0x55, 0xba]));
     }
 }
 
