@@ -5,6 +5,7 @@
 
 pub mod blocks;
 pub mod cpu;
+pub mod cuda;
 mod element;
 
 pub use element::{ElementType, KvElement};

@@ -1,0 +1,33 @@
+//! Kernels for NVIDIA GPUs: what they are called, what they are given, and how they are launched.
+//!
+//! The kernels are device code only, in the `.cu` files beside this one; `scripts/build-cuda-kernels` compiles them to the artefacts in
+//! `prebuilt`, which are embedded here, so that nobody needs a CUDA compiler. What enters are device pointers and shapes; what leaves are
+//! [`Launch`]es, plain data. Who owns a device (or the emulation in [`emulate`], which tests use) runs them. Each kernel takes one
+//! struct, whose layout here is the same as in its source.
+
+mod artefact;
+mod attention;
+mod elementwise;
+#[cfg(feature = "emulate")]
+pub mod emulate;
+mod launch;
+mod norm;
+mod pages;
+mod products;
+mod repack;
+mod rope;
+mod sampling;
+
+pub use artefact::Artefact;
+pub use attention::{
+    AttentionTile, DecodeArguments, MergeArguments, PREFILL_ROWS, PrefillArguments, SPLIT_TOKENS,
+    decode_tile_rows, splits_seen,
+};
+pub use elementwise::{CopyArguments, EmbeddingArguments, GateArguments, SAMPLED_TOKEN};
+pub use launch::{DevicePointer, Kernel, Launch, RawLaunch, ShapeError};
+pub use norm::{NormArguments, NormOutput};
+pub use pages::{CudaKvElement, CudaPages, PAGE_TOKENS};
+pub use products::{DequantiseArguments, ProductArguments, SKINNY_ROWS, Store, WeightFormat, Weights};
+pub use repack::{Planes, planes_of_q6_k, planes_of_q8_0};
+pub use rope::RopeArguments;
+pub use sampling::{NO_TOKEN, PenaltyArguments, SampleArguments, SampleRow};
