@@ -2,7 +2,7 @@
 //!
 //! Rooms, each calling only those before it: `model` (a model as data), `formats` (files in), `text` (words to tokens and back),
 //! `cache` (KV pages without tensors), `backend` (running a step), `engine` (many sequences at once), `source` (what the agent sees);
-//! and, beside them, `catalogue` (which models can be had, and how they come).
+//! and, beside them, `catalogue` (which models can be had, and how they come) and `memory` (what a model takes on a device).
 //! Only the agent may call this crate, and it may call only `cwm-kernels`.
 
 pub mod backend;
@@ -10,6 +10,7 @@ pub mod cache;
 pub mod catalogue;
 pub mod engine;
 pub mod formats;
+pub mod memory;
 pub mod model;
 #[cfg(feature = "candle")]
 pub mod oracle;

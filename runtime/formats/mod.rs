@@ -17,7 +17,7 @@ mod values;
 pub use checkpoint::{Checkpoint, GenerationDefaults, GgufVocabulary, TokenizerSource};
 pub use error::FormatError;
 pub use layer_types::LayerTypes;
-pub use open::OpenOptions;
+pub use open::{OpenOptions, describe};
 pub use tensor::{MappedFile, Tensor};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod completions;
 mod config;
 pub(crate) mod context;
 mod doctor;
+mod gpu;
 mod help;
 mod kill;
 mod models;

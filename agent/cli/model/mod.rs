@@ -1,6 +1,7 @@
 //! `cwm model`: which models can be had, what they are, and what they compute.
 
 mod bench;
+mod fit;
 mod info;
 mod list;
 mod load;

@@ -64,7 +64,13 @@ fn a_row_is_the_same_bits_in_any_chunk_and_any_batch() {
 fn a_row_is_the_same_bits_on_any_instructions_and_threads() {
     for name in ["cwm16", "qwen2"] {
         let fixture = Fixture::open(name);
-        for element in [KvElement::F32, KvElement::F16, KvElement::BF16, KvElement::Q8] {
+        for element in [
+            KvElement::F32,
+            KvElement::F16,
+            KvElement::BF16,
+            KvElement::Q8,
+            KvElement::E4M3,
+        ] {
             let mut plain = load(&fixture.checkpoint, element, 1, Isa::Scalar);
             let (expected, _) = in_chunks(&mut plain, &fixture.ids, 29);
             for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
