@@ -9,6 +9,7 @@ use super::error::FormatError;
 use super::gguf;
 use super::huggingface;
 use super::layer_types::LayerTypes;
+use super::packed;
 use crate::model::ModelSpec;
 
 /// What a user may say about a model beyond its files.
@@ -22,8 +23,8 @@ pub struct OpenOptions {
 const MOST_ENTRIES: usize = 1 << 14;
 
 impl Checkpoint {
-    /// Opens a model: a GGUF file (any part of a split one), a folder as Hugging Face lays them out, or a folder with one GGUF
-    /// model. Nothing is copied but small things; tensors stay where they lie, mapped into memory.
+    /// Opens a model: a GGUF file (any part of a split one), a folder as Hugging Face lays them out, a folder with one GGUF
+    /// model, or a file that [`quantise`](super::quantise) made. Nothing is copied but small things; tensors stay where they lie, mapped into memory.
     ///
     /// # Errors
     ///
@@ -45,10 +46,7 @@ impl Checkpoint {
                 .extension()
                 .is_some_and(|extension| extension == "safetensors") =>
             {
-                Err(FormatError::not_a_model(
-                    path,
-                    "it holds only tensors; give the folder with its config.json",
-                ))
+                packed::open(path)
             }
             _ => Err(FormatError::not_a_model(
                 path,

@@ -8,6 +8,7 @@ mod gpu;
 mod help;
 mod kill;
 mod models;
+mod quantize;
 mod runs;
 mod streams;
 mod view;

@@ -148,7 +148,7 @@ fn contexts(spec: &ModelSpec, asked: Option<u64>) -> Result<Vec<usize>, Failure>
 fn weights(path: &Path, load: &LoadArguments, spec: &ModelSpec) -> Vec<(&'static str, u64)> {
     let stored = load.open(path).ok().map(|checkpoint: Checkpoint| {
         let tensors = checkpoint.tensors.values();
-        tensors.map(|tensor| tensor.bytes().len() as u64).sum()
+        tensors.map(|tensor| tensor.stored_bytes() as u64).sum()
     });
     let formats = WeightFormat::ALL.map(|format| (format.name(), format.weight_bytes(spec)));
     let stored = stored.map(|bytes| ("as it is", bytes));

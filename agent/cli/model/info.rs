@@ -187,7 +187,7 @@ fn shares(checkpoint: &Checkpoint) -> Vec<TypeShare> {
         share.name = name;
         share.tensors += 1;
         share.parameters += tensor.shape.iter().map(|length| *length as u64).product::<u64>();
-        share.bytes += tensor.bytes().len() as u64;
+        share.bytes += tensor.stored_bytes() as u64;
     }
     let mut shares: Vec<TypeShare> = shares.into_values().collect();
     shares.sort_by_key(|share| std::cmp::Reverse(share.bytes));

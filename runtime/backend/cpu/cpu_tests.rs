@@ -13,7 +13,12 @@ use crate::model::{LayerTensor, TensorRole, TokenId};
 
 fn load(checkpoint: &Checkpoint, element: KvElement, threads: usize, isa: Isa) -> Harness {
     let layout = PageLayout::of(&checkpoint.spec, 16, element);
-    Harness::new(CpuBackend::load(checkpoint, layout, CpuOptions { threads, isa }).unwrap())
+    let options = CpuOptions {
+        threads,
+        isa,
+        ..CpuOptions::default()
+    };
+    Harness::new(CpuBackend::load(checkpoint, layout, options).unwrap())
 }
 
 fn bits(rows: &[Vec<f32>]) -> Vec<Vec<u32>> {
@@ -213,7 +218,11 @@ fn instructions_that_the_processor_lacks_are_refused() {
         let loaded = CpuBackend::load(
             &fixture.checkpoint,
             layout.clone(),
-            CpuOptions { threads: 1, isa },
+            CpuOptions {
+                threads: 1,
+                isa,
+                ..CpuOptions::default()
+            },
         );
         match loaded {
             Ok(backend) => {

@@ -2,7 +2,7 @@
 
 mod config;
 mod rope;
-mod safetensors;
+pub(super) mod safetensors;
 mod spec;
 mod weights;
 mod words;
@@ -18,6 +18,7 @@ use crate::model::ModelSpec;
 
 pub(super) use self::config::Config;
 pub(super) use self::rope::rope_of;
+pub(super) use self::spec::tensor_name;
 
 /// The file that makes a folder a model.
 pub(super) const CONFIG: &str = "config.json";
@@ -73,5 +74,6 @@ pub(super) fn open(folder: &Path, layer_types: Option<&LayerTypes>) -> Result<Ch
             .chain(weight_files)
             .chain(words.files)
             .collect(),
+        packed: None,
     })
 }
