@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The type of a stored tensor's elements. Types with a block length above 1 are GGUF's block formats: a row is a whole number of
+/// The type of a stored tensor's elements. The `Q` types are GGUF's block formats: a row is a whole number of
 /// blocks, each with scales of its own (the layouts are those of the `ggml` library).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(
@@ -32,11 +32,15 @@ pub enum ElementType {
     Q5_K,
     /// 6 bits, 8-bit scales a group of 16 in a block of 256.
     Q6_K,
+    /// 8-bit floats, to be multiplied by a scale for each row. The scales lie apart.
+    E4M3,
+    /// 4-bit integers, to be multiplied by a scale for each 128 elements of a row. The scales lie apart.
+    I4,
 }
 
 impl ElementType {
     /// All of them.
-    pub const ALL: [ElementType; 11] = [
+    pub const ALL: [ElementType; 13] = [
         ElementType::F32,
         ElementType::F16,
         ElementType::BF16,
@@ -48,9 +52,11 @@ impl ElementType {
         ElementType::Q4_K,
         ElementType::Q5_K,
         ElementType::Q6_K,
+        ElementType::E4M3,
+        ElementType::I4,
     ];
 
-    /// The name that GGUF tools print.
+    /// The name that GGUF tools print, where they have one.
     pub fn name(self) -> &'static str {
         match self {
             ElementType::F32 => "F32",
@@ -64,13 +70,16 @@ impl ElementType {
             ElementType::Q4_K => "Q4_K",
             ElementType::Q5_K => "Q5_K",
             ElementType::Q6_K => "Q6_K",
+            ElementType::E4M3 => "E4M3",
+            ElementType::I4 => "I4",
         }
     }
 
-    /// How many elements share a block; 1 for plain floats.
+    /// How many elements share a block; 1 for floats.
     pub const fn block_elements(self) -> usize {
         match self {
-            ElementType::F32 | ElementType::F16 | ElementType::BF16 => 1,
+            ElementType::F32 | ElementType::F16 | ElementType::BF16 | ElementType::E4M3 => 1,
+            ElementType::I4 => 2,
             ElementType::Q4_0
             | ElementType::Q4_1
             | ElementType::Q5_0
@@ -93,12 +102,18 @@ impl ElementType {
             ElementType::Q4_K => 144,
             ElementType::Q5_K => 176,
             ElementType::Q6_K => 210,
+            ElementType::E4M3 | ElementType::I4 => 1,
         }
     }
 
-    /// Whether it is one of the block formats.
+    /// Whether numbers were rounded to a few bits and a scale.
     pub fn is_quantised(self) -> bool {
-        self.block_elements() > 1
+        !matches!(self, ElementType::F32 | ElementType::F16 | ElementType::BF16)
+    }
+
+    /// Whether its scales lie in an array of their own, and not among the elements.
+    pub fn has_scales_apart(self) -> bool {
+        matches!(self, ElementType::E4M3 | ElementType::I4)
     }
 
     /// The bytes of `elements` elements; `None` when they are not a whole number of blocks, or too many to count.
@@ -122,6 +137,9 @@ pub enum KvElement {
     BF16,
     /// 8-bit integers, with a 16-bit scale for each 32 elements of a head (or for the whole head, when it is shorter).
     Q8,
+    /// 8-bit floats without scales; what is beyond 448 becomes 448.
+    #[serde(rename = "e4m3")]
+    E4M3,
 }
 
 impl KvElement {
@@ -131,6 +149,7 @@ impl KvElement {
             KvElement::F32 => head_dim * 4,
             KvElement::F16 | KvElement::BF16 => head_dim * 2,
             KvElement::Q8 => head_dim + head_dim.div_ceil(32) * 2,
+            KvElement::E4M3 => head_dim,
         }
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! Rooms, each calling only those before it: `model` (a model as data), `formats` (files in), `text` (words to tokens and back),
 //! `cache` (KV pages without tensors), `backend` (running a step), `engine` (many sequences at once), `source` (what the agent sees);
-//! and, beside them, `catalogue` (which models can be had, and how they come).
+//! and, beside them, `catalogue` (which models can be had, and how they come) and `memory` (what a model takes on a device)
+//! and `comparison` (how far two computations of a text are apart).
 //! Only the agent may call this crate, and it may call only `cwm-kernels`.
 
 pub mod backend;
 pub mod cache;
 pub mod catalogue;
+pub mod comparison;
 pub mod engine;
 pub mod formats;
+pub mod memory;
 pub mod model;
 #[cfg(feature = "candle")]
 pub mod oracle;

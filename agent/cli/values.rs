@@ -57,6 +57,15 @@ pub(crate) fn size(bytes: u64) -> String {
     )
 }
 
+/// A number as people write it, unless it is too small for that.
+pub(crate) fn plain(number: f64) -> String {
+    match number.abs() {
+        0.01.. => format!("{number:.2}"),
+        0.0001.. => format!("{number:.5}"),
+        _ => format!("{number:.1e}"),
+    }
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text
         .find(|character: char| !character.is_ascii_digit())

@@ -53,7 +53,8 @@ impl Block {
             ElementType::Q4_K => self.read_q4_k(stored),
             ElementType::Q5_K => self.read_q5_k(stored),
             ElementType::Q6_K => self.read_q6_k(stored),
-            ElementType::F32 | ElementType::F16 | ElementType::BF16 => {}
+            ElementType::F32 | ElementType::F16 | ElementType::BF16 | ElementType::E4M3 | ElementType::I4 => {
+            }
         }
     }
 

@@ -1,14 +1,22 @@
 //! The block formats of weights: how the bytes that files store turn into numbers.
 //!
 //! Layouts are those of the `ggml` library (`block_q4_0` … `block_q6_K`). [`dequantise`] gives the very floats that its scalar code
-//! and the `gguf` Python package give; the packed kernels start from the same [`Block`]s.
+//! and the `gguf` Python package give; the packed kernels start from the same [`Block`]s. Two formats are not GGUF's: those of
+//! `scaled`, whose scales lie apart, as kernels for GPUs want them.
 
 mod codes;
+mod e4m3;
+mod scaled;
 
 use crate::ElementType;
 use half::{bf16, f16};
 
 pub(crate) use codes::Block;
+pub(crate) use e4m3::e4m3_numbers;
+pub use e4m3::{E4M3_MAX, e4m3_from_f32, e4m3_to_f32};
+pub use scaled::{
+    I4_GROUP, ScaleError, dequantise_row, quantise_row, scale_type, scaled_row_bytes, scales_a_row,
+};
 
 /// Why bytes are not what their element type and count call for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +74,7 @@ pub enum BlockError {
 /// Turns stored elements into floats.
 ///
 /// `bytes` holds exactly `out.len()` elements of type `element`, from the start of a block on. NaN and infinite scales give NaN and
-/// infinite floats.
+/// infinite floats. Types whose scales lie apart give the numbers that are to be multiplied by them.
 ///
 /// # Errors
 /// [`BlockError`] when `out` is not a whole number of blocks, or `bytes` is not as long as it takes; `out` is then untouched.
@@ -86,6 +94,16 @@ pub fn dequantise(element: ElementType, bytes: &[u8], out: &mut [f32]) -> Result
         ElementType::BF16 => {
             for (value, stored) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
                 *value = bf16::from_le_bytes(*stored).to_f32();
+            }
+        }
+        ElementType::E4M3 => {
+            for (value, code) in out.iter_mut().zip(bytes) {
+                *value = e4m3_to_f32(*code);
+            }
+        }
+        ElementType::I4 => {
+            for (pair, byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+                *pair = scaled::i4_pair(*byte);
             }
         }
         _ => {

@@ -10,6 +10,7 @@ use half::{bf16, f16};
 
 use super::Isa;
 use crate::KvElement;
+use crate::blocks::e4m3_from_f32;
 
 /// Elements of a head that share a scale in [`KvElement::Q8`].
 pub(super) const GROUP: usize = 32;
@@ -57,7 +58,7 @@ impl KvPages {
         match self.element {
             KvElement::F32 => 4,
             KvElement::F16 | KvElement::BF16 => 2,
-            KvElement::Q8 => 1,
+            KvElement::Q8 | KvElement::E4M3 => 1,
         }
     }
 
@@ -65,7 +66,7 @@ impl KvPages {
     pub(super) fn groups(&self) -> usize {
         match self.element {
             KvElement::Q8 => self.head_dim.div_ceil(GROUP),
-            KvElement::F32 | KvElement::F16 | KvElement::BF16 => 0,
+            KvElement::F32 | KvElement::F16 | KvElement::BF16 | KvElement::E4M3 => 0,
         }
     }
 
@@ -166,6 +167,11 @@ fn write_head(
         KvElement::BF16 => {
             for (place, x) in places.zip(head) {
                 part[place * 2..place * 2 + 2].copy_from_slice(&saturating_bf16(*x).to_le_bytes());
+            }
+        }
+        KvElement::E4M3 => {
+            for (place, x) in places.zip(head) {
+                part[place] = e4m3_from_f32(*x);
             }
         }
         KvElement::Q8 => {

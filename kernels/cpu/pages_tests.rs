@@ -4,7 +4,13 @@ use super::{KvPages, write_key_value};
 use crate::KvElement;
 use crate::cpu::Isa;
 
-const ELEMENTS: [KvElement; 4] = [KvElement::F32, KvElement::F16, KvElement::BF16, KvElement::Q8];
+const ELEMENTS: [KvElement; 5] = [
+    KvElement::F32,
+    KvElement::F16,
+    KvElement::BF16,
+    KvElement::Q8,
+    KvElement::E4M3,
+];
 
 fn layout(element: KvElement, head_dim: usize) -> KvPages {
     KvPages {
@@ -58,7 +64,7 @@ fn positions_lie_apart_and_fill_the_page() {
 
 #[test]
 fn what_is_too_great_becomes_the_greatest() {
-    for element in [KvElement::F16, KvElement::BF16, KvElement::Q8] {
+    for element in [KvElement::F16, KvElement::BF16, KvElement::Q8, KvElement::E4M3] {
         let pages = layout(element, 16);
         let mut page = vec![0; pages.page_bytes()];
         let values = [f32::MAX; 32];
@@ -68,6 +74,7 @@ fn what_is_too_great_becomes_the_greatest() {
         match element {
             KvElement::F16 => assert_eq!(bits, half::f16::MAX.to_bits()),
             KvElement::BF16 => assert_eq!(bits, half::bf16::MAX.to_bits()),
+            KvElement::E4M3 => assert_eq!(part.values[0], 0x7e),
             _ => {
                 assert_eq!(part.values[0], 127);
                 let scale = u16::from_le_bytes([part.value_scales[0], part.value_scales[1]]);

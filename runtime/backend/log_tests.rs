@@ -98,6 +98,7 @@ fn pages_of_every_element_type_pass_between_back_ends() {
         (KvElement::F16, 0.015),
         (KvElement::BF16, 0.15),
         (KvElement::Q8, 0.3),
+        (KvElement::E4M3, 3.0),
     ] {
         let (log, logits, mut reference) = record(&fixture, 43, element);
         let outputs = replay(
@@ -115,7 +116,13 @@ fn pages_of_every_element_type_pass_between_back_ends() {
 #[test]
 fn a_page_comes_back_from_the_other_back_end_as_it_was() {
     let fixture = Fixture::open("cwm16");
-    for element in [KvElement::F32, KvElement::F16, KvElement::BF16, KvElement::Q8] {
+    for element in [
+        KvElement::F32,
+        KvElement::F16,
+        KvElement::BF16,
+        KvElement::Q8,
+        KvElement::E4M3,
+    ] {
         let (mut reference, mut cpu) = pair(&fixture, element);
         let mut sequence = reference.begin();
         reference.run_one(&mut sequence, &fixture.ids[..40]);

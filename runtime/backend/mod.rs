@@ -4,6 +4,7 @@
 //! another back end.
 
 mod cpu;
+pub mod cuda;
 mod drive;
 mod log;
 mod plan;

@@ -49,6 +49,7 @@ fn smollm2_on_the_cpu_agrees_with_f32_arithmetic() {
     let options = CpuOptions {
         threads: 2,
         isa: Isa::best(),
+        ..CpuOptions::default()
     };
     let mut cpu = Harness::new(CpuBackend::load(&checkpoint, layout, options).unwrap());
     let mut sequence = cpu.begin();

@@ -270,6 +270,7 @@ pub(super) fn harnesses(checkpoint: &Checkpoint, element: KvElement) -> Vec<Harn
     let options = CpuOptions {
         threads: 2,
         isa: Isa::best(),
+        ..CpuOptions::default()
     };
     let cpu = CpuBackend::load(checkpoint, layout, options).unwrap();
     vec![Harness::new(reference), Harness::new(cpu)]

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use cwm_kernels::KvElement;
-use cwm_kernels::blocks::{BlockError, dequantise};
+use cwm_kernels::blocks::BlockError;
 
 use crate::cache::PageLayout;
 use crate::formats::{Checkpoint, Tensor};
@@ -210,7 +210,9 @@ pub(super) fn to_f32(tensor: &Tensor) -> Result<Vec<f32>, LoadError> {
         .try_reserve_exact(elements)
         .map_err(|_| out_of_memory(tensor, elements * size_of::<f32>()))?;
     values.resize(elements, 0.0);
-    dequantise(tensor.element, tensor.bytes(), &mut values).map_err(|error| block_error(tensor, &error))?;
+    tensor
+        .read_rows(0, &mut values)
+        .map_err(|error| block_error(tensor, &error))?;
     Ok(values)
 }
 

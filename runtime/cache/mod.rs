@@ -14,5 +14,6 @@ mod tree;
 pub use cwm_kernels::KvElement;
 pub use errors::CacheRefusal;
 pub use kv::{CacheSettings, CacheStatistics, KvCache};
+pub use need::Need;
 pub use page::{PageCopy, PageId, PageLayout, PoolKind, WindowTable};
 pub use sequence::SequenceCache;

@@ -4,15 +4,24 @@ use super::page::{PageLayout, PoolKind};
 use super::sequence::Reach;
 
 /// A request's size: one prompt, computed in steps, then several samples that grow token by token.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Need {
-    pub(super) prompt_tokens: usize,
-    pub(super) new_tokens: usize,
-    pub(super) samples: usize,
-    pub(super) step_tokens: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Tokens of the prompt, which all samples share.
+    pub prompt_tokens: usize,
+    /// The most tokens that each sample adds.
+    pub new_tokens: usize,
+    /// How many samples there are, at least 1.
+    pub samples: usize,
+    /// The most tokens that a step computes of the prompt.
+    pub step_tokens: usize,
 }
 
 impl Need {
+    /// The most bytes that it takes at any time in a cache of that layout, whose sequences can be rolled back by `slack` tokens.
+    pub fn bytes_in(self, layout: &PageLayout, slack: usize) -> usize {
+        self.bytes(Reach::new(layout, slack), layout)
+    }
+
     /// The most bytes that it takes at any time, when it is alone and finds nothing in the prefix tree.
     pub(super) fn bytes(self, reach: Reach, layout: &PageLayout) -> usize {
         let bytes = |full: usize, window: usize| {

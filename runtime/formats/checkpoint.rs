@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::formats::error::FormatError;
+use crate::formats::packed::Packed;
 use crate::formats::tensor::Tensor;
 use crate::formats::values;
 use crate::model::{ModelSpec, TensorRole, TokenId};
@@ -29,6 +31,8 @@ pub struct Checkpoint {
     pub generation: GenerationDefaults,
     /// All files that were read, for messages and hashes.
     pub files: Vec<PathBuf>,
+    /// What a file that was made here says of itself.
+    pub(super) packed: Option<Packed>,
 }
 
 impl Checkpoint {
@@ -37,14 +41,24 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// The first NaN or infinity, by tensor and place; in quantised tensors, the first block with such a scale.
+    /// The first NaN or infinity, by tensor and place; in quantised tensors, the first block with such a scale. A file with a checksum
+    /// that its bytes do not have.
     pub fn check_values(&self) -> Result<(), FormatError> {
+        if let Some(packed) = &self.packed {
+            packed.check()?;
+        }
         let present = self
             .spec
             .roles()
             .into_iter()
             .filter_map(|role| self.tensors.get(&role));
         present.into_iter().try_for_each(values::check_all)
+    }
+
+    /// Whether all weights are plain floats.
+    pub fn is_exact(&self) -> bool {
+        let mut tensors = self.tensors.values();
+        !tensors.any(|tensor| tensor.element.is_quantised())
     }
 
     /// The number of its parameters, of tied tensors once.
@@ -79,13 +93,16 @@ impl Checkpoint {
                 add(piece.get(..PIECE).unwrap_or(piece));
             }
             add(bytes.last_chunk::<PIECE>().map_or(bytes, |end| end));
+            if let Some(scales) = tensor.scales().last_chunk::<PIECE>() {
+                add(scales);
+            }
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
 /// Where a vocabulary comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TokenizerSource {
     /// `tokenizer.json`, with `tokenizer_config.json` where there is one.
     HuggingFace {
@@ -103,7 +120,7 @@ pub enum TokenizerSource {
 }
 
 /// The vocabulary as a GGUF file's metadata has it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GgufVocabulary {
     /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE) or `llama` (SentencePiece).
     pub model: String,
@@ -132,7 +149,7 @@ pub struct GgufVocabulary {
 }
 
 /// What `generation_config.json` or GGUF metadata say.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GenerationDefaults {
     /// Tokens that end a generation.
     pub stop_ids: Vec<TokenId>,

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::FormatError;
 use super::tensor::Tensor;
 use super::values;
-use crate::model::{Attention, LayerTensor, ModelSpec, RopeScaling, TensorRole};
+use crate::model::{Attention, ModelSpec, RopeScaling, TensorRole};
 
 /// The most layers that a model may have.
 pub(super) const MOST_LAYERS: usize = 1 << 10;
@@ -141,7 +141,7 @@ pub(super) fn assign(
                 format!("its shape is {:?} and should be {wanted:?}", tensor.shape),
             ));
         }
-        if tensor.element.is_quantised() && is_vector(role) {
+        if tensor.element.is_quantised() && role.is_vector() {
             return Err(FormatError::tensor(
                 tensor.file().path(),
                 &name,
@@ -163,15 +163,5 @@ pub(super) fn assign(
                 spec.architecture
             ),
         )),
-    }
-}
-
-fn is_vector(role: TensorRole) -> bool {
-    match role {
-        TensorRole::Embedding | TensorRole::Output => false,
-        TensorRole::OutputNorm => true,
-        TensorRole::Layer(_, tensor) => {
-            tensor.is_bias() || matches!(tensor, LayerTensor::AttentionNorm | LayerTensor::FeedForwardNorm)
-        }
     }
 }

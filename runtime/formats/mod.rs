@@ -10,6 +10,7 @@ mod huggingface;
 mod layer_types;
 mod limits;
 mod open;
+mod packed;
 mod special_tokens;
 mod tensor;
 mod values;
@@ -17,7 +18,8 @@ mod values;
 pub use checkpoint::{Checkpoint, GenerationDefaults, GgufVocabulary, TokenizerSource};
 pub use error::FormatError;
 pub use layer_types::LayerTypes;
-pub use open::OpenOptions;
+pub use open::{OpenOptions, describe};
+pub use packed::{QuantiseError, Quantised, quantise};
 pub use tensor::{MappedFile, Tensor};
 
 #[cfg(test)]

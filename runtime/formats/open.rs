@@ -9,6 +9,8 @@ use super::error::FormatError;
 use super::gguf;
 use super::huggingface;
 use super::layer_types::LayerTypes;
+use super::packed;
+use crate::model::ModelSpec;
 
 /// What a user may say about a model beyond its files.
 #[derive(Debug, Clone, Default)]
@@ -21,8 +23,8 @@ pub struct OpenOptions {
 const MOST_ENTRIES: usize = 1 << 14;
 
 impl Checkpoint {
-    /// Opens a model: a GGUF file (any part of a split one), a folder as Hugging Face lays them out, or a folder with one GGUF
-    /// model. Nothing is copied but small things; tensors stay where they lie, mapped into memory.
+    /// Opens a model: a GGUF file (any part of a split one), a folder as Hugging Face lays them out, a folder with one GGUF
+    /// model, or a file that [`quantise`](super::quantise) made. Nothing is copied but small things; tensors stay where they lie, mapped into memory.
     ///
     /// # Errors
     ///
@@ -44,10 +46,7 @@ impl Checkpoint {
                 .extension()
                 .is_some_and(|extension| extension == "safetensors") =>
             {
-                Err(FormatError::not_a_model(
-                    path,
-                    "it holds only tensors; give the folder with its config.json",
-                ))
+                packed::open(path)
             }
             _ => Err(FormatError::not_a_model(
                 path,
@@ -55,6 +54,18 @@ impl Checkpoint {
             )),
         }
     }
+}
+
+/// Describes a model of whose files perhaps only the config.json is there, in a folder: enough to say what it would take.
+///
+/// # Errors
+///
+/// As for [`Checkpoint::open`], but that weights and vocabulary may be missing.
+pub fn describe(path: &Path, options: &OpenOptions) -> Result<ModelSpec, FormatError> {
+    if path.is_dir() && path.join(huggingface::CONFIG).exists() && !has_weights(path)? {
+        return huggingface::describe(path, options.layer_types.as_ref());
+    }
+    Checkpoint::open(path, options).map(|checkpoint| checkpoint.spec)
 }
 
 fn first_bytes(path: &Path) -> Result<[u8; 4], FormatError> {
@@ -66,7 +77,7 @@ fn first_bytes(path: &Path) -> Result<[u8; 4], FormatError> {
 }
 
 fn open_folder(path: &Path, options: &OpenOptions) -> Result<Checkpoint, FormatError> {
-    let is_hugging_face = has_safetensors(path) || gguf_models(path)?.is_empty();
+    let is_hugging_face = has_safetensors(path) || !has_weights(path)?;
     if is_hugging_face && path.join(huggingface::CONFIG).exists() {
         return huggingface::open(path, options.layer_types.as_ref());
     }
@@ -87,6 +98,10 @@ fn open_folder(path: &Path, options: &OpenOptions) -> Result<Checkpoint, FormatE
             ),
         )),
     }
+}
+
+fn has_weights(folder: &Path) -> Result<bool, FormatError> {
+    Ok(has_safetensors(folder) || !gguf_models(folder)?.is_empty())
 }
 
 fn has_safetensors(folder: &Path) -> bool {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cwm_kernels::ElementType;
+use cwm_kernels::blocks::{self, BlockError};
 use memmap2::Mmap;
 
 use super::error::FormatError;
@@ -114,6 +115,8 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     file: Arc<MappedFile>,
     range: Range<usize>,
+    /// Of types whose scales lie apart: where they lie in the same file, row after row.
+    scales: Option<Range<usize>>,
 }
 
 impl Tensor {
@@ -138,7 +141,65 @@ impl Tensor {
             shape,
             file,
             range,
+            scales: None,
         })
+    }
+
+    /// The same with its scales, which are a tensor of the same file; `None` when they are not of the type and as many as it takes.
+    pub(crate) fn with_scales(self, scales: &Tensor) -> Option<Tensor> {
+        let columns = self.columns();
+        let count = blocks::scales_a_row(self.element, columns).checked_mul(self.rows())?;
+        let same_file = Arc::ptr_eq(&self.file, &scales.file);
+        let suits = blocks::scale_type(self.element) == Some(scales.element)
+            && scales.element.bytes_of(count) == Some(scales.range.len())
+            && scales.rows() * scales.columns() == count;
+        (same_file && suits).then(|| Tensor {
+            scales: Some(scales.range.clone()),
+            ..self
+        })
+    }
+
+    /// The bytes of its scales, row after row; empty, where they are among its elements or there are none.
+    pub fn scales(&self) -> &[u8] {
+        let range = self.scales.clone().unwrap_or_default();
+        self.file.bytes().get(range).unwrap_or_default()
+    }
+
+    /// All bytes that it takes in its file.
+    pub fn stored_bytes(&self) -> usize {
+        self.bytes().len() + self.scales().len()
+    }
+
+    /// The floats of some rows, from `first` on, `[rows, columns]`.
+    ///
+    /// # Errors
+    /// When the tensor has fewer rows, or lacks its scales.
+    pub fn read_rows(&self, first: usize, out: &mut [f32]) -> Result<(), BlockError> {
+        let (element, columns) = (self.element, self.columns().max(1));
+        let count = out.len() / columns;
+        let wrong = || BlockError::TooLarge {
+            rows: first.saturating_add(count),
+            columns,
+        };
+        let part = |row: usize| {
+            let from = first.checked_mul(row)?;
+            Some(from..from.checked_add(count.checked_mul(row)?)?)
+        };
+        let Some((code_bytes, scale_bytes)) = blocks::scaled_row_bytes(element, columns) else {
+            let row = element.bytes_of(columns).ok_or_else(wrong)?;
+            let bytes = part(row).and_then(|range| self.bytes().get(range));
+            return blocks::dequantise(element, bytes.ok_or_else(wrong)?, out);
+        };
+        let codes = part(code_bytes).and_then(|range| self.bytes().get(range));
+        let scales = part(scale_bytes).and_then(|range| self.scales().get(range));
+        let (codes, scales) = codes.zip(scales).ok_or_else(wrong)?;
+        let rows = codes
+            .chunks_exact(code_bytes)
+            .zip(scales.chunks_exact(scale_bytes));
+        for ((codes, scales), out) in rows.zip(out.chunks_exact_mut(columns)) {
+            blocks::dequantise_row(element, codes, scales, out).map_err(|_| wrong())?;
+        }
+        Ok(())
     }
 
     /// Its bytes.
@@ -175,6 +236,17 @@ impl Tensor {
     /// before, from the file.
     pub fn forget_pages(&self) {
         self.file.forget_pages(&self.range);
+    }
+
+    /// The same for rows before `end`.
+    pub(crate) fn forget_rows(&self, end: usize) {
+        let bytes = self
+            .element
+            .bytes_of(self.columns())
+            .unwrap_or(0)
+            .saturating_mul(end);
+        let to = self.range.start.saturating_add(bytes).min(self.range.end);
+        self.file.forget_pages(&(self.range.start..to));
     }
 }
 

@@ -2,8 +2,10 @@
 //! values of one type; nothing else in the runtime asks which family a model is of.
 
 mod spec;
+mod weight_format;
 
 pub use spec::{
     Architecture, Attention, LayerSpec, LayerTensor, ModelSpec, Rope, RopeLayout, RopeScaling, TensorRole,
     TokenId,
 };
+pub use weight_format::WeightFormat;

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A position in a vocabulary.
 pub type TokenId = u32;
 
 /// The family whose files a model came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Architecture {
     /// The Code World Model: Llama's blocks, some with a sliding window.
     Cwm,
@@ -17,7 +20,8 @@ pub enum Architecture {
 }
 
 /// What a layer's queries see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Attention {
     /// Every earlier position and their own.
     Full,
@@ -26,14 +30,16 @@ pub enum Attention {
 }
 
 /// One transformer block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct LayerSpec {
     /// What its queries see.
     pub attention: Attention,
 }
 
 /// Which elements of a head are rotated together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RopeLayout {
     /// Element i with element i + head_dim / 2 (`rotate_half`).
     HalfSplit,
@@ -42,7 +48,8 @@ pub enum RopeLayout {
 }
 
 /// How the inverse frequencies differ from `theta^(-2i / head_dim)`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RopeScaling {
     /// Not at all.
     None,
@@ -67,7 +74,8 @@ pub enum RopeScaling {
 }
 
 /// Rotary position embedding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Rope {
     /// The base of the frequencies.
     pub theta: f32,
@@ -123,7 +131,8 @@ impl Rope {
 
 /// A model: everything about it but its weights and its words. Values are checked where they enter (the formats): every number is
 /// positive, `heads` is a multiple of `kv_heads`, `head_dim` is even.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct ModelSpec {
     /// The family.
     pub architecture: Architecture,

@@ -72,6 +72,17 @@ impl Oracle {
             .files
             .iter()
             .any(|path| path.extension().is_some_and(|end| end == "gguf"));
+        if checkpoint
+            .tensors
+            .values()
+            .any(|tensor| tensor.element.has_scales_apart())
+        {
+            return Err(OracleError::Unsupported {
+                implementation: "llama",
+                reason: "it knows no weights with scales apart; compare with what it was made of (--against)"
+                    .to_owned(),
+            });
+        }
         let implementation = if gguf {
             load_gguf(checkpoint, &device)?
         } else {

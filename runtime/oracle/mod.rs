@@ -6,7 +6,7 @@ mod candle;
 mod compare;
 
 pub use candle::{Oracle, OracleError};
-pub use compare::{CompareError, Comparison, compare};
+pub use compare::{CompareError, compare};
 
 #[cfg(test)]
 mod compare_tests;

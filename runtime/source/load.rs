@@ -15,6 +15,8 @@ pub enum BackendChoice {
     /// This machine's processor.
     #[default]
     Cpu,
+    /// This machine's processor, with all weights as 32-bit floats: what roundings to fewer bits are compared with.
+    Floats,
     /// Plain 32-bit arithmetic: slow, and what the others are compared with.
     Reference,
 }
@@ -33,11 +35,12 @@ pub fn load_backend(
     let layout = PageLayout::of(&checkpoint.spec, PAGE_TOKENS, element);
     Ok(match backend {
         BackendChoice::Reference => Box::new(ReferenceBackend::load(checkpoint, layout)?),
-        BackendChoice::Cpu => {
+        BackendChoice::Cpu | BackendChoice::Floats => {
             let usual = CpuOptions::default();
             let options = CpuOptions {
                 threads: threads.unwrap_or(usual.threads).max(1),
                 isa: Isa::best(),
+                widen: backend == BackendChoice::Floats,
             };
             Box::new(CpuBackend::load(checkpoint, layout, options)?)
         }

@@ -206,7 +206,7 @@ fn wrong_variables_are_named() {
     let places = Places::new("", "");
     assert_eq!(
         places.complaint(&[("CWM_KV", "q3")]),
-        "The variable CWM_KV must be one of f16, bf16, q8, f32, not `q3`. | "
+        "The variable CWM_KV must be one of f16, bf16, q8, fp8, f32, not `q3`. | "
     );
     assert_eq!(
         places.complaint(&[("CWM_MAX_TIME", "soon")]),

@@ -25,6 +25,29 @@ pub(crate) struct Check {
     pub(crate) found: String,
     /// What to do about it; lines of shell commands among them.
     pub(crate) cure: Option<String>,
+    /// Of the check of the GPU: what it found, for programs.
+    #[serde(flatten)]
+    pub(crate) gpu: Option<GpuFacts>,
+}
+
+/// What was found of GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct GpuFacts {
+    /// Those that kernels could run on.
+    pub(crate) devices: Vec<GpuDevice>,
+    /// Why none is used, in a fixed word.
+    pub(crate) unused: Option<&'static str>,
+}
+
+/// A GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct GpuDevice {
+    pub(crate) ordinal: usize,
+    pub(crate) device: String,
+    pub(crate) memory_bytes: u64,
+    pub(crate) compute_capability: String,
+    pub(crate) driver: Option<String>,
+    pub(crate) cuda: String,
 }
 
 impl Check {
@@ -34,6 +57,7 @@ impl Check {
             status: Status::Ok,
             found: found.into(),
             cure: None,
+            gpu: None,
         }
     }
 
@@ -43,6 +67,7 @@ impl Check {
             status: Status::Warn,
             found: found.into(),
             cure: Some(cure.into()),
+            gpu: None,
         }
     }
 
@@ -52,6 +77,7 @@ impl Check {
             status: Status::Fail,
             found: found.into(),
             cure: Some(cure.into()),
+            gpu: None,
         }
     }
 }

@@ -1,7 +1,6 @@
-//! Processor, memory, disk and GPU.
+//! Processor, memory and disk.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
@@ -145,108 +144,9 @@ pub(crate) fn disk(system: &System) -> Check {
     }
 }
 
-fn gibibytes(bytes: u64) -> String {
+/// A number of bytes as people read it.
+pub(crate) fn gibibytes(bytes: u64) -> String {
     format!("{}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB)
-}
-
-pub(crate) fn gpu(system: &System) -> Check {
-    const NAME: &str = "gpu";
-    let driver = system
-        .read("/proc/driver/nvidia/version")
-        .map(|text| driver_version(&text));
-    let devices = gpu_devices(system);
-    let library = cuda_library(system);
-    match (devices.is_empty(), &library) {
-        (true, None) if driver.is_none() => Check::ok(NAME, "none found, the CPU is used"),
-        (true, _) => Check::warn(
-            NAME,
-            format!(
-                "no NVIDIA device is open to this process, the CPU is used ({})",
-                match (&driver, &library) {
-                    (Some(driver), _) => format!("driver {driver} is loaded"),
-                    (None, Some(path)) => format!("{} is there", path.display()),
-                    (None, None) => String::new(),
-                }
-            ),
-            "Inside a container, start it with --gpus all (Docker) or --device nvidia.com/gpu=all (Podman); in a batch \
-             system, ask for a GPU.",
-        ),
-        (false, None) => Check::warn(
-            NAME,
-            format!("{}, but no libcuda.so.1: the CPU is used", devices.join(", ")),
-            "Install the driver's CUDA library (sudo apt-get install libcuda1, or libnvidia-compute of the driver's \
-             version); inside a container, add -e NVIDIA_DRIVER_CAPABILITIES=compute,utility.",
-        ),
-        (false, Some(path)) => {
-            let driver = driver.map_or(String::new(), |driver| format!("; driver {driver}"));
-            Check::ok(
-                NAME,
-                format!("{}{driver}; {}", devices.join(", "), path.display()),
-            )
-        }
-    }
-}
-
-/// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  …` holds the first dotted number.
-fn driver_version(text: &str) -> String {
-    let is_version = |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
-    text.split_whitespace()
-        .find(is_version)
-        .unwrap_or("of unknown version")
-        .to_owned()
-}
-
-/// The models of the GPUs, or the names of their device files where the driver does not tell.
-fn gpu_devices(system: &System) -> Vec<String> {
-    let names_in = |folder: &str| -> Vec<String> {
-        let entries = fs::read_dir(system.path(folder)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        names
-    };
-    let numbered = |name: &String| {
-        name.strip_prefix("nvidia")
-            .is_some_and(|rest| rest.parse::<u32>().is_ok())
-    };
-    let mut files: Vec<String> = names_in("/dev").into_iter().filter(numbered).collect();
-    // Windows' subsystem for Linux has one device file for all GPUs.
-    if files.is_empty() && system.exists("/dev/dxg") {
-        files.push("dxg".to_owned());
-    }
-    let models: Vec<String> = names_in("/proc/driver/nvidia/gpus")
-        .iter()
-        .filter_map(|bus| system.field(&format!("/proc/driver/nvidia/gpus/{bus}/information"), "Model"))
-        .collect();
-    match models.len() == files.len() {
-        true => models,
-        false => files.into_iter().map(|file| format!("/dev/{file}")).collect(),
-    }
-}
-
-fn cuda_library(system: &System) -> Option<PathBuf> {
-    const USUAL: [&str; 10] = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib64",
-        "/usr/lib",
-        "/lib64",
-        "/usr/local/nvidia/lib64",
-        "/usr/lib/wsl/lib",
-        "/run/opengl-driver/lib",
-        "/usr/local/cuda/compat",
-        "/usr/lib/x86_64-linux-gnu/nvidia/current",
-    ];
-    let given = system
-        .environment
-        .get("LD_LIBRARY_PATH")
-        .map(std::env::split_paths);
-    let given = given.into_iter().flatten().filter(|folder| folder.is_absolute());
-    let folders = given.chain(USUAL.iter().map(|folder| system.path(folder)));
-    folders
-        .map(|folder| folder.join("libcuda.so.1"))
-        .find(|path| path.exists())
 }
 
 #[cfg(test)]

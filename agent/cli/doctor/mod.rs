@@ -4,6 +4,7 @@
 mod cgroups;
 mod check;
 mod engines;
+mod gpu;
 mod hardware;
 mod kernel;
 mod namespaces;
@@ -50,7 +51,7 @@ const CHECKS: [(&str, Look); 14] = [
     ("processor", hardware::cpu),
     ("memory", hardware::memory),
     ("disk", hardware::disk),
-    ("GPU", hardware::gpu),
+    ("GPU", gpu::check),
 ];
 
 #[derive(Serialize)]

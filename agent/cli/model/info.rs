@@ -9,6 +9,7 @@ use cwm_runtime::formats::Checkpoint;
 use cwm_runtime::model::RopeScaling;
 use serde::Serialize;
 
+use super::fit;
 use super::load::{KvChoice, LoadArguments};
 use super::target::resolve;
 use crate::cli::values::size;
@@ -22,7 +23,8 @@ const PAGE_TOKENS: usize = cwm_runtime::source::PAGE_TOKENS;
 #[command(after_help = "\
 Examples:
   cwm model info qwen2.5-coder-1.5b
-  cwm model info ./cwm --context 131072 --batch 16 --kv q8")]
+  cwm model info ./cwm --context 131072 --batch 16 --kv q8
+  cwm model info ./cwm --device 80GiB")]
 pub(crate) struct InfoArguments {
     /// A name of `cwm model list`, a GGUF file or a model's folder
     model: OsString,
@@ -35,6 +37,9 @@ pub(crate) struct InfoArguments {
     /// How keys and values are stored
     #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
     kv: KvChoice,
+    /// Say instead what fits in the memory of a device: a size such as 80GiB, or `cuda` for the GPU of this machine
+    #[arg(long, value_name = "SIZE", value_parser = fit::device)]
+    device: Option<fit::DeviceArgument>,
     #[command(flatten)]
     load: LoadArguments,
 }
@@ -89,6 +94,14 @@ pub(super) fn run(
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
     let path = resolve(&arguments.model, environment)?.path()?;
+    if let Some(device) = arguments.device {
+        let question = fit::Question {
+            device,
+            context: arguments.context,
+            batch: arguments.batch,
+        };
+        return fit::run(&path, &arguments.load, question, printer);
+    }
     let checkpoint = arguments.load.open(&path)?;
     let info = describe(&checkpoint, arguments);
     if printer.is_json() {
@@ -174,7 +187,7 @@ fn shares(checkpoint: &Checkpoint) -> Vec<TypeShare> {
         share.name = name;
         share.tensors += 1;
         share.parameters += tensor.shape.iter().map(|length| *length as u64).product::<u64>();
-        share.bytes += tensor.bytes().len() as u64;
+        share.bytes += tensor.stored_bytes() as u64;
     }
     let mut shares: Vec<TypeShare> = shares.into_values().collect();
     shares.sort_by_key(|share| std::cmp::Reverse(share.bytes));

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use cwm_runtime::cache::KvElement;
-use cwm_runtime::formats::{Checkpoint, LayerTypes, OpenOptions};
+use cwm_runtime::formats::{Checkpoint, LayerTypes, OpenOptions, describe};
+use cwm_runtime::model::ModelSpec;
 
 use crate::cli::{ExitCode, Failure};
 
@@ -26,11 +27,20 @@ impl LoadArguments {
 
     /// Opens a model's files.
     pub(crate) fn open(&self, path: &Path) -> Result<Checkpoint, Failure> {
-        let options = OpenOptions {
-            layer_types: self.layer_types()?,
-        };
-        Checkpoint::open(path, &options)
+        Checkpoint::open(path, &self.options()?)
             .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))
+    }
+
+    /// Describes a model whose weights need not be there.
+    pub(crate) fn describe(&self, path: &Path) -> Result<ModelSpec, Failure> {
+        describe(path, &self.options()?)
+            .map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))
+    }
+
+    fn options(&self) -> Result<OpenOptions, Failure> {
+        Ok(OpenOptions {
+            layer_types: self.layer_types()?,
+        })
     }
 }
 
@@ -44,6 +54,8 @@ pub(crate) enum KvChoice {
     Bf16,
     /// 8-bit integers with scales
     Q8,
+    /// 8-bit floats without scales, as on GPUs
+    Fp8,
     /// 32-bit floats
     F32,
 }
@@ -54,6 +66,7 @@ impl From<KvChoice> for KvElement {
             KvChoice::F16 => KvElement::F16,
             KvChoice::Bf16 => KvElement::BF16,
             KvChoice::Q8 => KvElement::Q8,
+            KvChoice::Fp8 => KvElement::E4M3,
             KvChoice::F32 => KvElement::F32,
         }
     }

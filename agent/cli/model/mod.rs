@@ -1,12 +1,15 @@
 //! `cwm model`: which models can be had, what they are, and what they compute.
 
 mod bench;
+mod fit;
 mod info;
 mod list;
 mod load;
 mod logits;
 mod open;
 mod pull;
+mod quality;
+mod quantize;
 mod store;
 mod target;
 mod verify;
@@ -39,6 +42,7 @@ enum ModelCommand {
     List(list::ListArguments),
     Pull(pull::PullArguments),
     Info(info::InfoArguments),
+    Quantize(quantize::QuantizeArguments),
     Bench(bench::BenchArguments),
     Logits(logits::LogitsArguments),
     Verify(verify::VerifyArguments),
@@ -54,6 +58,7 @@ pub(crate) fn run(
         ModelCommand::List(list) => list::run(list, environment, printer),
         ModelCommand::Pull(pull) => pull::run(pull, environment, printer),
         ModelCommand::Info(info) => info::run(info, environment, printer),
+        ModelCommand::Quantize(quantize) => quantize::run(quantize, environment, printer),
         ModelCommand::Bench(bench) => bench::run(bench, environment, printer),
         ModelCommand::Verify(verify) => verify::run(verify, environment, printer),
         ModelCommand::Logits(logits) => logits::run(logits, environment, printer),

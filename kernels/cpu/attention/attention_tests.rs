@@ -187,11 +187,12 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-const ELEMENTS: [(KvElement, f64); 4] = [
+const ELEMENTS: [(KvElement, f64); 5] = [
     (KvElement::F32, 3e-6),
     (KvElement::F16, 3e-3),
     (KvElement::BF16, 2e-2),
     (KvElement::Q8, 4e-2),
+    (KvElement::E4M3, 3e-1),
 ];
 
 #[test]

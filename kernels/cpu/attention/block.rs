@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::lanes::{Kernel, Lanes, dispatch};
 use super::super::pages::{HeadPart, KvPages};
 use super::AttentionCall;
-use super::source::{BFloat16, Float16, Float32, Int8, Part, Widened};
+use super::source::{BFloat16, Float8, Float16, Float32, Int8, Part, Widened};
 use super::state::{State, StateLayout};
 use super::tile::{self, MOST, Page, Query};
 use crate::KvElement;
@@ -267,6 +267,7 @@ impl Kernel for Prepare<'_> {
                 KvElement::F16 => self.widened.widened::<V, Float16>(pages, head, self.end),
                 KvElement::BF16 => self.widened.widened::<V, BFloat16>(pages, head, self.end),
                 KvElement::Q8 => self.widened.widened::<V, Int8>(pages, head, self.end),
+                KvElement::E4M3 => self.widened.widened::<V, Float8>(pages, head, self.end),
             }
         };
         *self.part = Some(part);

@@ -2,6 +2,7 @@
 
 use super::super::lanes::{LANES, Lanes};
 use super::super::pages::{GROUP, HeadPart, KvPages};
+use crate::blocks::e4m3_numbers;
 
 /// The keys and values of one layer and KV head of a page. The pointers are good for the whole of their arrays; they need not be
 /// aligned, and what lies in slots that the sequence has not reached is anything.
@@ -148,6 +149,41 @@ impl Source for Int8 {
             V::load_i8(staged(from, count).as_ptr()).mul(V::splat(scale))
         }
     }
+}
+
+/// 8-bit floats, each looked up.
+pub(super) struct Float8;
+
+#[allow(unsafe_code, reason = "reads through pointers")]
+impl Source for Float8 {
+    #[inline(always)]
+    unsafe fn key<V: Lanes>(part: &Part, dim: usize, slot: usize) -> V {
+        // SAFETY: the element and the sixteen slots are within the part, says the caller.
+        unsafe { load_e4m3(staged(part.keys.add(dim * part.page_tokens + slot), LANES)) }
+    }
+
+    #[inline(always)]
+    unsafe fn value<V: Lanes>(part: &Part, slot: usize, dim: usize) -> V {
+        // SAFETY: the slot and the sixteen elements are within the part, says the caller.
+        unsafe { load_e4m3(staged(part.values.add(slot * part.head_dim + dim), LANES)) }
+    }
+
+    #[inline(always)]
+    unsafe fn last_of_value<V: Lanes>(part: &Part, slot: usize, dim: usize, count: usize) -> V {
+        // SAFETY: as above, for `count` elements.
+        unsafe { load_e4m3(staged(part.values.add(slot * part.head_dim + dim), count)) }
+    }
+}
+
+/// # Safety
+/// The processor has the instructions of `V`.
+#[inline(always)]
+#[allow(unsafe_code, reason = "vector instructions")]
+unsafe fn load_e4m3<V: Lanes>(codes: [u8; LANES]) -> V {
+    const NUMBERS: [f32; 256] = e4m3_numbers();
+    let numbers = codes.map(|code| NUMBERS[usize::from(code)]);
+    // SAFETY: the array has sixteen floats; the processor is the caller's promise.
+    unsafe { V::load(numbers.as_ptr()) }
 }
 
 /// Room for a page's keys, values and scales as floats.

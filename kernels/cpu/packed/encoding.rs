@@ -119,7 +119,11 @@ macro_rules! with_encoding {
                 type $encoding = types::Q6_K;
                 $body
             }
-            $crate::ElementType::F32 | $crate::ElementType::F16 | $crate::ElementType::BF16 => $otherwise,
+            $crate::ElementType::F32
+            | $crate::ElementType::F16
+            | $crate::ElementType::BF16
+            | $crate::ElementType::E4M3
+            | $crate::ElementType::I4 => $otherwise,
         }
     }};
 }

@@ -13,7 +13,12 @@ use crate::model::{LayerTensor, TensorRole, TokenId};
 
 fn load(checkpoint: &Checkpoint, element: KvElement, threads: usize, isa: Isa) -> Harness {
     let layout = PageLayout::of(&checkpoint.spec, 16, element);
-    Harness::new(CpuBackend::load(checkpoint, layout, CpuOptions { threads, isa }).unwrap())
+    let options = CpuOptions {
+        threads,
+        isa,
+        ..CpuOptions::default()
+    };
+    Harness::new(CpuBackend::load(checkpoint, layout, options).unwrap())
 }
 
 fn bits(rows: &[Vec<f32>]) -> Vec<Vec<u32>> {
@@ -64,7 +69,13 @@ fn a_row_is_the_same_bits_in_any_chunk_and_any_batch() {
 fn a_row_is_the_same_bits_on_any_instructions_and_threads() {
     for name in ["cwm16", "qwen2"] {
         let fixture = Fixture::open(name);
-        for element in [KvElement::F32, KvElement::F16, KvElement::BF16, KvElement::Q8] {
+        for element in [
+            KvElement::F32,
+            KvElement::F16,
+            KvElement::BF16,
+            KvElement::Q8,
+            KvElement::E4M3,
+        ] {
             let mut plain = load(&fixture.checkpoint, element, 1, Isa::Scalar);
             let (expected, _) = in_chunks(&mut plain, &fixture.ids, 29);
             for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
@@ -207,7 +218,11 @@ fn instructions_that_the_processor_lacks_are_refused() {
         let loaded = CpuBackend::load(
             &fixture.checkpoint,
             layout.clone(),
-            CpuOptions { threads: 1, isa },
+            CpuOptions {
+                threads: 1,
+                isa,
+                ..CpuOptions::default()
+            },
         );
         match loaded {
             Ok(backend) => {

@@ -1,10 +1,23 @@
 //! Weights in the form that the kernels take.
 
+use cwm_kernels::ElementType;
 use cwm_kernels::blocks::BlockError;
 use cwm_kernels::cpu::{FloatMatrix, Matrix, PackedMatrix, ThreadPool};
 
 use crate::backend::weights::{LayerWeights, LoadError, Projection, Weights, block_error};
 use crate::formats::Tensor;
+
+/// How matrices are made ready.
+pub(super) struct Preparation<'p> {
+    pool: &'p ThreadPool,
+    widen: bool,
+}
+
+impl<'p> Preparation<'p> {
+    pub(super) fn new(pool: &'p ThreadPool, widen: bool) -> Preparation<'p> {
+        Preparation { pool, widen }
+    }
+}
 
 /// All weights of a model.
 pub(super) struct CpuWeights {
@@ -40,20 +53,29 @@ pub(super) enum CpuMatrix {
     Packed(PackedMatrix),
     /// Floats, where they lie in the file.
     Float(Tensor),
+    /// Floats made of a type that has no kernels here: the bytes of `[rows, columns]` 32-bit floats.
+    Widened(WidenedMatrix),
+}
+
+/// A matrix that was turned into 32-bit floats when it was loaded.
+pub(super) struct WidenedMatrix {
+    rows: usize,
+    columns: usize,
+    bytes: Vec<u8>,
 }
 
 impl CpuWeights {
-    pub(super) fn of(pool: &ThreadPool, weights: Weights) -> Result<CpuWeights, LoadError> {
-        let layers = weights.layers.into_iter().map(|layer| CpuLayer::of(pool, layer));
+    pub(super) fn of(how: &Preparation<'_>, weights: Weights) -> Result<CpuWeights, LoadError> {
+        let layers = weights.layers.into_iter().map(|layer| CpuLayer::of(how, layer));
         // Of a tied head, which is the embedding, rows are looked up in the file again and again.
         let tied = std::ptr::eq(weights.output.bytes(), weights.embedding.bytes());
         Ok(CpuWeights {
             layers: layers.collect::<Result<_, _>>()?,
             output_norm: weights.output_norm,
             output: if tied {
-                CpuMatrix::shared(pool, weights.output)?
+                CpuMatrix::shared(how, weights.output)?
             } else {
-                CpuMatrix::of(pool, weights.output)?
+                CpuMatrix::of(how, weights.output)?
             },
             embedding: weights.embedding,
         })
@@ -61,10 +83,10 @@ impl CpuWeights {
 }
 
 impl CpuLayer {
-    fn of(pool: &ThreadPool, weights: LayerWeights) -> Result<CpuLayer, LoadError> {
+    fn of(how: &Preparation<'_>, weights: LayerWeights) -> Result<CpuLayer, LoadError> {
         let projection = |projection: Projection| -> Result<CpuProjection, LoadError> {
             Ok(CpuProjection {
-                matrix: CpuMatrix::of(pool, projection.matrix)?,
+                matrix: CpuMatrix::of(how, projection.matrix)?,
                 bias: projection.bias,
             })
         };
@@ -73,30 +95,33 @@ impl CpuLayer {
             query: projection(weights.query)?,
             key: projection(weights.key)?,
             value: projection(weights.value)?,
-            attention_output: CpuMatrix::of(pool, weights.attention_output)?,
+            attention_output: CpuMatrix::of(how, weights.attention_output)?,
             feed_forward_norm: weights.feed_forward_norm,
-            gate: CpuMatrix::of(pool, weights.gate)?,
-            up: CpuMatrix::of(pool, weights.up)?,
-            down: CpuMatrix::of(pool, weights.down)?,
+            gate: CpuMatrix::of(how, weights.gate)?,
+            up: CpuMatrix::of(how, weights.up)?,
+            down: CpuMatrix::of(how, weights.down)?,
         })
     }
 }
 
 impl CpuMatrix {
     /// A matrix of a tensor that nobody else reads: once it is packed, its pages in the file need not stay in memory.
-    fn of(pool: &ThreadPool, tensor: Tensor) -> Result<CpuMatrix, LoadError> {
-        let matrix = CpuMatrix::shared(pool, tensor.clone())?;
-        if matrix.is_packed() {
+    fn of(how: &Preparation<'_>, tensor: Tensor) -> Result<CpuMatrix, LoadError> {
+        let matrix = CpuMatrix::shared(how, tensor.clone())?;
+        if !matches!(matrix, CpuMatrix::Float(_)) {
             tensor.forget_pages();
         }
         Ok(matrix)
     }
 
     /// A matrix of a tensor that is also read where it lies.
-    fn shared(pool: &ThreadPool, tensor: Tensor) -> Result<CpuMatrix, LoadError> {
+    fn shared(how: &Preparation<'_>, tensor: Tensor) -> Result<CpuMatrix, LoadError> {
         let (rows, columns) = (tensor.rows(), tensor.columns());
+        if tensor.element.has_scales_apart() || how.widen && tensor.element.is_quantised() {
+            return widened(&tensor).map(CpuMatrix::Widened);
+        }
         if tensor.element.is_quantised() {
-            return PackedMatrix::pack(pool, tensor.element, rows, columns, tensor.bytes())
+            return PackedMatrix::pack(how.pool, tensor.element, rows, columns, tensor.bytes())
                 .map(CpuMatrix::Packed)
                 .map_err(|error| block_error(&tensor, &error));
         }
@@ -109,6 +134,10 @@ impl CpuMatrix {
         match self {
             CpuMatrix::Packed(packed) => Ok(Matrix::Packed(packed)),
             CpuMatrix::Float(tensor) => float_matrix(tensor).map(Matrix::Float),
+            CpuMatrix::Widened(matrix) => {
+                FloatMatrix::new(ElementType::F32, matrix.rows, matrix.columns, &matrix.bytes)
+                    .map(Matrix::Float)
+            }
         }
     }
 
@@ -116,6 +145,23 @@ impl CpuMatrix {
     pub(super) fn is_packed(&self) -> bool {
         matches!(self, CpuMatrix::Packed(_))
     }
+}
+
+/// Four bytes for each element, whatever it took before: these formats are for GPUs, and run here to be compared.
+fn widened(tensor: &Tensor) -> Result<WidenedMatrix, LoadError> {
+    let (rows, columns) = (tensor.rows(), tensor.columns());
+    let mut bytes = Vec::new();
+    let size = rows * columns * size_of::<f32>();
+    bytes
+        .try_reserve_exact(size)
+        .map_err(|_| block_error(tensor, &BlockError::OutOfMemory { bytes: size }))?;
+    let mut row = vec![0.0; columns];
+    for index in 0..rows {
+        let read = tensor.read_rows(index, &mut row);
+        read.map_err(|error| block_error(tensor, &error))?;
+        bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    Ok(WidenedMatrix { rows, columns, bytes })
 }
 
 fn float_matrix(tensor: &Tensor) -> Result<FloatMatrix<'_>, BlockError> {

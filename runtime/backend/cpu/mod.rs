@@ -16,7 +16,7 @@ use crate::backend::{Backend, BackendError, StepOutput, StepPlan};
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 use crate::formats::Checkpoint;
 use crate::model::{ModelSpec, RopeLayout};
-use matrices::CpuWeights;
+use matrices::{CpuWeights, Preparation};
 use pages::PagePools;
 use step::Buffers;
 
@@ -27,6 +27,9 @@ pub struct CpuOptions {
     pub threads: usize,
     /// The instructions to use.
     pub isa: Isa,
+    /// Whether all weights are turned into 32-bit floats, and computed with as such: slow and large, and what roundings to fewer bits are
+    /// compared with.
+    pub widen: bool,
 }
 
 impl Default for CpuOptions {
@@ -35,6 +38,7 @@ impl Default for CpuOptions {
         CpuOptions {
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             isa: Isa::best(),
+            widen: false,
         }
     }
 }
@@ -70,7 +74,7 @@ impl CpuBackend {
             });
         }
         let pool = ThreadPool::new(options.threads);
-        let weights = CpuWeights::of(&pool, Weights::of(checkpoint)?)?;
+        let weights = CpuWeights::of(&Preparation::new(&pool, options.widen), Weights::of(checkpoint)?)?;
         let spec = checkpoint.spec.clone();
         Ok(CpuBackend {
             inverse_frequencies: spec.rope.inverse_frequencies(spec.head_dim),

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use cwm_kernels::blocks::dequantise;
 use cwm_kernels::cpu::{
     Activations, AttentionCall, AttentionSequence, Isa, Product, ThreadPool, add, attention, matmul,
     rms_norm, rope, silu_multiply, write_key_value,
@@ -91,8 +90,7 @@ impl CpuBackend {
         let embedding = &self.weights.embedding;
         resize(&mut self.buffers.hidden, tokens.len() * width)?;
         for (token, out) in tokens.iter().zip(self.buffers.hidden.chunks_exact_mut(width)) {
-            let row = embedding.row(*token as usize).unwrap_or_default();
-            dequantise(embedding.element, row, out)?;
+            embedding.read_rows(*token as usize, out)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! `[page_tokens, groups]`, its values; a group is 32 elements of a head, or the whole head when it is shorter.
 
 use cwm_kernels::KvElement;
+use cwm_kernels::blocks::{e4m3_from_f32, e4m3_to_f32};
 use half::{bf16, f16};
 
 /// The form of the pages of one pool.
@@ -87,6 +88,10 @@ impl PageForm {
             KvElement::F32 => f32::from_le_bytes(bytes_at(page, start + index * 4)),
             KvElement::F16 => f16::from_le_bytes(bytes_at(page, start + index * 2)).to_f32(),
             KvElement::BF16 => bf16::from_le_bytes(bytes_at(page, start + index * 2)).to_f32(),
+            KvElement::E4M3 => {
+                let [code] = bytes_at(page, start + index);
+                e4m3_to_f32(code)
+            }
             KvElement::Q8 => {
                 let [quantised] = bytes_at(page, start + index);
                 let scale = f16::from_le_bytes(bytes_at(page, self.scale_at(start, scale)));
@@ -118,6 +123,7 @@ impl PageForm {
             KvElement::F32 => put(page, start + index * 4, value.to_le_bytes()),
             KvElement::F16 => put(page, start + index * 2, saturating_f16(value).to_le_bytes()),
             KvElement::BF16 => put(page, start + index * 2, saturating_bf16(value).to_le_bytes()),
+            KvElement::E4M3 => put(page, start + index, [e4m3_from_f32(value)]),
             KvElement::Q8 => {
                 let steps = if scale == 0.0 { 0.0 } else { value / scale };
                 let quantised = steps.round_ties_even().clamp(-127.0, 127.0) as i8;

@@ -94,6 +94,7 @@ fn build(
         chat_template: metadata.string("tokenizer.chat_template")?.map(str::to_owned),
         generation,
         files,
+        packed: None,
     })
 }
 

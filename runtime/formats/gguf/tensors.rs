@@ -175,7 +175,12 @@ fn element(number: u32) -> Result<ElementType, String> {
         14 => ElementType::Q6_K,
         30 => ElementType::BF16,
         _ => {
-            let known = ElementType::ALL.map(ElementType::name).join(", ");
+            let known = ElementType::ALL
+                .into_iter()
+                .filter(|element| !element.has_scales_apart())
+                .map(ElementType::name)
+                .collect::<Vec<_>>()
+                .join(", ");
             return Err(match other_type(number) {
                 Some(name) => format!("its type {name} is not supported (only {known})"),
                 None => format!("its type number {number} is unknown (supported are {known})"),

@@ -2,7 +2,7 @@
 
 mod config;
 mod rope;
-mod safetensors;
+pub(super) mod safetensors;
 mod spec;
 mod weights;
 mod words;
@@ -14,12 +14,22 @@ use super::checkpoint::Checkpoint;
 use super::error::FormatError;
 use super::layer_types::LayerTypes;
 use super::limits;
+use crate::model::ModelSpec;
 
 pub(super) use self::config::Config;
 pub(super) use self::rope::rope_of;
+pub(super) use self::spec::tensor_name;
 
 /// The file that makes a folder a model.
 pub(super) const CONFIG: &str = "config.json";
+
+/// Describes the model of a folder by its config.json alone.
+pub(super) fn describe(folder: &Path, layer_types: Option<&LayerTypes>) -> Result<ModelSpec, FormatError> {
+    let path = folder.join(CONFIG);
+    let spec = spec::read(&Config::read(&path)?, layer_types)?;
+    limits::check_spec(&spec, &path)?;
+    Ok(spec)
+}
 
 /// Opens a folder with a config.json and safetensors.
 pub(super) fn open(folder: &Path, layer_types: Option<&LayerTypes>) -> Result<Checkpoint, FormatError> {
@@ -64,5 +74,6 @@ pub(super) fn open(folder: &Path, layer_types: Option<&LayerTypes>) -> Result<Ch
             .chain(weight_files)
             .chain(words.files)
             .collect(),
+        packed: None,
     })
 }

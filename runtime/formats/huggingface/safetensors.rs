@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ::safetensors::tensor::{Dtype, Metadata, SafeTensorError, TensorInfo};
 use cwm_kernels::ElementType;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::formats::error::{FormatError, shown};
 use crate::formats::tensor::{MappedFile, Tensor};
@@ -23,8 +23,29 @@ struct Entry {
     data_offsets: (usize, usize),
 }
 
-/// The header's tensors in the order of the text, which may name one twice.
-struct Header(Vec<(String, Entry)>);
+/// The header's tensors in the order of the text, which may name one twice, and its metadata.
+struct Header {
+    entries: Vec<(String, Entry)>,
+    metadata: HashMap<String, String>,
+}
+
+/// What is expected in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::formats) enum Expected {
+    /// Floats, as models are published.
+    Floats,
+    /// Types with scales apart too, as this program writes them: a byte of `U8` is two 4-bit integers.
+    Packed,
+}
+
+/// A file's tensors by name, and its metadata.
+#[derive(Debug)]
+pub(in crate::formats) struct Contents {
+    pub(in crate::formats) tensors: HashMap<String, Tensor>,
+    pub(in crate::formats) metadata: HashMap<String, String>,
+    /// Where the tensors' bytes begin.
+    pub(in crate::formats) data: usize,
+}
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Header, D::Error> {
@@ -38,22 +59,36 @@ impl<'de> Deserialize<'de> for Header {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Header, M::Error> {
                 let mut entries = Vec::new();
+                let mut metadata = HashMap::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
+                        let Texts(texts) = map.next_value()?;
+                        metadata.extend(texts);
                     } else {
                         entries.push((name, map.next_value()?));
                     }
                 }
-                Ok(Header(entries))
+                Ok(Header { entries, metadata })
             }
         }
         deserializer.deserialize_map(Entries)
     }
 }
 
-/// The tensors of a file, by name.
-pub(super) fn read(file: &Arc<MappedFile>) -> Result<HashMap<String, Tensor>, FormatError> {
+/// The metadata's texts; files whose metadata holds something else are read as if it held none.
+struct Texts(HashMap<String, String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Texts, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let texts = value.as_object().into_iter().flatten();
+        let texts = texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        Ok(Texts(texts.collect()))
+    }
+}
+
+/// Reads a file's header.
+pub(in crate::formats) fn read(file: &Arc<MappedFile>, expected: Expected) -> Result<Contents, FormatError> {
     let damaged = |reason: String| FormatError::damaged(file.path(), reason);
     let cut = || damaged("it ends within its header; it is cut short or not a safetensors file".to_owned());
     let (length, rest) = file.bytes().split_first_chunk().ok_or_else(cut)?;
@@ -67,7 +102,7 @@ pub(super) fn read(file: &Arc<MappedFile>) -> Result<HashMap<String, Tensor>, Fo
             ))
         })?;
     let (header, data) = rest.split_at_checked(length).ok_or_else(cut)?;
-    let Header(entries) = serde_json::from_slice(header)
+    let Header { entries, metadata } = serde_json::from_slice(header)
         .map_err(|error| damaged(format!("its header is not what safetensors has there: {error}")))?;
     let start = file.bytes().len() - data.len();
     let mut tensors = HashMap::new();
@@ -78,7 +113,7 @@ pub(super) fn read(file: &Arc<MappedFile>) -> Result<HashMap<String, Tensor>, Fo
         if !names.insert(name.clone()) {
             return Err(wrong("it is there twice".to_owned()));
         }
-        let (dtype, element) = element(&entry.dtype).map_err(&wrong)?;
+        let (dtype, element) = element(&entry.dtype, expected).map_err(&wrong)?;
         let tensor = place(file, &name, element, &entry, start).map_err(&wrong)?;
         infos.push((
             name.clone(),
@@ -91,7 +126,11 @@ pub(super) fn read(file: &Arc<MappedFile>) -> Result<HashMap<String, Tensor>, Fo
         tensors.insert(name, tensor);
     }
     check_layout(file, infos, data.len())?;
-    Ok(tensors)
+    Ok(Contents {
+        tensors,
+        metadata,
+        data: start,
+    })
 }
 
 /// The tensor's bytes. `start` is where the data starts in the file.
@@ -113,10 +152,18 @@ fn place(
                 file.bytes().len()
             )
         })?;
+    let mut shape = entry.shape.clone();
+    if element == ElementType::I4
+        && let Some(columns) = shape.last_mut()
+    {
+        *columns = columns
+            .checked_mul(2)
+            .ok_or_else(|| "its rows are too long".to_owned())?;
+    }
     Tensor::new(
         name.to_owned(),
         element,
-        entry.shape.clone(),
+        shape,
         Arc::clone(file),
         range.0..range.1,
     )
@@ -156,8 +203,10 @@ fn check_layout(
     ))
 }
 
-fn element(name: &str) -> Result<(Dtype, ElementType), String> {
+fn element(name: &str, expected: Expected) -> Result<(Dtype, ElementType), String> {
     match name {
+        "F8_E4M3" if expected == Expected::Packed => Ok((Dtype::F8_E4M3, ElementType::E4M3)),
+        "U8" if expected == Expected::Packed => Ok((Dtype::U8, ElementType::I4)),
         "F32" => Ok((Dtype::F32, ElementType::F32)),
         "F16" => Ok((Dtype::F16, ElementType::F16)),
         "BF16" => Ok((Dtype::BF16, ElementType::BF16)),

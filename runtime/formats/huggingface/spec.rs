@@ -14,7 +14,7 @@ use crate::model::{
 const QWEN2_FULL_LAYERS: usize = 28;
 
 /// What a folder's files call a tensor.
-pub(super) fn tensor_name(role: TensorRole) -> String {
+pub(in crate::formats) fn tensor_name(role: TensorRole) -> String {
     match role {
         TensorRole::Embedding => "model.embed_tokens.weight".to_owned(),
         TensorRole::OutputNorm => "model.norm.weight".to_owned(),

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::{Config, read_file};
-use super::safetensors;
+use super::safetensors::{self, Expected};
 use crate::formats::error::{FormatError, shown};
 use crate::formats::tensor::{MappedFile, Tensor};
 
@@ -108,5 +108,5 @@ fn is_plain_name(name: &str) -> bool {
 
 fn read_shard(path: &Path) -> Result<HashMap<String, Tensor>, FormatError> {
     let file = Arc::new(MappedFile::open(path)?);
-    safetensors::read(&file)
+    Ok(safetensors::read(&file, Expected::Floats)?.tensors)
 }

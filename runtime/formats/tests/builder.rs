@@ -90,6 +90,7 @@ pub(super) fn number(element: ElementType) -> u32 {
         ElementType::Q5_K => 13,
         ElementType::Q6_K => 14,
         ElementType::BF16 => 30,
+        ElementType::E4M3 | ElementType::I4 => unreachable!("no GGUF file has it"),
     }
 }
 

@@ -22,7 +22,10 @@ const WIDE: Sizes = Sizes {
 #[test]
 fn every_type_is_read_where_it_lies_in_both_versions() {
     for version in [2, 3] {
-        for element in ElementType::ALL {
+        let stored = ElementType::ALL
+            .into_iter()
+            .filter(|element| !element.has_scales_apart());
+        for element in stored {
             let mut builder = Builder::model("llama", WIDE, element);
             builder.version = version;
             let (_folder, path) = builder.write();

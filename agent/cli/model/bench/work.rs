@@ -103,7 +103,7 @@ impl Work {
             .tensors
             .iter()
             .filter(|(role, _)| tied || **role != TensorRole::Embedding);
-        let weights: usize = read.map(|(_, tensor)| tensor.bytes().len()).sum();
+        let weights: usize = read.map(|(_, tensor)| tensor.stored_bytes()).sum();
         let layers = (layout.full_layers + layout.window_layers).max(1);
         let layer = layout.token_bytes() as f64 / layers as f64;
         let window = layout.window.unwrap_or(usize::MAX);
