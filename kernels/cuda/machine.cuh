@@ -120,10 +120,7 @@ DEVICE u32 bf16_pair_multiply_add(u32 a, u32 b, u32 c) {
 DEVICE Words4 load_streamed(const void* from) { return *static_cast<const Words4*>(from); }
 DEVICE Words2 load_streamed_8(const void* from) { return *static_cast<const Words2*>(from); }
 
-DEVICE void copy_async(void* to, const void* from, bool there) {
-    emulate::Lane* lane = emulate::machine.current;
-    lane->copies.push_back({to, from, there ? 16u : 0u, lane->groups});
-}
+DEVICE void copy_async(void* to, const void* from, bool there) { emulate::begin_copy(to, from, there ? 16 : 0); }
 DEVICE void copy_async_commit() { emulate::machine.current->groups++; }
 template <int PENDING>
 DEVICE void copy_async_wait() {

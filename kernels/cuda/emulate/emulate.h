@@ -2,7 +2,7 @@
 //
 // A fibre runs until it waits for others (a barrier, a shuffle, a matrix product of its warp); then the next one runs. In which order
 // they do is chosen by the launch's seed, so that a barrier which is missing shows as a wrong result in some order. Shared memory
-// begins as NaN in every block, asynchronous copies happen as late as they may, and threads that wait for each other in vain, or lanes of
+// begins as NaN in every block, asynchronous copies happen as late as they may (or at once, in every other order), and threads that wait for each other in vain, or lanes of
 // a warp that do not do the same, are errors.
 #pragma once
 
@@ -26,7 +26,8 @@ struct Launch {
     uint32_t grid[3];
     uint32_t threads;
     uint32_t shared_bytes;
-    // 0: lanes in order; 1: from the last to the first; else shuffled by this seed, anew each time round.
+    // 0: lanes in order; 1: from the last to the first; else shuffled by this seed, anew each time round. When it is odd, asynchronous
+    // copies happen at once.
     uint32_t seed;
     uint64_t argument_bytes;
 };
@@ -68,6 +69,7 @@ struct Machine {
     Index block{}, grid{};
     uint32_t threads = 0;
     uint32_t random = 0;
+    bool copies_at_once = false;
     char error[256] = {};
     void (*body)(const void*) = nullptr;
     const void* argument = nullptr;
@@ -178,16 +180,32 @@ static inline void finish_warp_operation(Lane* lanes) {
     }
 }
 
+// 16 bytes of shared memory, filled up with zeros.
+static inline void do_copy(const Copy& copy) {
+    if (copy.bytes) {
+        memcpy(copy.to, copy.from, copy.bytes);
+    }
+    memset(static_cast<char*>(copy.to) + copy.bytes, 0, 16 - copy.bytes);
+}
+
+// A copy may happen at any time between here and where it is waited for: at once, or as late as possible.
+static inline void begin_copy(void* to, const void* from, uint32_t bytes) {
+    Lane* lane = machine.current;
+    const Copy copy = {to, from, bytes, lane->groups};
+    if (machine.copies_at_once) {
+        do_copy(copy);
+    } else {
+        lane->copies.push_back(copy);
+    }
+}
+
 // Copies of all but the last `pending` committed groups.
 static inline void finish_copies(uint32_t pending) {
     Lane* lane = machine.current;
     std::vector<Copy> left;
     for (const Copy& copy : lane->copies) {
         if (copy.group + pending < lane->groups) {
-            if (copy.bytes) {
-                memcpy(copy.to, copy.from, copy.bytes);
-            }
-            memset(static_cast<char*>(copy.to) + copy.bytes, 0, 16 - copy.bytes);
+            do_copy(copy);
         } else {
             left.push_back(copy);
         }
@@ -289,6 +307,7 @@ static inline int run(const Launch* launch, uint32_t threads, uint64_t argument_
     machine.grid = {launch->grid[0], launch->grid[1], launch->grid[2]};
     machine.threads = threads;
     machine.random = launch->seed * 2654435761u | 1;
+    machine.copies_at_once = launch->seed % 2;
     machine.body = body;
     machine.argument = argument;
     uint64_t blocks = uint64_t(launch->grid[0]) * launch->grid[1] * launch->grid[2];

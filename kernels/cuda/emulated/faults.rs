@@ -77,11 +77,11 @@ fn a_copy_that_is_not_waited_for_has_not_arrived() {
             .all(|result| *result.as_ref().unwrap() == reversed())
     );
     let results = run("fault_early_read", 256);
-    assert!(
-        results
-            .iter()
-            .all(|result| *result.as_ref().unwrap() == vec![0xff; 256])
-    );
+    // In every other order copies happen at once.
+    let late = results
+        .iter()
+        .filter(|result| *result.as_ref().unwrap() == vec![0xff; 256]);
+    assert_eq!(late.count(), results.len() / 2);
 }
 
 #[test]
