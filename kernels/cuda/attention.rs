@@ -128,33 +128,23 @@ pub struct PrefillArguments {
 }
 
 fn decode_kernel(pages: &CudaPages) -> Kernel {
-    let name = match (pages.element, pages.head_dim) {
-        (CudaKvElement::Bf16, 16) => "decode_bf16_16",
-        (CudaKvElement::Bf16, 64) => "decode_bf16_64",
-        (CudaKvElement::Bf16, _) => "decode_bf16_128",
-        (CudaKvElement::Fp8, 16) => "decode_fp8_16",
-        (CudaKvElement::Fp8, 64) => "decode_fp8_64",
-        (CudaKvElement::Fp8, _) => "decode_fp8_128",
-    };
-    Kernel {
-        artefact: Artefact::Decode,
-        name,
-    }
+    pages.kernel(
+        Artefact::Decode,
+        [
+            ["decode_bf16_16", "decode_bf16_64", "decode_bf16_128"],
+            ["decode_fp8_16", "decode_fp8_64", "decode_fp8_128"],
+        ],
+    )
 }
 
 fn prefill_kernel(pages: &CudaPages) -> Kernel {
-    let name = match (pages.element, pages.head_dim) {
-        (CudaKvElement::Bf16, 16) => "prefill_bf16_16",
-        (CudaKvElement::Bf16, 64) => "prefill_bf16_64",
-        (CudaKvElement::Bf16, _) => "prefill_bf16_128",
-        (CudaKvElement::Fp8, 16) => "prefill_fp8_16",
-        (CudaKvElement::Fp8, 64) => "prefill_fp8_64",
-        (CudaKvElement::Fp8, _) => "prefill_fp8_128",
-    };
-    Kernel {
-        artefact: Artefact::Prefill,
-        name,
-    }
+    pages.kernel(
+        Artefact::Prefill,
+        [
+            ["prefill_bf16_16", "prefill_bf16_64", "prefill_bf16_128"],
+            ["prefill_fp8_16", "prefill_fp8_64", "prefill_fp8_128"],
+        ],
+    )
 }
 
 fn check_heads(name: &'static str, pages: &CudaPages, layer: usize, heads: u32) -> Result<(), ShapeError> {

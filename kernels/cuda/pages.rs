@@ -4,8 +4,8 @@
 //! with its keys `[PAGE_TOKENS][head_dim]`, then its values, transposed, `[head_dim][PAGE_TOKENS]`. That is the other way round than
 //! in the pages that processors use ([`crate::cpu::KvPages`]), because a matrix unit wants numbers side by side that are summed over.
 
-use super::ShapeError;
 use super::launch::check;
+use super::{Artefact, Kernel, ShapeError};
 
 /// Positions a page.
 pub const PAGE_TOKENS: usize = 64;
@@ -33,6 +33,21 @@ pub struct CudaPages {
 }
 
 impl CudaPages {
+    /// The kernel of a family that is made for these pages; the names are those for bf16 and for e4m3, with heads of 16, 64 and 128.
+    pub(super) fn kernel(&self, artefact: Artefact, names: [[&'static str; 3]; 2]) -> Kernel {
+        let [bf16, fp8] = names;
+        let [small, middle, large] = match self.element {
+            CudaKvElement::Bf16 => bf16,
+            CudaKvElement::Fp8 => fp8,
+        };
+        let name = match self.head_dim {
+            16 => small,
+            64 => middle,
+            _ => large,
+        };
+        Kernel { artefact, name }
+    }
+
     /// The bytes of a page: a multiple of 128.
     pub fn page_bytes(&self) -> u64 {
         self.layers as u64 * self.layer_bytes()

@@ -1,7 +1,7 @@
 //! Queries, keys and values of a step: rotated, queries rounded for attention, keys and values put into their pages.
 
 use super::launch::{check, count};
-use super::{Artefact, CudaKvElement, CudaPages, DevicePointer, Kernel, Launch, ShapeError};
+use super::{Artefact, CudaPages, DevicePointer, Launch, ShapeError};
 
 const THREADS: u32 = 128;
 
@@ -46,14 +46,14 @@ impl RopeArguments {
         layer: usize,
         rows: usize,
     ) -> Result<Launch<RopeArguments>, ShapeError> {
-        let name = match (pages.element, pages.head_dim) {
-            (CudaKvElement::Bf16, 16) => "rope_bf16_16",
-            (CudaKvElement::Bf16, 64) => "rope_bf16_64",
-            (CudaKvElement::Bf16, _) => "rope_bf16_128",
-            (CudaKvElement::Fp8, 16) => "rope_fp8_16",
-            (CudaKvElement::Fp8, 64) => "rope_fp8_64",
-            (CudaKvElement::Fp8, _) => "rope_fp8_128",
-        };
+        let kernel = pages.kernel(
+            Artefact::Rope,
+            [
+                ["rope_bf16_16", "rope_bf16_64", "rope_bf16_128"],
+                ["rope_fp8_16", "rope_fp8_64", "rope_fp8_128"],
+            ],
+        );
+        let name = kernel.name;
         pages.check(name)?;
         check(
             layer < pages.layers,
@@ -66,10 +66,7 @@ impl RopeArguments {
         self.layer_offset = pages.layer_offset(layer);
         self.kv_heads = count(name, "the number of KV heads", pages.kv_heads)?;
         Ok(Launch {
-            kernel: Kernel {
-                artefact: Artefact::Rope,
-                name,
-            },
+            kernel,
             grid: [count(name, "the number of rows", rows)?, 1, 1],
             threads: THREADS,
             shared_bytes: 0,

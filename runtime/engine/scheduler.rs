@@ -166,8 +166,8 @@ impl Scheduler {
     }
 
     /// Whether an older sequence is just computing a prefix of this one that it will keep: then it is better to wait for that than to
-    /// compute it twice, unless much more is left of the older one than the prefix is long. Where layers have windows only whole prompts
-    /// can be taken over, and next to nothing may be left besides.
+    /// compute it twice, unless more than twice as much is left of the older one as the prefix is long. Where layers have windows it may
+    /// not even be as much: there a prefix that ends before the older prompt does is hardly ever taken over.
     fn waits_for_prefix(&self, index: usize) -> bool {
         let layout = self.cache.layout();
         let page = layout.page_tokens;
@@ -178,8 +178,10 @@ impl Scheduler {
             let prompt = &older.request().prompt;
             let left = prompt.len().saturating_sub(older.computed());
             let computes_prompt = older.cache.is_some() && older.sampled() == 0 && left > 0;
-            let common = common_prefix(prompt, tokens);
-            computes_prompt && older.request().keep_prefix && common >= page && common * patience >= left
+            // Prompts are long, and this is asked at each step: they are compared only where it matters.
+            computes_prompt
+                && older.request().keep_prefix
+                && common_prefix(prompt, tokens) >= left.div_ceil(patience).max(page)
         })
     }
 

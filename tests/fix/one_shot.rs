@@ -3,6 +3,8 @@
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::copies::Done;
+
 use super::{Desk, ISSUE, TEST, assert_says, refuses};
 
 /// What the second round is told.
@@ -107,16 +109,31 @@ fn used_up_rounds_are_no_used_up_budget() {
     desk.assert_untouched();
 }
 
+/// A model whose first attempt fails and whose second one is right.
+fn second_is_right(desk: &Desk) -> String {
+    let [first, again] = wrong_twice();
+    let second = json!({"seed": 1, "text": RIGHT, "delay_ms": 300});
+    script(desk, &[first, again, second])
+}
+
+fn two_attempts(model: &str) -> [&str; 9] {
+    ["fix", "-m", ISSUE, "--test", TEST, "--model", model, "-n", "2"]
+}
+
+/// What a run comes to that nothing interrupts; it leaves nothing behind.
+fn done_whole(desk: &Desk, words: &[&str]) -> Done {
+    let whole = desk.run(words);
+    assert_eq!(whole.code, 0, "{}", whole.stderr);
+    assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
+    whole
+}
+
 #[test]
 fn killed_one_shot_runs_go_on_and_come_to_the_same() {
     let desk = Desk::calculator();
-    let [first, again] = wrong_twice();
-    let second = json!({"seed": 1, "text": RIGHT, "delay_ms": 300});
-    let model = script(&desk, &[first, again, second]);
-    let words = ["fix", "-m", ISSUE, "--test", TEST, "--model", &model, "-n", "2"];
-    let whole = desk.run(&words);
-    assert_eq!(whole.code, 0, "{}", whole.stderr);
-    assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
+    let model = second_is_right(&desk);
+    let words = two_attempts(&model);
+    let whole = done_whole(&desk, &words);
     // The first attempt ends with line 14.
     desk.assert_resumable(&words, &[2, 4, 6, 7, 9, 12, 14, 16, 17], &whole);
 }
@@ -124,18 +141,14 @@ fn killed_one_shot_runs_go_on_and_come_to_the_same() {
 #[test]
 fn ctrl_c_leaves_a_one_shot_run_that_goes_on() {
     let desk = Desk::calculator();
-    let [first, again] = wrong_twice();
-    let second = json!({"seed": 1, "text": RIGHT, "delay_ms": 300});
-    let model = script(&desk, &[first, again, second]);
-    let words = ["fix", "-m", ISSUE, "--test", TEST, "--model", &model, "-n", "2"];
-    let whole = desk.run(&words);
-    assert_eq!(whole.code, 0, "{}", whole.stderr);
-    assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
+    let model = second_is_right(&desk);
+    let words = two_attempts(&model);
+    let whole = done_whole(&desk, &words);
     for lines in [4, 8] {
         let child = desk.spawn(&words);
         desk.wait_for_lines(lines);
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-        let done: crate::copies::Done = child.wait_with_output().unwrap().into();
+        let done: Done = child.wait_with_output().unwrap().into();
         refuses(&done, 130, &["ending after the steps", "cwm runs resume"]);
         let resumed = desk.run(&["runs", "resume", "last"]);
         assert_eq!(

@@ -335,16 +335,7 @@ impl From<crate::prompts::PromptError> for Failure {
 }
 
 fn said(call: &Call, result: String, done: bool) -> ToolUsed {
-    ToolUsed {
-        tool: call.tool,
-        content: call.content.clone(),
-        result,
-        done,
-        submitted: None,
-        closing: 0,
-        long: None,
-        seconds: 0.0,
-    }
+    ToolUsed::new(call.tool, &call.content, result, done)
 }
 
 /// What the file inside is called that keeps a turn's long output: the same when everything is done again.

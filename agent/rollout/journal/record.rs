@@ -287,6 +287,22 @@ pub struct ToolUsed {
     pub seconds: f64,
 }
 
+impl ToolUsed {
+    /// A use that says all it has to say, and took no time to speak of.
+    pub(crate) fn new(tool: Tool, content: &str, result: String, done: bool) -> ToolUsed {
+        ToolUsed {
+            tool,
+            content: content.to_owned(),
+            result,
+            done,
+            submitted: None,
+            closing: 0,
+            long: None,
+            seconds: 0.0,
+        }
+    }
+}
+
 /// An output of which a session passes on only head and tail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LongOutput {

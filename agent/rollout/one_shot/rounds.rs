@@ -324,14 +324,8 @@ impl Attempt<'_> {
                 }
             };
             Ok(ToolUsed {
-                tool: call.tool,
-                content: call.content.clone(),
-                result,
-                done,
-                submitted: None,
-                closing: 0,
-                long: None,
                 seconds: started.elapsed().as_secs_f64(),
+                ..ToolUsed::new(call.tool, &call.content, result, done)
             })
         })?;
         Ok(used.done)
