@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 
 use super::Artefact;
+use super::accelerator::RecordedLaunch;
 
 /// An address in the memory of a device (or, for the emulation, of this process). Null is an address too: some arguments may be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +73,45 @@ impl<Arguments> Launch<Arguments> {
             shared_bytes: self.shared_bytes,
             argument: (&raw const self.arguments).cast(),
             argument_bytes: size_of::<Arguments>(),
+        }
+    }
+}
+
+impl<Arguments: Copy> Launch<Arguments> {
+    /// The same as data that can be kept.
+    pub fn record(&self) -> RecordedLaunch {
+        let bytes = size_of::<Arguments>();
+        let mut argument = vec![0_u64; bytes.div_ceil(8)];
+        // SAFETY: the words are at least as many bytes as the struct, which is plain data without padding (its layout is a kernel's,
+        // which names all of its bytes), and the two do not overlap.
+        #[allow(unsafe_code, reason = "a struct as bytes")]
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                (&raw const self.arguments).cast::<u8>(),
+                argument.as_mut_ptr().cast::<u8>(),
+                bytes,
+            );
+        }
+        RecordedLaunch {
+            kernel: self.kernel,
+            grid: self.grid,
+            threads: self.threads,
+            shared_bytes: self.shared_bytes,
+            argument,
+        }
+    }
+}
+
+impl RecordedLaunch {
+    /// The same with a pointer to its argument, which is good as long as this launch is not changed.
+    pub fn raw(&self) -> RawLaunch {
+        RawLaunch {
+            kernel: self.kernel,
+            grid: self.grid,
+            threads: self.threads,
+            shared_bytes: self.shared_bytes,
+            argument: self.argument.as_ptr().cast(),
+            argument_bytes: self.argument.len() * 8,
         }
     }
 }

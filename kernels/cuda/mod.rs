@@ -5,8 +5,10 @@
 //! [`Launch`]es, plain data. Who owns a device (or the emulation in [`emulate`], which tests use) runs them. Each kernel takes one
 //! struct, whose layout here is the same as in its source.
 
+mod accelerator;
 mod artefact;
 mod attention;
+mod driver;
 mod elementwise;
 #[cfg(feature = "emulate")]
 pub mod emulate;
@@ -18,11 +20,13 @@ mod repack;
 mod rope;
 mod sampling;
 
+pub use accelerator::{Accelerator, DeviceError, Graph, Mark, RecordedLaunch};
 pub use artefact::Artefact;
 pub use attention::{
     AttentionTile, DecodeArguments, MergeArguments, PREFILL_ROWS, PrefillArguments, SPLIT_TOKENS,
     decode_tile_rows, splits_seen,
 };
+pub use driver::{ComputeCapability, CudaVersion, Device, Unusable, discover};
 pub use elementwise::{CopyArguments, EmbeddingArguments, GateArguments, SAMPLED_TOKEN};
 pub use launch::{DevicePointer, Kernel, Launch, RawLaunch, ShapeError};
 pub use norm::{NormArguments, NormOutput};

@@ -3,6 +3,8 @@
 //! What enters is the same [`Launch`] that a device would get, with addresses of this process; what leaves is its memory, changed. The
 //! machine's `c++` is needed. See `emulate.h` for what the emulation finds and what it cannot.
 
+mod accelerator;
+
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libloading::Library;
 
 use super::{Launch, RawLaunch};
+pub use accelerator::EmulatedAccelerator;
 
 /// Why a kernel could not be emulated, or what it did wrong.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +111,22 @@ impl Emulator {
     /// The addresses in the launch's arguments are of memory of this process which is as large as they say, and which nothing else uses.
     #[allow(unsafe_code, reason = "a foreign function is called, with addresses")]
     pub unsafe fn launch<A>(&self, launch: &Launch<A>, order: Order) -> Result<(), EmulateError> {
+        // SAFETY: the same is the caller's promise.
+        unsafe { self.launch_raw(&launch.raw(), order) }
+    }
+
+    /// The same for a launch without its type.
+    ///
+    /// # Errors
+    /// As of [`Emulator::launch`].
+    ///
+    /// # Safety
+    /// As of [`Emulator::launch`]; and the launch's argument is there.
+    #[allow(unsafe_code, reason = "a foreign function is called, with addresses")]
+    pub unsafe fn launch_raw(&self, launch: &RawLaunch, order: Order) -> Result<(), EmulateError> {
         let source = sources().join(format!("{}.cu", launch.kernel.artefact.name()));
         // SAFETY: the same is the caller's promise.
-        unsafe { self.launch_from(&source, launch, order) }
+        unsafe { self.run_from(&source, launch, order) }
     }
 
     /// The same for a kernel of that name in another source than its artefact's.
@@ -127,6 +143,12 @@ impl Emulator {
         launch: &Launch<A>,
         order: Order,
     ) -> Result<(), EmulateError> {
+        // SAFETY: the same is the caller's promise.
+        unsafe { self.run_from(source, &launch.raw(), order) }
+    }
+
+    #[allow(unsafe_code, reason = "a foreign function is called, with addresses")]
+    unsafe fn run_from(&self, source: &Path, launch: &RawLaunch, order: Order) -> Result<(), EmulateError> {
         let library = {
             let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(libraries.entry(source.to_path_buf()).or_default())
@@ -142,7 +164,7 @@ impl Emulator {
         };
         // SAFETY: every kernel of such a source has this signature, and checks the argument's size; the lock keeps others out. What its
         // addresses are of is the caller's promise.
-        unsafe { run(library, &launch.raw(), order) }
+        unsafe { run(library, launch, order) }
     }
 
     /// Compiles a source, unless that was done before. Returns the library's path.

@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint};
 
 use cudarc::driver::sys;
 
-use super::device::Unusable;
+use super::discovery::Unusable;
 
 /// What all of the driver's functions return: 0, or the number of an error.
 type Code = c_int;

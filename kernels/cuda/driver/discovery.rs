@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::driver;
+use super::library;
 
 /// A version of CUDA: what a driver supports, or what kernels need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,31 +130,31 @@ const NO_DEVICE: i32 = 100;
 ///
 /// The first reason why there is none.
 pub fn discover() -> Result<Vec<Device>, Unusable> {
-    driver::load()?;
-    let cuda = CudaVersion::of(driver::version()?);
+    library::load()?;
+    let cuda = CudaVersion::of(library::version()?);
     if cuda < CudaVersion::NEEDED {
         return Err(Unusable::DriverTooOld {
             found: cuda,
             needed: CudaVersion::NEEDED,
         });
     }
-    driver::init().map_err(|error| match error {
+    library::init().map_err(|error| match error {
         Unusable::Failed { code: NO_DEVICE, .. } => Unusable::NoDevice,
         other => other,
     })?;
-    let devices = (0..driver::device_count()?)
+    let devices = (0..library::device_count()?)
         .map(|ordinal| describe(ordinal, cuda))
         .collect::<Result<Vec<_>, _>>()?;
     usable(devices)
 }
 
 fn describe(ordinal: u32, cuda: CudaVersion) -> Result<Device, Unusable> {
-    let handle = driver::device(ordinal)?;
-    let (major, minor) = driver::capability(handle)?;
+    let handle = library::device(ordinal)?;
+    let (major, minor) = library::capability(handle)?;
     Ok(Device {
         ordinal: ordinal as usize,
-        name: driver::name(handle)?,
-        memory_bytes: driver::memory(handle)?,
+        name: library::name(handle)?,
+        memory_bytes: library::memory(handle)?,
         capability: ComputeCapability { major, minor },
         cuda,
     })
@@ -189,5 +189,5 @@ impl fmt::Display for ComputeCapability {
 }
 
 #[cfg(test)]
-#[path = "device_tests.rs"]
+#[path = "discovery_tests.rs"]
 mod tests;
