@@ -154,6 +154,10 @@ impl Backend for LoggedBackend {
         self.backend.layout()
     }
 
+    fn page_capacity(&self) -> Option<usize> {
+        self.backend.page_capacity()
+    }
+
     fn vocabulary(&self) -> usize {
         self.backend.vocabulary()
     }
@@ -168,7 +172,7 @@ impl Backend for LoggedBackend {
         self.backend.copy_pages(copies)
     }
 
-    fn export_page(&self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
+    fn export_page(&mut self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
         self.backend.export_page(pool, page)
     }
 

@@ -25,6 +25,7 @@ mod test_support;
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
 pub use cpu::{CpuBackend, CpuOptions};
+pub use cuda::{CudaBackend, CudaOptions};
 pub use drive::{DriveError, Driver, Rows};
 pub use log::{LogError, LoggedBackend, replay};
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
@@ -83,6 +84,12 @@ pub enum BackendError {
     /// A matrix whose bytes are not what its type and shape call for, which loading should have found.
     #[error("the weights cannot be used: {0}; load the model again")]
     Weights(#[from] cwm_kernels::blocks::BlockError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] cwm_kernels::cuda::DeviceError),
+    /// No kernel for what a step asks for.
+    #[error("the step cannot be run on the device: {0}")]
+    Shape(#[from] cwm_kernels::cuda::ShapeError),
     /// The step was not run because its log could not be written.
     #[error(transparent)]
     Log(Box<LogError>),
@@ -112,6 +119,11 @@ pub trait Backend: Send {
     /// The form of the pages in its pools.
     fn layout(&self) -> &PageLayout;
 
+    /// The bytes that all pages may take together; `None` when only the machine's memory sets a limit.
+    fn page_capacity(&self) -> Option<usize> {
+        None
+    }
+
     /// The vocabulary's size: the width of a row of logits.
     fn vocabulary(&self) -> usize;
 
@@ -123,7 +135,7 @@ pub trait Backend: Send {
     fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), BackendError>;
 
     /// The bytes of a page, in a form that the same layout on any back end can import.
-    fn export_page(&self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError>;
+    fn export_page(&mut self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError>;
 
     /// Sets the bytes of a page.
     fn import_page(&mut self, pool: PoolKind, page: PageId, bytes: &[u8]) -> Result<(), BackendError>;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use cwm_kernels::KvElement;
 use cwm_kernels::blocks::BlockError;
+use cwm_kernels::cuda::DeviceError;
 
 use crate::cache::PageLayout;
 use crate::formats::{Checkpoint, Tensor};
@@ -68,6 +69,9 @@ pub enum LoadError {
         /// The instructions.
         isa: &'static str,
     },
+    /// A device that cannot be had, has too little memory, or fails.
+    #[error("the model cannot be loaded onto the device: {0}")]
+    Device(#[from] DeviceError),
     /// The memory for a tensor could not be had.
     #[error(
         "tensor {tensor} in {} needs {bytes} bytes of memory, and the machine does not give them; \
@@ -217,7 +221,7 @@ pub(super) fn to_f32(tensor: &Tensor) -> Result<Vec<f32>, LoadError> {
 }
 
 /// A tensor that is no good, and why.
-fn unusable(tensor: &Tensor, reason: String) -> LoadError {
+pub(super) fn unusable(tensor: &Tensor, reason: String) -> LoadError {
     LoadError::Values {
         file: tensor.file().path().to_path_buf(),
         tensor: tensor.name.clone(),

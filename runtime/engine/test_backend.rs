@@ -231,7 +231,7 @@ impl Backend for HistoryBackend {
         Ok(())
     }
 
-    fn export_page(&self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
+    fn export_page(&mut self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
         Err(BackendError::MissingPage { pool, page })
     }
 

@@ -19,6 +19,7 @@ pub use checkpoint::{Checkpoint, GenerationDefaults, GgufVocabulary, TokenizerSo
 pub use error::FormatError;
 pub use layer_types::LayerTypes;
 pub use open::{OpenOptions, describe};
+pub(crate) use packed::{Conversion, Wrong, row_chunks};
 pub use packed::{QuantiseError, Quantised, quantise};
 pub use tensor::{MappedFile, Tensor};
 

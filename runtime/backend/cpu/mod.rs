@@ -124,7 +124,7 @@ impl Backend for CpuBackend {
         copies.iter().try_for_each(|copy| self.pages.copy(*copy))
     }
 
-    fn export_page(&self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
+    fn export_page(&mut self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
         self.pages.read(pool, page).map(<[u8]>::to_vec)
     }
 

@@ -182,7 +182,7 @@ impl Backend for ReferenceBackend {
         Ok(())
     }
 
-    fn export_page(&self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
+    fn export_page(&mut self, pool: PoolKind, page: PageId) -> Result<Vec<u8>, BackendError> {
         Ok(self.page(pool, page)?.to_vec())
     }
 

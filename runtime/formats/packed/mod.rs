@@ -14,6 +14,7 @@
 //! | `cwm.words` | vocabulary, chat template, and how it is to be sampled, JSON |
 //! | `cwm.sha256` | the SHA-256 of the whole file with zeros in this place |
 
+mod convert;
 mod output;
 mod read;
 mod write;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{GenerationDefaults, GgufVocabulary, TokenizerSource};
 
+pub(crate) use convert::{Conversion, Wrong, row_chunks};
 pub(super) use read::{Packed, open};
 pub use write::{QuantiseError, Quantised, quantise};
 

@@ -1,22 +1,17 @@
 //! Puts a model's weights into another format, tensor by tensor and a few rows at a time, so that memory does not grow with the model.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cwm_kernels::ElementType;
-use cwm_kernels::blocks::{ScaleError, quantise_row, scale_type, scaled_row_bytes, scales_a_row};
-use half::bf16;
+use cwm_kernels::blocks::{scale_type, scales_a_row};
 use serde_json::{Map, Value, json};
 
+use super::convert::{Conversion, Wrong};
 use super::output::Output;
 use super::{SCALE, VERSION, Vocabulary, Words, key};
 use crate::formats::checkpoint::Checkpoint;
 use crate::formats::huggingface::tensor_name;
-use crate::formats::tensor::Tensor;
 use crate::model::{TensorRole, WeightFormat};
-
-/// Elements that are turned into codes at once.
-const CHUNK: usize = 4 << 20;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,16 +105,18 @@ pub fn quantise(
     output.write(&header).map_err(write)?;
     let all = plans
         .iter()
-        .map(|plan| (plan.codes() + plan.scales()) as u64)
+        .map(|plan| (plan.conversion.codes() + plan.conversion.scales()) as u64)
         .sum();
     let begin = output.written();
     for plan in &plans {
-        let mut scales = Vec::with_capacity(plan.scales());
-        for rows in plan.chunks() {
-            let (codes, more) = plan.quantise(rows.clone())?;
+        let conversion = &plan.conversion;
+        let mut scales = Vec::with_capacity(conversion.scales());
+        for rows in conversion.chunks() {
+            let converted = conversion.convert(rows.clone());
+            let (codes, more) = converted.map_err(|wrong| plan.error(wrong))?;
             output.write(&codes).map_err(write)?;
             scales.extend(more);
-            plan.tensor.forget_rows(rows.end);
+            conversion.tensor.forget_rows(rows.end);
             progress(output.written() - begin, all);
         }
         output.write(&scales).map_err(write)?;
@@ -140,10 +137,7 @@ pub fn quantise(
 /// One tensor of the new file.
 struct Plan<'c> {
     name: String,
-    tensor: &'c Tensor,
-    element: ElementType,
-    /// Bytes of a row's codes and scales.
-    row: (usize, usize),
+    conversion: Conversion<'c>,
 }
 
 fn plans(source: &Checkpoint, format: WeightFormat) -> Result<Vec<Plan<'_>>, QuantiseError> {
@@ -162,89 +156,21 @@ fn plans(source: &Checkpoint, format: WeightFormat) -> Result<Vec<Plan<'_>>, Qua
             });
         }
         let element = format.element(spec, role);
-        let columns = tensor.columns();
-        let plain = || Some((element.bytes_of(columns)?, 0));
-        let row = scaled_row_bytes(element, columns).or_else(plain);
-        let row = row.ok_or_else(|| wrong("its rows are no whole number of bytes"))?;
-        Ok(Plan {
-            name,
-            tensor,
-            element,
-            row,
-        })
+        let conversion = Conversion::new(tensor, element);
+        let conversion = conversion.ok_or_else(|| wrong("its rows are no whole number of bytes"))?;
+        Ok(Plan { name, conversion })
     };
     spec.roles().into_iter().map(plan).collect()
 }
 
 impl Plan<'_> {
-    fn codes(&self) -> usize {
-        self.tensor.rows() * self.row.0
-    }
-
-    fn scales(&self) -> usize {
-        self.tensor.rows() * self.row.1
-    }
-
-    /// Its rows, a few at a time.
-    fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let rows = self.tensor.rows();
-        let step = (CHUNK / self.tensor.columns().max(1)).max(1);
-        (0..rows)
-            .step_by(step)
-            .map(move |row| row..(row + step).min(rows))
-    }
-
-    /// The codes and scales of some rows, on all of the processor's threads.
-    fn quantise(&self, rows: Range<usize>) -> Result<(Vec<u8>, Vec<u8>), QuantiseError> {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let share = rows.len().div_ceil(threads).max(1);
-        let mut codes = vec![0; rows.len() * self.row.0];
-        let mut scales = vec![0; rows.len() * self.row.1];
-        let mut results = vec![Ok(()); rows.len().div_ceil(share)];
-        let mut code_parts = codes.chunks_mut((share * self.row.0).max(1));
-        let mut scale_parts = scales.chunks_mut((share * self.row.1).max(1));
-        std::thread::scope(|scope| {
-            for (part, result) in results.iter_mut().enumerate() {
-                let first = rows.start + part * share;
-                let own = first..(first + share).min(rows.end);
-                let codes = code_parts.next().unwrap_or_default();
-                let scales = scale_parts.next().unwrap_or_default();
-                scope.spawn(move || *result = self.rows(own, codes, scales));
-            }
-        });
-        // Of several rows that are wrong the first is told, whichever thread met it.
-        results
-            .into_iter()
-            .collect::<Result<(), Wrong>>()
-            .map_err(|wrong| self.error(wrong))?;
-        Ok((codes, scales))
-    }
-
-    fn rows(&self, rows: Range<usize>, codes: &mut [u8], scales: &mut [u8]) -> Result<(), Wrong> {
-        let mut values = vec![0.0; self.tensor.columns()];
-        let mut scales = scales.chunks_exact_mut(self.row.1.max(1));
-        for (row, codes) in rows.zip(codes.chunks_exact_mut(self.row.0.max(1))) {
-            let read = self.tensor.read_rows(row, &mut values);
-            read.map_err(|error| Wrong::Read(error.to_string()))?;
-            if scale_type(self.element).is_none() {
-                write_floats(self.element, &values, codes).map_err(|column| Wrong::Value(row, column))?;
-                continue;
-            }
-            let scales = scales.next().unwrap_or_default();
-            quantise_row(self.element, &values, codes, scales).map_err(|error| match error {
-                ScaleError::NotFinite { column } => Wrong::Value(row, column),
-                other => Wrong::Read(other.to_string()),
-            })?;
-        }
-        Ok(())
-    }
-
     fn error(&self, wrong: Wrong) -> QuantiseError {
-        let path = self.tensor.file().path().to_owned();
+        let tensor = self.conversion.tensor;
+        let path = tensor.file().path().to_owned();
         match wrong {
             Wrong::Value(row, column) => QuantiseError::Values {
                 path,
-                tensor: self.tensor.name.clone(),
+                tensor: tensor.name.clone(),
                 row,
                 column,
             },
@@ -255,35 +181,6 @@ impl Plan<'_> {
             },
         }
     }
-}
-
-/// What is wrong with a row.
-#[derive(Debug, Clone)]
-enum Wrong {
-    /// An element is no number: row and column.
-    Value(usize, usize),
-    Read(String),
-}
-
-/// Stores floats; the column of the first that is no number, or too large for 16 bits.
-fn write_floats(element: ElementType, values: &[f32], out: &mut [u8]) -> Result<(), usize> {
-    if element == ElementType::BF16 {
-        for ((column, value), out) in values.iter().enumerate().zip(out.as_chunks_mut::<2>().0) {
-            let rounded = bf16::from_f32(*value);
-            if !rounded.is_finite() {
-                return Err(column);
-            }
-            *out = rounded.to_le_bytes();
-        }
-        return Ok(());
-    }
-    for ((column, value), out) in values.iter().enumerate().zip(out.as_chunks_mut::<4>().0) {
-        if !value.is_finite() {
-            return Err(column);
-        }
-        *out = value.to_le_bytes();
-    }
-    Ok(())
 }
 
 /// The header, and where in it the checksum's digits begin.
@@ -323,14 +220,20 @@ fn header(
         offset += bytes;
     };
     for plan in plans {
-        let (rows, columns) = (plan.tensor.rows(), plan.tensor.columns());
-        let mut shape = plan.tensor.shape.clone();
-        if plan.element == ElementType::I4 {
+        let conversion = &plan.conversion;
+        let (rows, columns) = (conversion.tensor.rows(), conversion.tensor.columns());
+        let mut shape = conversion.tensor.shape.clone();
+        if conversion.element == ElementType::I4 {
             shape = vec![rows, columns / 2];
         }
-        add(plan.name.clone(), dtype(plan.element), shape, plan.codes());
-        if let Some(scales) = scale_type(plan.element) {
-            let shape = match plan.element {
+        add(
+            plan.name.clone(),
+            dtype(conversion.element),
+            shape,
+            conversion.codes(),
+        );
+        if let Some(scales) = scale_type(conversion.element) {
+            let shape = match conversion.element {
                 ElementType::E4M3 => vec![rows],
                 element => vec![rows, scales_a_row(element, columns)],
             };
@@ -338,7 +241,7 @@ fn header(
                 format!("{}{SCALE}", plan.name),
                 dtype(scales),
                 shape,
-                plan.scales(),
+                conversion.scales(),
             );
         }
     }
