@@ -22,6 +22,8 @@ pub mod text;
 
 mod retry;
 #[cfg(test)]
+mod test_device;
+#[cfg(test)]
 mod test_models;
 #[cfg(test)]
 mod test_random;

@@ -24,4 +24,4 @@ pub use packed::{QuantiseError, Quantised, quantise};
 pub use tensor::{MappedFile, Tensor};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use libloading::Library;
 
@@ -89,9 +89,15 @@ type Entry = unsafe extern "C" fn(*const EmulatedLaunch, *const c_void, *mut c_c
 #[derive(Debug)]
 pub struct Emulator {
     folder: PathBuf,
-    /// By their sources. A library has one machine, so launches of one library wait for each other.
-    libraries: Mutex<HashMap<PathBuf, Arc<Mutex<Option<Library>>>>>,
+    /// By their sources.
+    libraries: Mutex<HashMap<PathBuf, Arc<Mutex<Option<Shared>>>>>,
 }
+
+/// A library of this process. It has one machine, so that its launches wait for each other, whoever asks for them.
+type Shared = Arc<Mutex<Library>>;
+
+/// All that were loaded, by their paths: loading one again gives the same machine.
+static LOADED: LazyLock<Mutex<HashMap<PathBuf, Shared>>> = LazyLock::new(Mutex::default);
 
 impl Emulator {
     /// An emulator that keeps what it compiles in `folder`, to be used again as long as the sources stay the same.
@@ -153,18 +159,17 @@ impl Emulator {
             let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(libraries.entry(source.to_path_buf()).or_default())
         };
-        let mut library = library.lock().unwrap_or_else(PoisonError::into_inner);
-        let library = match &mut *library {
-            Some(library) => library,
-            empty => {
-                let path = self.compile(source)?;
-                // SAFETY: it was compiled from such a source, and does nothing when it is loaded.
-                empty.insert(unsafe { Library::new(path)? })
+        let library = {
+            let mut library = library.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *library {
+                Some(library) => Arc::clone(library),
+                empty => Arc::clone(empty.insert(loaded(self.compile(source)?)?)),
             }
         };
+        let library = library.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: every kernel of such a source has this signature, and checks the argument's size; the lock keeps others out. What its
         // addresses are of is the caller's promise.
-        unsafe { run(library, launch, order) }
+        unsafe { run(&library, launch, order) }
     }
 
     /// Compiles a source, unless that was done before. Returns the library's path.
@@ -204,6 +209,20 @@ impl Emulator {
         std::fs::rename(&unfinished, &library).map_err(at)?;
         Ok(library)
     }
+}
+
+/// A library, loaded once.
+fn loaded(path: PathBuf) -> Result<Shared, EmulateError> {
+    let mut all = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = all.get(&path) {
+        return Ok(Arc::clone(library));
+    }
+    // SAFETY: it was compiled from such a source, and does nothing when it is loaded.
+    #[allow(unsafe_code, reason = "a library is loaded")]
+    let library = unsafe { Library::new(&path)? };
+    let library = Arc::new(Mutex::new(library));
+    all.insert(path, Arc::clone(&library));
+    Ok(library)
 }
 
 /// The folder of the kernels' sources.

@@ -99,17 +99,35 @@ impl<'d> Loader<'d> {
         let embedding = self.upload(&[(&weights.embedding, ElementType::BF16)])?;
         let layers = weights.layers.iter().map(|layer| self.layer(layer));
         let layers = layers.collect::<Result<_, _>>()?;
-        // The last product decides between tokens, and is read once a step: not less than 8 bits.
-        let output = match self.requested {
-            Some(Requested::Int4) => self.matrix_as(&[&weights.output], Some(Requested::Fp8))?,
-            requested => self.matrix_as(&[&weights.output], requested)?,
-        };
+        let output = self.output(weights, embedding)?;
         Ok(DeviceWeights {
             embedding: embedding.codes,
             layers,
             output_norm: self.floats(&weights.output_norm)?,
             output,
         })
+    }
+
+    /// The last product decides between tokens, and is read once a step: never less than 8 bits, and a tied head is as the embedding is.
+    fn output(&mut self, weights: &Weights, embedding: KernelWeights) -> Result<DeviceMatrix, LoadError> {
+        let tied = std::ptr::eq(weights.output.bytes(), weights.embedding.bytes());
+        let requested = match self.requested {
+            _ if tied => None,
+            Some(Requested::Int4) => Some(Requested::Fp8),
+            requested => requested,
+        };
+        if tied && target(&weights.output, None) == ElementType::BF16 {
+            let part = MatrixPart {
+                format: WeightFormat::Bf16,
+                weights: embedding,
+                first: 0,
+            };
+            return Ok(DeviceMatrix {
+                parts: vec![part],
+                rows: embedding.rows as usize,
+            });
+        }
+        self.matrix_as(&[&weights.output], requested)
     }
 
     fn layer(&mut self, layer: &LayerWeights) -> Result<DeviceLayer, LoadError> {
@@ -225,23 +243,18 @@ impl<'d> Loader<'d> {
     }
 }
 
-/// What a matrix becomes on a device.
+/// What a matrix becomes on a device: the format that was asked for, or the next better one that has kernels for so many columns.
 fn target(tensor: &Tensor, requested: Option<Requested>) -> ElementType {
-    let columns = tensor.columns();
-    let suits = |format: WeightFormat| columns.is_multiple_of(format.column_step());
-    let wanted = match (tensor.element, requested) {
-        (ElementType::F32 | ElementType::F16 | ElementType::BF16, Some(Requested::Fp8)) => ElementType::E4M3,
-        (ElementType::F32 | ElementType::F16 | ElementType::BF16, Some(Requested::Int4)) => ElementType::I4,
-        (element, _) => element,
+    let wanted: &[ElementType] = match (tensor.element.is_quantised(), requested) {
+        (false, Some(Requested::Fp8)) => &[ElementType::E4M3],
+        (false, Some(Requested::Int4)) => &[ElementType::I4, ElementType::E4M3],
+        _ => &[tensor.element],
     };
-    match wanted {
-        ElementType::E4M3 | ElementType::I4 | ElementType::Q8_0 | ElementType::Q4_K | ElementType::Q6_K
-            if suits(format_of(wanted)) =>
-        {
-            wanted
-        }
-        _ => ElementType::BF16,
-    }
+    let suits = |element: &&ElementType| {
+        let format = format_of(**element);
+        format != WeightFormat::Bf16 && tensor.columns().is_multiple_of(format.column_step())
+    };
+    wanted.iter().find(suits).copied().unwrap_or(ElementType::BF16)
 }
 
 fn format_of(element: ElementType) -> WeightFormat {

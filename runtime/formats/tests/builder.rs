@@ -7,37 +7,37 @@ use tempfile::TempDir;
 
 /// A metadata value's type and bytes.
 #[derive(Clone)]
-pub(super) struct Encoded(u32, Vec<u8>);
+pub(crate) struct Encoded(u32, Vec<u8>);
 
-pub(super) fn u32_value(number: u32) -> Encoded {
+pub(crate) fn u32_value(number: u32) -> Encoded {
     Encoded(4, number.to_le_bytes().to_vec())
 }
 
-pub(super) fn f32_value(number: f32) -> Encoded {
+pub(crate) fn f32_value(number: f32) -> Encoded {
     Encoded(6, number.to_le_bytes().to_vec())
 }
 
-pub(super) fn string_value(text: &str) -> Encoded {
+pub(crate) fn string_value(text: &str) -> Encoded {
     Encoded(8, string_bytes(text))
 }
 
-pub(super) fn strings_value<'a>(texts: impl IntoIterator<Item = &'a str>) -> Encoded {
+pub(crate) fn strings_value<'a>(texts: impl IntoIterator<Item = &'a str>) -> Encoded {
     let texts: Vec<_> = texts.into_iter().map(string_bytes).collect();
     array_value(8, texts.len() as u64, &texts.concat())
 }
 
-pub(super) fn i32s_value(numbers: &[i32]) -> Encoded {
+pub(crate) fn i32s_value(numbers: &[i32]) -> Encoded {
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     array_value(5, numbers.len() as u64, &bytes)
 }
 
-pub(super) fn bools_value(truths: &[bool]) -> Encoded {
+pub(crate) fn bools_value(truths: &[bool]) -> Encoded {
     let bytes: Vec<u8> = truths.iter().map(|truth| u8::from(*truth)).collect();
     array_value(7, truths.len() as u64, &bytes)
 }
 
 /// An array that claims `count` elements, whatever its bytes are.
-pub(super) fn array_value(kind: u32, count: u64, bytes: &[u8]) -> Encoded {
+pub(crate) fn array_value(kind: u32, count: u64, bytes: &[u8]) -> Encoded {
     let mut value = kind.to_le_bytes().to_vec();
     value.extend(count.to_le_bytes());
     value.extend(bytes);
@@ -45,7 +45,7 @@ pub(super) fn array_value(kind: u32, count: u64, bytes: &[u8]) -> Encoded {
 }
 
 /// A value with any type number and any bytes.
-pub(super) fn raw_value(kind: u32, bytes: &[u8]) -> Encoded {
+pub(crate) fn raw_value(kind: u32, bytes: &[u8]) -> Encoded {
     Encoded(kind, bytes.to_vec())
 }
 
@@ -57,27 +57,27 @@ fn string_bytes(text: &str) -> Vec<u8> {
 
 /// A tensor: its shape outermost first, its type's number, its bytes, and where to claim that it lies, when not where it does.
 #[derive(Clone)]
-pub(super) struct Part {
-    pub(super) name: String,
-    pub(super) shape: Vec<u64>,
-    pub(super) kind: u32,
-    pub(super) bytes: Vec<u8>,
-    pub(super) offset: Option<u64>,
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) kind: u32,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offset: Option<u64>,
 }
 
 /// A file to be.
 #[derive(Clone)]
-pub(super) struct Builder {
-    pub(super) version: u32,
-    pub(super) alignment: usize,
-    pub(super) keys: Vec<(String, Encoded)>,
-    pub(super) parts: Vec<Part>,
-    pub(super) claimed_keys: Option<u64>,
-    pub(super) claimed_parts: Option<u64>,
+pub(crate) struct Builder {
+    pub(crate) version: u32,
+    pub(crate) alignment: usize,
+    pub(crate) keys: Vec<(String, Encoded)>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) claimed_keys: Option<u64>,
+    pub(crate) claimed_parts: Option<u64>,
 }
 
 /// The number of a type in files.
-pub(super) fn number(element: ElementType) -> u32 {
+pub(crate) fn number(element: ElementType) -> u32 {
     match element {
         ElementType::F32 => 0,
         ElementType::F16 => 1,
@@ -96,16 +96,16 @@ pub(super) fn number(element: ElementType) -> u32 {
 
 /// The sizes of a small model.
 #[derive(Clone, Copy)]
-pub(super) struct Sizes {
-    pub(super) layers: u32,
-    pub(super) hidden: u32,
-    pub(super) intermediate: u32,
-    pub(super) heads: u32,
-    pub(super) kv_heads: u32,
-    pub(super) vocabulary: u32,
+pub(crate) struct Sizes {
+    pub(crate) layers: u32,
+    pub(crate) hidden: u32,
+    pub(crate) intermediate: u32,
+    pub(crate) heads: u32,
+    pub(crate) kv_heads: u32,
+    pub(crate) vocabulary: u32,
 }
 
-pub(super) const SMALL: Sizes = Sizes {
+pub(crate) const SMALL: Sizes = Sizes {
     layers: 2,
     hidden: 32,
     intermediate: 64,
@@ -116,7 +116,7 @@ pub(super) const SMALL: Sizes = Sizes {
 
 impl Builder {
     /// A whole model of one family, its matrices of one type.
-    pub(super) fn model(family: &str, sizes: Sizes, element: ElementType) -> Builder {
+    pub(crate) fn model(family: &str, sizes: Sizes, element: ElementType) -> Builder {
         let mut builder = Builder {
             version: 3,
             alignment: 32,
@@ -175,19 +175,19 @@ impl Builder {
         self.part("output_norm.weight", &[hidden], ElementType::F32);
     }
 
-    pub(super) fn key(&mut self, name: &str, value: Encoded) {
+    pub(crate) fn key(&mut self, name: &str, value: Encoded) {
         match self.keys.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = value,
             None => self.keys.push((name.to_owned(), value)),
         }
     }
 
-    pub(super) fn without_key(&mut self, name: &str) {
+    pub(crate) fn without_key(&mut self, name: &str) {
         self.keys.retain(|(key, _)| key != name);
     }
 
     /// Adds a tensor of made-up bytes, all of whose floats are finite.
-    pub(super) fn part(&mut self, name: &str, shape: &[u64], element: ElementType) {
+    pub(crate) fn part(&mut self, name: &str, shape: &[u64], element: ElementType) {
         let elements = usize::try_from(shape.iter().product::<u64>()).unwrap();
         let salt = self.parts.len() * 7;
         let bytes = (0..element.bytes_of(elements).unwrap())
@@ -202,12 +202,12 @@ impl Builder {
         });
     }
 
-    pub(super) fn named(&mut self, name: &str) -> &mut Part {
+    pub(crate) fn named(&mut self, name: &str) -> &mut Part {
         self.parts.iter_mut().find(|part| part.name == name).unwrap()
     }
 
     /// A vocabulary of that many tokens, those given among the control tokens at its start.
-    pub(super) fn vocabulary(&mut self, size: usize, control: &[&str]) {
+    pub(crate) fn vocabulary(&mut self, size: usize, control: &[&str]) {
         let rest: Vec<String> = (control.len()..size).map(|index| format!("t{index}")).collect();
         let tokens = control.iter().copied().chain(rest.iter().map(String::as_str));
         let types: Vec<i32> = (0..size)
@@ -219,7 +219,7 @@ impl Builder {
         self.key("tokenizer.ggml.merges", strings_value(["a b", "b c"]));
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = b"GGUF".to_vec();
         bytes.extend(self.version.to_le_bytes());
         bytes.extend(
@@ -252,13 +252,13 @@ impl Builder {
     }
 
     /// Writes it to a folder of its own.
-    pub(super) fn write(&self) -> (TempDir, PathBuf) {
+    pub(crate) fn write(&self) -> (TempDir, PathBuf) {
         write(&self.bytes())
     }
 }
 
 /// Writes a file `small.gguf` in a folder of its own.
-pub(super) fn write(bytes: &[u8]) -> (TempDir, PathBuf) {
+pub(crate) fn write(bytes: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.gguf");
     std::fs::write(&path, bytes).unwrap();
@@ -266,7 +266,7 @@ pub(super) fn write(bytes: &[u8]) -> (TempDir, PathBuf) {
 }
 
 /// Writes a file anew: some file systems wait for the disk when a file is emptied and written again, which thousands of rounds feel.
-pub(super) fn rewrite(path: &Path, bytes: &[u8]) {
+pub(crate) fn rewrite(path: &Path, bytes: &[u8]) {
     let _ = std::fs::remove_file(path);
     std::fs::write(path, bytes).unwrap();
 }

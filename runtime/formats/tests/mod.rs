@@ -1,6 +1,6 @@
 //! Files made by hand, real files, and files meant to do harm.
 
-mod builder;
+pub(crate) mod builder;
 mod fuzz;
 
 mod gguf;
