@@ -63,6 +63,24 @@ fn a_kernel_that_is_not_there_is_named() {
     }
 }
 
+#[test]
+fn an_error_that_leaves_the_device_at_work_is_no_reason_to_take_its_memory_away() {
+    let name = "failures::an_error_that_leaves_the_device_at_work_is_no_reason_to_take_its_memory_away";
+    let log = play(name, &[("FAKE_FAIL", "cuLaunchKernel:2:1")], || {
+        let mut gpu = gpu();
+        let (list, other) = (gpu.allocate(256).unwrap(), gpu.allocate(256).unwrap());
+        gpu.write(list, &[0]).unwrap();
+        gpu.launch(&push(PUSH, list, 1)).unwrap();
+        let error = gpu.launch(&push(PUSH_TOO, list, 2)).unwrap_err();
+        assert!(error.to_string().contains("CUDA_ERROR_INVALID_VALUE"), "{error}");
+        assert_eq!(gpu.fill(other, 0, 1), Err(error));
+        gpu.free(list);
+    });
+    if let Some(log) = log {
+        assert_nothing_left(&log);
+    }
+}
+
 /// Uses everything that there is.
 fn tour(gpu: &mut Gpu) -> Result<(), DeviceError> {
     let list = gpu.allocate(3 << 20)?;

@@ -167,7 +167,12 @@ fn threads_may_use_it_one_after_another() {
         let mut found = [0; 4];
         gpu.read(list, &mut found).unwrap();
         assert_eq!(found, [3, 11, 22, 33]);
-        // The last thread need not have used it at all.
+        // Giving back may be the first that a thread does.
+        let gpu = std::thread::spawn(move || {
+            gpu.discard(graph);
+            gpu
+        });
+        let gpu = gpu.join().unwrap();
         std::thread::spawn(move || drop(gpu)).join().unwrap();
     });
     if let Some(log) = log {

@@ -126,3 +126,22 @@ fn memory_ends_and_what_is_not_memory_is_refused() {
         assert_nothing_left(&log);
     }
 }
+
+#[test]
+fn memory_is_given_back_only_after_what_uses_it() {
+    let name = "memory::memory_is_given_back_only_after_what_uses_it";
+    let log = play(name, &[], || {
+        let mut gpu = gpu();
+        let list = gpu.allocate(256).unwrap();
+        gpu.write(list, &[0]).unwrap();
+        gpu.launch(&push(PUSH, list, 1)).unwrap();
+        gpu.free(list);
+        let list = gpu.allocate(256).unwrap();
+        gpu.write(list, &[0]).unwrap();
+        gpu.launch(&push(PUSH, list, 1)).unwrap();
+    });
+    if let Some(log) = log {
+        assert_eq!(lines(&log, "run"), 2);
+        assert_nothing_left(&log);
+    }
+}

@@ -1,8 +1,10 @@
 //! Playing a driver, and launches for it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use cwm_kernels::cuda::{Artefact, DevicePointer, Gpu, Kernel, RecordedLaunch};
 
@@ -72,7 +74,16 @@ fn folder(test: &str) -> PathBuf {
         .join(test.replace("::", "-"))
 }
 
+/// Once for each folder and flags.
 fn compile(folder: &Path, flags: &[&str]) {
+    static COMPILED: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let before = COMPILED
+        .lock()
+        .unwrap()
+        .insert(folder.to_owned(), flags.join(" "));
+    if before == Some(flags.join(" ")) {
+        return;
+    }
     std::fs::create_dir_all(folder).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda/driver/fake/driver.c");
     let built = Command::new("cc")
