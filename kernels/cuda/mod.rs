@@ -2,7 +2,7 @@
 //!
 //! The kernels are device code only, in the `.cu` files beside this one; `scripts/build-cuda-kernels` compiles them to the artefacts in
 //! `prebuilt`, which are embedded here, so that nobody needs a CUDA compiler. What enters are device pointers and shapes; what leaves are
-//! [`Launch`]es, plain data. Who owns a device (or the emulation in [`emulate`], which tests use) runs them. Each kernel takes one
+//! [`Launch`]es, plain data. An [`Accelerator`] runs them: a [`Gpu`], or the emulation in [`emulate`], which tests use. Each kernel takes one
 //! struct, whose layout here is the same as in its source.
 
 mod accelerator;
@@ -26,7 +26,7 @@ pub use attention::{
     AttentionTile, DecodeArguments, MergeArguments, PREFILL_ROWS, PrefillArguments, SPLIT_TOKENS,
     decode_tile_rows, splits_seen,
 };
-pub use driver::{ComputeCapability, CudaVersion, Device, Unusable, discover};
+pub use driver::{ComputeCapability, CudaVersion, Device, Gpu, Unusable, discover};
 pub use elementwise::{CopyArguments, EmbeddingArguments, GateArguments, SAMPLED_TOKEN};
 pub use launch::{DevicePointer, Kernel, Launch, RawLaunch, ShapeError};
 pub use norm::{NormArguments, NormOutput};

@@ -1,7 +1,7 @@
-//! The calls of the CUDA driver's C interface that finding devices takes.
+//! The CUDA driver's library: loading it, finding its functions, the names of its errors, and the calls that finding devices takes.
 //!
-//! `cudarc` finds and loads the library. Its own wrappers are not used here: they end the program when a function is missing, and take
-//! the driver's error codes for those of an enumeration, which a newer driver need not keep to.
+//! `cudarc` finds and loads the library. Its own wrappers are not used here or beside it: they end the program when a function is
+//! missing, and take the driver's error codes for those of an enumeration, which a newer driver need not keep to.
 
 #![allow(unsafe_code, reason = "the driver speaks C")]
 
@@ -12,7 +12,7 @@ use cudarc::driver::sys;
 use super::discovery::Unusable;
 
 /// What all of the driver's functions return: 0, or the number of an error.
-type Code = c_int;
+pub(super) type Code = c_int;
 /// A device, as the driver's functions take it.
 pub(super) type Handle = c_int;
 
@@ -37,7 +37,7 @@ pub(super) fn load() -> Result<(), Unusable> {
 /// # Safety
 ///
 /// `F` is the type that the driver's documentation gives the function. [`load`] has succeeded.
-unsafe fn function<F: Copy>(name: &'static str) -> Result<F, Unusable> {
+pub(super) unsafe fn function<F: Copy>(name: &'static str) -> Result<F, Unusable> {
     // SAFETY: the library is there and is never unloaded, so the pointer stays valid; its type is the caller's promise.
     let found = unsafe { sys::culib().get::<F>(name.as_bytes()) };
     found
@@ -57,7 +57,7 @@ fn check(function: &'static str, code: Code) -> Result<(), Unusable> {
 }
 
 /// The driver's own name for an error; `None` when it knows none.
-fn error_name(code: Code) -> Option<String> {
+pub(super) fn error_name(code: Code) -> Option<String> {
     let mut name: *const c_char = std::ptr::null();
     // SAFETY: the type is that of `cuGetErrorName`, which stores a pointer to a constant string, or null.
     let found = unsafe {

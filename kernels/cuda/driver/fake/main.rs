@@ -1,0 +1,14 @@
+//! A GPU as the driver's calls make it, against a library that plays the driver (`driver.c`).
+//!
+//! The library has to be the first that the loader finds, so each test runs its own program again, with the environment for that.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod failures;
+mod launches;
+mod memory;
+mod support;
