@@ -59,7 +59,7 @@ pub enum LogError {
 
 /// The first line: what the log is of.
 #[derive(Debug, Serialize, Deserialize)]
-struct LogHeader {
+pub(super) struct LogHeader {
     version: u32,
     layout: PageLayout,
     fingerprint: String,
@@ -68,7 +68,7 @@ struct LogHeader {
 /// A line behind the header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Entry {
+pub(super) enum Entry {
     /// A page that is imported.
     Page {
         pool: PoolKind,
@@ -80,6 +80,8 @@ enum Entry {
     Copies(Vec<PageCopy>),
     /// A step.
     Plan(StepPlan),
+    /// What a device failed on, as it was; nothing is done for it.
+    Failure { error: String, plan: StepPlan },
     /// Pages that are given back.
     Release { pool: PoolKind, pages: Vec<PageId> },
 }
@@ -106,11 +108,7 @@ impl LoggedBackend {
         path: &Path,
         out: Box<dyn Write + Send>,
     ) -> Result<LoggedBackend, BackendError> {
-        let header = LogHeader {
-            version: VERSION,
-            layout: backend.layout().clone(),
-            fingerprint,
-        };
+        let header = LogHeader::of(backend.layout(), &fingerprint);
         let mut logged = LoggedBackend {
             backend,
             path: path.to_path_buf(),
@@ -133,9 +131,7 @@ impl LoggedBackend {
     }
 
     fn write_line(&mut self, line: &impl Serialize) -> Result<(), LogError> {
-        let written = serde_json::to_writer(&mut self.out, line)
-            .map_err(std::io::Error::from)
-            .and_then(|()| self.out.write_all(b"\n"))
+        let written = write_entry(&mut self.out, line)
             // What is asked of a back end that then crashes must be there.
             .and_then(|()| self.out.flush());
         written.map_err(|source| LogError::Io {
@@ -191,6 +187,25 @@ impl Backend for LoggedBackend {
         }
         self.backend.release_pages(pool, pages);
     }
+}
+
+/// Writes a line.
+pub(super) fn write_entry(out: &mut impl Write, line: &impl Serialize) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// The form of the pages that a log is of.
+///
+/// # Errors
+/// When its first line cannot be read.
+pub fn layout_of(path: &Path, mut log: impl BufRead) -> Result<PageLayout, LogError> {
+    let mut line = String::new();
+    log.read_line(&mut line).map_err(|source| LogError::Io {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    parse::<LogHeader>(path, 1, line.trim_end_matches('\n')).map(|header| header.layout)
 }
 
 /// Does on `backend`, which has the model of that fingerprint, all that a log says, and returns the output of each step.
@@ -265,6 +280,7 @@ fn apply(
         }
         Entry::Copies(copies) => backend.copy_pages(&copies).map(|()| None),
         Entry::Plan(plan) => backend.step(&plan).map(Some),
+        Entry::Failure { .. } => Ok(None),
         Entry::Release { pool, pages } => {
             backend.release_pages(pool, &pages);
             Ok(None)
@@ -289,8 +305,18 @@ fn wrong_line(path: &Path, line: usize, reason: &str) -> LogError {
     }
 }
 
+impl LogHeader {
+    pub(super) fn of(layout: &PageLayout, fingerprint: &str) -> LogHeader {
+        LogHeader {
+            version: VERSION,
+            layout: layout.clone(),
+            fingerprint: fingerprint.to_owned(),
+        }
+    }
+}
+
 impl Entry {
-    fn page(pool: PoolKind, page: PageId, bytes: &[u8]) -> Entry {
+    pub(super) fn page(pool: PoolKind, page: PageId, bytes: &[u8]) -> Entry {
         Entry::Page {
             pool,
             page,

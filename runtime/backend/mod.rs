@@ -9,6 +9,7 @@ mod drive;
 mod log;
 mod plan;
 mod reference;
+mod report;
 mod weights;
 
 #[cfg(test)]
@@ -27,9 +28,10 @@ use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 pub use cpu::{CpuBackend, CpuOptions};
 pub use cuda::{CudaBackend, CudaOptions};
 pub use drive::{DriveError, Driver, Rows};
-pub use log::{LogError, LoggedBackend, replay};
+pub use log::{LogError, LoggedBackend, layout_of, replay};
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
 pub use reference::ReferenceBackend;
+pub use report::ReportingBackend;
 pub use weights::LoadError;
 
 /// What a step yields: the logits of the rows that its plan asks for, in the plan's order.
@@ -87,6 +89,17 @@ pub enum BackendError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] cwm_kernels::cuda::DeviceError),
+    /// The device failed, and what it failed on is in a file.
+    #[error(
+        "{error}; what was asked of it is in {}: `cwm model replay` does that again elsewhere",
+        report.display()
+    )]
+    Reported {
+        /// How it failed.
+        error: Box<BackendError>,
+        /// A plan log.
+        report: std::path::PathBuf,
+    },
     /// No kernel for what a step asks for.
     #[error("the step cannot be run on the device: {0}")]
     Shape(#[from] cwm_kernels::cuda::ShapeError),

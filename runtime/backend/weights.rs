@@ -11,6 +11,7 @@ use cwm_kernels::cuda::DeviceError;
 
 use crate::cache::PageLayout;
 use crate::formats::{Checkpoint, Tensor};
+use crate::memory::DoesNotFit;
 use crate::model::{LayerTensor, ModelSpec, TensorRole};
 
 /// Why a model cannot be run by a back end.
@@ -68,6 +69,13 @@ pub enum LoadError {
     Processor {
         /// The instructions.
         isa: &'static str,
+    },
+    /// The device has too little memory for the model.
+    #[error("{refusal}; {}", refusal.advice())]
+    DoesNotFit {
+        /// What is needed, and what there is.
+        #[from]
+        refusal: DoesNotFit,
     },
     /// A device that cannot be had, has too little memory, or fails.
     #[error("the model cannot be loaded onto the device: {0}")]

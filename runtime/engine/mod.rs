@@ -34,6 +34,8 @@ mod engine_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod test_backend;
 #[cfg(test)]
 mod text_tests;

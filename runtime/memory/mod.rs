@@ -2,8 +2,8 @@
 //! of which length fit beside each other.
 //!
 //! What enters are a model's description, a format of weights, a type of keys and values and the memory that there is; what leaves are bytes
-//! and counts, or a refusal with the numbers. The pages are counted as the cache counts them. The workspace is an estimate: no model
-//! has run on a GPU yet to measure it on.
+//! and counts, or a refusal with the numbers. The pages are counted as the cache counts them. Of the workspace the driver's part is an
+//! estimate: no model has run on a GPU yet to measure it on.
 
 use std::fmt;
 
@@ -20,8 +20,8 @@ const PAGE_TOKENS: usize = 64;
 const SLACK: usize = 64;
 /// Rows of a step that want logits: as many sequences as are decoded at once.
 const LOGIT_ROWS: u64 = 64;
-/// Parts that attention to a long context is split into, each with a result to merge.
-const SPLITS: u64 = 32;
+/// Parts that attention to a context of 131,072 tokens is split into, each with a result to merge.
+const SPLITS: u64 = 512;
 /// The driver's own, the kernels' code and what is lost between allocations.
 const RESERVED: u64 = 1 << 30;
 
@@ -170,13 +170,18 @@ fn workspace(spec: &ModelSpec) -> u64 {
         [spec.hidden, spec.intermediate, spec.vocabulary].map(|size| size as u64);
     let queries = (spec.heads * spec.head_dim) as u64;
     let keys = (spec.kv_heads * spec.head_dim) as u64;
-    // The residual stream in f32; its norm, queries with keys and values, what was attended, gate, up and their product in 16 bits.
-    let row = 4 * hidden + 2 * (hidden + queries + 2 * keys + queries + 3 * intermediate);
-    let parts = LOGIT_ROWS * SPLITS * spec.heads as u64 * (spec.head_dim as u64 + 2) * 4;
+    // In 32 bits the residual stream, queries with keys and values, gate and up; in 16 its norm, rotated queries, what was attended,
+    // and the gated product.
+    let row =
+        4 * (hidden + queries + 2 * keys + 2 * intermediate) + 2 * (hidden + 2 * queries + intermediate);
+    let parts = LOGIT_ROWS * SPLITS * spec.heads as u64 * (spec.head_dim as u64 + 1) * 4;
+    // The largest matrix, made bf16 for the many rows of a prompt.
+    let matrix = 2 * 2 * intermediate * hidden;
     (STEP_TOKENS as u64)
         .saturating_mul(row)
         .saturating_add(LOGIT_ROWS * vocabulary * 4)
         .saturating_add(parts)
+        .saturating_add(matrix)
         .saturating_add(RESERVED)
 }
 

@@ -1,21 +1,24 @@
 //! A model on this machine: its files, its words, a back end and the engine behind the trait.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use cwm_kernels::cuda::SKINNY_ROWS;
 
 use super::load::{BackendChoice, PAGE_TOKENS, load_backend};
 use super::{
     CallFormat, ChatMessage, Completion, GenerateRequest, Model, ModelError, ModelInfo, Piece, Prompt,
     Sampled, StopReason, ToolCall, ToolDefinition,
 };
-use crate::backend::LoadError;
+use crate::backend::{CudaOptions, LoadError, ReportingBackend};
 use crate::cache::{CacheSettings, KvCache, KvElement, PageLayout};
 use crate::engine::{
     Engine, EngineError, EngineOptions, Event, FinishReason, Generation, Request, Statistics,
 };
 use crate::formats::{Checkpoint, FormatError, LayerTypes, OpenOptions, TokenizerSource};
+use crate::memory::STEP_TOKENS;
 use crate::model::{Architecture, ModelSpec, TokenId};
 use crate::text::{Call, ChatFormat, Message, SampledPart, TextError, Tokenizer, Tool};
 
@@ -41,6 +44,34 @@ pub struct EmbeddedOptions {
     pub layer_types: Option<LayerTypes>,
     /// What computes.
     pub backend: BackendChoice,
+    /// The folder for reports of a device's failures; `None` writes none.
+    pub failures: Option<PathBuf>,
+}
+
+impl EmbeddedOptions {
+    /// The back end, which takes no more memory for keys and values than it may.
+    fn choice(&self) -> BackendChoice {
+        match self.backend {
+            BackendChoice::Cuda(cuda) => BackendChoice::Cuda(CudaOptions {
+                cache_bytes: self.kv_memory.map(|bytes| bytes as u64).or(cuda.cache_bytes),
+                ..cuda
+            }),
+            other => other,
+        }
+    }
+
+    /// A GPU computes more at once in the time that it takes to read the weights.
+    fn engine(&self, context: usize) -> EngineOptions {
+        let usual = EngineOptions::default();
+        match self.backend {
+            BackendChoice::Cuda(_) => EngineOptions {
+                context,
+                prefill_chunk: STEP_TOKENS,
+                max_batch: SKINNY_ROWS,
+            },
+            _ => EngineOptions { context, ..usual },
+        }
+    }
 }
 
 /// Why a model could not be started.
@@ -116,18 +147,25 @@ impl EmbeddedModel {
             source => Some(Arc::new(Tokenizer::new(source)?)),
         };
         let element = options.kv_element.unwrap_or(KvElement::F16);
-        let backend = load_backend(checkpoint, options.backend, element, options.threads)?;
+        let mut backend = load_backend(checkpoint, options.choice(), element, options.threads)?;
+        let capacity = backend.page_capacity();
+        let usual = || capacity.unwrap_or_else(|| usual_budget(&checkpoint.spec, element, context));
         let settings = CacheSettings {
             budget_bytes: options
                 .kv_memory
-                .unwrap_or_else(|| usual_budget(&checkpoint.spec, element, context)),
+                .unwrap_or_else(usual)
+                .min(capacity.unwrap_or(usize::MAX)),
             rollback_slack: ROLLBACK_SLACK,
         };
         let cache = KvCache::new(backend.layout().clone(), settings);
-        let engine_options = EngineOptions {
-            context,
-            ..EngineOptions::default()
-        };
+        if let (BackendChoice::Cuda(_), Some(folder)) = (options.backend, &options.failures) {
+            backend = Box::new(ReportingBackend::new(
+                backend,
+                checkpoint.fingerprint(),
+                folder.clone(),
+            ));
+        }
+        let engine_options = options.engine(context);
         Ok(EmbeddedModel {
             info: ModelInfo {
                 name: checkpoint.name.clone(),

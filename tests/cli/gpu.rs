@@ -87,11 +87,11 @@ fn a_device_is_described_and_said_to_be_unused_as_yet() {
     for words in [
         "NVIDIA H100 80GB HBM3, 79.6 GiB, compute capability 9.0",
         "CUDA 13.0",
-        "not used yet",
+        "used with --backend cuda only",
     ] {
         assert!(found.contains(words), "{words}: {check}");
     }
-    assert_eq!(check["unused"], "no_back_end");
+    assert_eq!(check["unused"], "not_asked_for");
     assert_eq!(check["devices"][0]["memory_bytes"], json!(81_559_u64 << 20));
     assert_eq!(check["devices"][0]["compute_capability"], "9.0");
 

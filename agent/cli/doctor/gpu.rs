@@ -34,7 +34,7 @@ fn of(system: &System, found: Result<Vec<Device>, Unusable>) -> Check {
     }
 }
 
-/// There are devices that kernels could run on. The engine has no back end for them yet, and says so.
+/// There are devices that kernels can run on. They are used only when that is asked for: it has not been proven on hardware.
 fn usable(devices: &[Device], driver: Option<String>) -> Check {
     let names: Vec<String> = devices
         .iter()
@@ -63,14 +63,14 @@ fn usable(devices: &[Device], driver: Option<String>) -> Check {
     });
     let facts = GpuFacts {
         devices: facts.collect(),
-        unused: Some("no_back_end"),
+        unused: Some("not_asked_for"),
     };
     Check {
         gpu: Some(facts),
         ..Check::ok(
             NAME,
             format!(
-                "{}; {release}CUDA {cuda}; not used yet: this version of cwm runs models on the processor",
+                "{}; {release}CUDA {cuda}; used with --backend cuda only, which was not yet run on hardware",
                 names.join("; ")
             ),
         )

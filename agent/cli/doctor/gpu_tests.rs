@@ -36,7 +36,7 @@ fn a_gpu_is_named_with_its_memory_generation_and_driver() {
     assert_eq!(
         found.found,
         "NVIDIA H100 80GB HBM3, 79.6 GiB, compute capability 9.0; driver 580.65.06, CUDA 13.0; \
-         not used yet: this version of cwm runs models on the processor"
+         used with --backend cuda only, which was not yet run on hardware"
     );
     let facts = found.gpu.unwrap();
     assert_eq!(facts.devices[0].driver.as_deref(), Some("580.65.06"));

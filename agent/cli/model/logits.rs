@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use cwm_runtime::backend::{Driver, Rows};
+use cwm_runtime::backend::{CudaOptions, Driver, Rows};
 use cwm_runtime::model::TokenId;
 use cwm_runtime::source::{BackendChoice, load_backend};
 
@@ -56,6 +56,8 @@ pub(crate) enum BackendArgument {
     Cpu,
     /// Plain 32-bit arithmetic, slow and obvious
     Reference,
+    /// The first NVIDIA GPU; not yet proven on hardware
+    Cuda,
 }
 
 impl From<BackendArgument> for BackendChoice {
@@ -63,6 +65,7 @@ impl From<BackendArgument> for BackendChoice {
         match argument {
             BackendArgument::Cpu => BackendChoice::Cpu,
             BackendArgument::Reference => BackendChoice::Reference,
+            BackendArgument::Cuda => BackendChoice::Cuda(CudaOptions::default()),
         }
     }
 }

@@ -10,6 +10,7 @@ mod open;
 mod pull;
 mod quality;
 mod quantize;
+mod replay;
 mod store;
 mod target;
 mod verify;
@@ -45,6 +46,7 @@ enum ModelCommand {
     Quantize(quantize::QuantizeArguments),
     Bench(bench::BenchArguments),
     Logits(logits::LogitsArguments),
+    Replay(replay::ReplayArguments),
     Verify(verify::VerifyArguments),
 }
 
@@ -62,6 +64,7 @@ pub(crate) fn run(
         ModelCommand::Bench(bench) => bench::run(bench, environment, printer),
         ModelCommand::Verify(verify) => verify::run(verify, environment, printer),
         ModelCommand::Logits(logits) => logits::run(logits, environment, printer),
+        ModelCommand::Replay(replay) => replay::run(replay, environment, printer),
     }
 }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use cwm_runtime::backend::CudaOptions;
 use cwm_runtime::formats::GenerationDefaults;
 use cwm_runtime::source::{
-    ApiKey, CallFormat, EmbeddedModel, EmbeddedOptions, Model, ModelError, OpenError, ScriptModel,
-    ServerModel, ServerOptions,
+    ApiKey, BackendChoice, CallFormat, EmbeddedModel, EmbeddedOptions, Model, ModelError, OpenError,
+    ScriptModel, ServerModel, ServerOptions,
 };
 
+use super::quantize::FormatArgument;
 use super::{BackendArgument, KvChoice, LoadArguments, Target};
 use crate::cli::config::Layers;
 use crate::cli::fix::Words;
@@ -37,7 +39,7 @@ pub(crate) struct LocalArguments {
     /// How many threads compute [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
-    /// How keys and values are stored [default: f16]
+    /// How keys and values are stored [default: f16; on a GPU, which has no f16, bf16]
     #[arg(long, value_name = "TYPE", value_enum)]
     kv: Option<KvChoice>,
     /// The most memory for keys and values, such as 2G
@@ -46,6 +48,9 @@ pub(crate) struct LocalArguments {
     /// What computes
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     backend: BackendArgument,
+    /// What matrices of 16- and 32-bit floats are rounded to while a GPU loads them [default: bf16]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    weights: Option<FormatArgument>,
 }
 
 /// How a server is asked.
@@ -101,6 +106,7 @@ impl OpenArguments {
         words.choice("--kv", local.kv);
         words.flag("--kv-memory", local.kv_memory);
         words.choice("--backend", Some(local.backend));
+        words.choice("--weights", local.weights);
         words.flag("--layer-types", self.load.layer_types.as_ref());
         words.flag("--model-name", server.model_name.as_ref());
         words.choice("--tool-format", server.tool_format);
@@ -122,7 +128,7 @@ impl OpenArguments {
             }
             Target::Server(address) => return self.server(address, environment),
         };
-        let options = self.embedded()?;
+        let options = self.embedded(environment)?;
         printer.progress("loading the model …");
         let started = Instant::now();
         let checkpoint = self.load.open(&path)?;
@@ -164,8 +170,21 @@ impl OpenArguments {
         Ok(without_defaults(Arc::new(model)))
     }
 
-    fn embedded(&self) -> Result<EmbeddedOptions, Failure> {
+    fn embedded(&self, environment: &Environment) -> Result<EmbeddedOptions, Failure> {
         let local = &self.local;
+        let backend = match (local.backend.into(), local.weights) {
+            (BackendChoice::Cuda(options), weights) => BackendChoice::Cuda(CudaOptions {
+                weights: weights.map(Into::into),
+                ..options
+            }),
+            (other, None) => other,
+            (_, Some(_)) => {
+                let message =
+                    "--weights is for --backend cuda: the processor computes with weights as they are.";
+                return Err(Failure::new(ExitCode::Usage, message)
+                    .with_hint("`cwm model quantize` rounds them once, for both."));
+            }
+        };
         Ok(EmbeddedOptions {
             context: local.context.map(|context| context as usize),
             kv_memory: local
@@ -174,7 +193,10 @@ impl OpenArguments {
             kv_element: Some(local.kv.unwrap_or_default().into()),
             threads: local.threads.map(|threads| threads as usize),
             layer_types: self.load.layer_types()?,
-            backend: local.backend.into(),
+            backend,
+            failures: environment
+                .state_folder()
+                .map(|folder| folder.join("device-failures")),
         })
     }
 }

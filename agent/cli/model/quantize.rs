@@ -38,7 +38,7 @@ pub(crate) struct QuantizeArguments {
 
 /// A format of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FormatArgument {
+pub(crate) enum FormatArgument {
     /// 8-bit floats with a scale for each row
     Fp8,
     /// 4-bit integers with a scale for each 128 elements of a row

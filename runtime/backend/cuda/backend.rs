@@ -101,6 +101,14 @@ impl CudaBackend {
         })
     }
 
+    /// The bytes that a model's weights take on a device.
+    ///
+    /// # Errors
+    /// A tensor that is missing, misshapen or unreadable.
+    pub fn weight_bytes(checkpoint: &Checkpoint, weights: Option<WeightFormat>) -> Result<u64, LoadError> {
+        Ok(Weights::of(checkpoint)?.bytes_on_device(weights))
+    }
+
     fn pages(&self, pool: PoolKind) -> Option<DevicePages> {
         let [full, window] = self.pages;
         match pool {

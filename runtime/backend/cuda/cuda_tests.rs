@@ -6,7 +6,7 @@ use cwm_kernels::{ElementType, KvElement};
 use super::{CudaBackend, CudaOptions, DeviceError};
 use crate::backend::logits_tests::{forks_and_roll_backs, mixed_lengths};
 use crate::backend::test_support::{Fixture, Harness, Sequence, largest_difference, pages_of};
-use crate::backend::{Backend, BackendError, LoadError, ReferenceBackend};
+use crate::backend::{BackendError, LoadError, ReferenceBackend};
 use crate::cache::PageLayout;
 use crate::formats::tests::builder::{Builder, Sizes, number};
 use crate::formats::{Checkpoint, OpenOptions, quantise};

@@ -77,6 +77,59 @@ impl DeviceWeights {
     }
 }
 
+impl Weights {
+    /// The bytes that all of it takes on a device.
+    pub(super) fn bytes_on_device(&self, requested: Option<Requested>) -> u64 {
+        let bytes = |tensor: &Tensor, element| -> u64 {
+            let row: usize = plane_row_bytes(element, tensor.columns()).iter().sum();
+            tensor.rows() as u64 * row as u64
+        };
+        let matrix = |tensor: &Tensor| bytes(tensor, target(tensor, requested));
+        let layer = |layer: &LayerWeights| -> u64 {
+            [
+                &layer.query.matrix,
+                &layer.key.matrix,
+                &layer.value.matrix,
+                &layer.attention_output,
+                &layer.gate,
+                &layer.up,
+                &layer.down,
+            ]
+            .into_iter()
+            .map(matrix)
+            .sum()
+        };
+        let (head, requested) = head_target(self, requested);
+        let output = match head {
+            Head::Embedding => 0,
+            Head::Own => bytes(&self.output, target(&self.output, requested)),
+        };
+        self.layers.iter().map(layer).sum::<u64>() + bytes(&self.embedding, ElementType::BF16) + output
+    }
+}
+
+/// What the last product is computed with.
+enum Head {
+    /// The embedding, as it is on the device.
+    Embedding,
+    /// A matrix of its own.
+    Own,
+}
+
+/// The last product decides between tokens, and is read once a step: never less than 8 bits, and a tied head is as the embedding is.
+fn head_target(weights: &Weights, requested: Option<Requested>) -> (Head, Option<Requested>) {
+    let tied = std::ptr::eq(weights.output.bytes(), weights.embedding.bytes());
+    let requested = match requested {
+        _ if tied => None,
+        Some(Requested::Int4) => Some(Requested::Fp8),
+        requested => requested,
+    };
+    if tied && target(&weights.output, None) == ElementType::BF16 {
+        return (Head::Embedding, None);
+    }
+    (Head::Own, requested)
+}
+
 /// Puts weights into a device's memory.
 pub(super) struct Loader<'d> {
     device: &'d mut dyn Accelerator,
@@ -108,26 +161,20 @@ impl<'d> Loader<'d> {
         })
     }
 
-    /// The last product decides between tokens, and is read once a step: never less than 8 bits, and a tied head is as the embedding is.
     fn output(&mut self, weights: &Weights, embedding: KernelWeights) -> Result<DeviceMatrix, LoadError> {
-        let tied = std::ptr::eq(weights.output.bytes(), weights.embedding.bytes());
-        let requested = match self.requested {
-            _ if tied => None,
-            Some(Requested::Int4) => Some(Requested::Fp8),
-            requested => requested,
-        };
-        if tied && target(&weights.output, None) == ElementType::BF16 {
-            let part = MatrixPart {
-                format: WeightFormat::Bf16,
-                weights: embedding,
-                first: 0,
-            };
-            return Ok(DeviceMatrix {
-                parts: vec![part],
-                rows: embedding.rows as usize,
-            });
+        let (head, requested) = head_target(weights, self.requested);
+        if let Head::Own = head {
+            return self.matrix_as(&[&weights.output], requested);
         }
-        self.matrix_as(&[&weights.output], requested)
+        let part = MatrixPart {
+            format: WeightFormat::Bf16,
+            weights: embedding,
+            first: 0,
+        };
+        Ok(DeviceMatrix {
+            parts: vec![part],
+            rows: embedding.rows as usize,
+        })
     }
 
     fn layer(&mut self, layer: &LayerWeights) -> Result<DeviceLayer, LoadError> {
