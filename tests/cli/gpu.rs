@@ -154,3 +154,128 @@ fn a_library_that_is_no_driver_is_said_to_be_none() {
     std::fs::write(context.folder().join("driver/libcuda.so"), "no library").unwrap();
     assert_eq!(gpu(&context)["devices"], json!([]));
 }
+
+/// A tiny model that is part of the repository.
+fn fixture() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/runtime/fixtures/models/cwm16").to_owned()
+}
+
+/// Token ids in a file of the context.
+fn ids(context: &TestContext) -> String {
+    let path = context.folder().join("ids.json");
+    std::fs::write(&path, "[5, 6, 7]").unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_gpu_that_is_asked_for_and_is_not_there_is_an_error_that_says_why() {
+    for (context, reason) in [
+        (
+            TestContext::new(),
+            "there is no CUDA driver library (libcuda.so.1)",
+        ),
+        (
+            with_driver(&[]).with("FAKE_COUNT", "0"),
+            "the driver finds no device that this process may use",
+        ),
+        (
+            with_driver(&[]).with("FAKE_CUDA", "12080"),
+            "the driver is too old: it supports CUDA 12.8, and cwm's kernels need 13.0",
+        ),
+        (
+            with_driver(&[]),
+            "the CUDA driver library that was found lacks the function",
+        ),
+    ] {
+        let ids = ids(&context);
+        let arguments = [
+            "model",
+            "logits",
+            &fixture(),
+            "--ids",
+            &ids,
+            "--backend",
+            "cuda",
+            "--kv",
+            "bf16",
+        ];
+        let outcome = context.run(arguments);
+        assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(reason), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn rounding_while_loading_is_for_gpus() {
+    let context = TestContext::new();
+    let outcome = context.run(["generate", &fixture(), "--weights", "fp8", "--prompt", "hello"]);
+    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("--weights is for --backend cuda"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn what_a_device_failed_on_is_done_again_by_the_processor() {
+    let context = TestContext::new();
+    let log = context.folder().join("failure.jsonl");
+    let plan = json!({
+        "number": 3, "copies": [], "shared_prefixes": [],
+        "sequences": [{
+            "sequence": 0, "first_position": 0,
+            "tokens": [{"known": 5}, {"known": 6}, {"known": 7}],
+            "full_pages": [4], "window_pages": {"first": 0, "pages": [2]},
+        }],
+        "logits": [{"sequence": 0, "token": 2}],
+    });
+    let write = |fingerprint: &str| {
+        let header = json!({
+            "version": 1,
+            "layout": {
+                "page_tokens": 64, "full_layers": 2, "window_layers": 6, "window": 16,
+                "kv_heads": 2, "head_dim": 16, "element": "f32",
+            },
+            "fingerprint": fingerprint,
+        });
+        let failure = json!({"failure": {"error": "the device failed", "plan": plan}});
+        std::fs::write(&log, format!("{header}\n{failure}\n{}\n", json!({"plan": plan}))).unwrap();
+    };
+    let log_name = log.to_str().unwrap();
+    let replay = |more: &[&str]| {
+        let model = fixture();
+        let words = ["model", "replay", log_name, &model]
+            .into_iter()
+            .chain(more.iter().copied());
+        context.run(words.collect::<Vec<_>>())
+    };
+    write("another");
+    let outcome = replay(&[]);
+    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+    let message = outcome.stderr.clone();
+    let (_, rest) = message.split_once("the back end has model ").unwrap();
+    let own: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+    write(&own);
+    let ids = ids(&context);
+    let logits = context.run(["model", "logits", &fixture(), "--ids", &ids]);
+    let best = logits.stdout.lines().last().unwrap().to_owned();
+    for backend in ["cpu", "reference"] {
+        let events = replay(&["--json", "--backend", backend]).events();
+        let step = events
+            .iter()
+            .find(|event| event["event"] == "model.replay")
+            .unwrap();
+        assert_eq!(
+            (&step["step"], &step["rows"], &step["finite"]),
+            (&json!(0), &json!(1), &json!(true))
+        );
+        let token = step["best"][0].to_string();
+        assert!(
+            best.split_whitespace().any(|word| word == token),
+            "{token}: {best}"
+        );
+    }
+    let gone = context.run(["model", "replay", "nowhere.jsonl", &fixture()]);
+    assert_eq!(gone.code, 2, "{}", gone.stderr);
+}
