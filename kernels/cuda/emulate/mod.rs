@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use libloading::Library;
 
@@ -85,12 +85,17 @@ struct EmulatedLaunch {
 
 type Entry = unsafe extern "C" fn(*const EmulatedLaunch, *const c_void, *mut c_char, u64) -> c_int;
 
+/// By the folders where they are kept and their sources, for the whole process: however many emulators there are, a library is loaded once and
+/// has one machine, so launches of one library wait for each other.
+static LIBRARIES: LazyLock<Mutex<HashMap<(PathBuf, PathBuf), LoadedLibrary>>> = LazyLock::new(Mutex::default);
+
+/// `None` until it is compiled.
+type LoadedLibrary = Arc<Mutex<Option<Library>>>;
+
 /// Compiles kernels and runs them.
 #[derive(Debug)]
 pub struct Emulator {
     folder: PathBuf,
-    /// By their sources. A library has one machine, so launches of one library wait for each other.
-    libraries: Mutex<HashMap<PathBuf, Arc<Mutex<Option<Library>>>>>,
 }
 
 impl Emulator {
@@ -98,7 +103,6 @@ impl Emulator {
     pub fn new(folder: &Path) -> Emulator {
         Emulator {
             folder: folder.to_path_buf(),
-            libraries: Mutex::default(),
         }
     }
 
@@ -150,8 +154,9 @@ impl Emulator {
     #[allow(unsafe_code, reason = "a foreign function is called, with addresses")]
     unsafe fn run_from(&self, source: &Path, launch: &RawLaunch, order: Order) -> Result<(), EmulateError> {
         let library = {
-            let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(libraries.entry(source.to_path_buf()).or_default())
+            let mut libraries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (self.folder.clone(), source.to_path_buf());
+            Arc::clone(libraries.entry(key).or_default())
         };
         let mut library = library.lock().unwrap_or_else(PoisonError::into_inner);
         let library = match &mut *library {
