@@ -16,6 +16,7 @@ mod rope;
 mod sampling;
 mod shape;
 mod skinny;
+pub mod speed;
 mod subject;
 
 pub use finding::Finding;

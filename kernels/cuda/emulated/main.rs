@@ -7,4 +7,5 @@ mod artefacts;
 mod checks;
 mod faults;
 mod refusals;
+mod speed;
 mod support;
