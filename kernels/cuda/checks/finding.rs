@@ -20,7 +20,8 @@ pub enum Finding {
 /// Returns a [`Finding::Wrong`] from the function unless something holds.
 macro_rules! ensure {
     ($holds:expr, $($message:tt)+) => {
-        if !$holds {
+        let holds: bool = $holds;
+        if !holds {
             return Err($crate::cuda::checks::Finding::Wrong(format!($($message)+)));
         }
     };

@@ -49,7 +49,7 @@ pub enum Family {
 pub enum Scale {
     /// Anything: the emulation takes seconds.
     Small,
-    /// A GPU: the shapes are those of a model of 32 billion parameters, and some of the results are compared. Takes about 6 GiB of the
+    /// A GPU: the shapes are those of a model of 32 billion parameters, and of large results only some are compared. Takes up to 3 GiB of the
     /// device's memory, and as much of the host's.
     Device,
 }

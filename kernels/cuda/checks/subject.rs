@@ -88,7 +88,8 @@ impl Subject {
             let first = first.get_or_insert_with(|| after.clone());
             ensure!(
                 after == *first,
-                "{name} gives other results when it runs again (the repeat {repeat}): threads race, or a barrier is missing"
+                "{name} gives other results in run {} than in the first, from the same contents of memory: threads race, or a barrier is missing",
+                repeat + 1
             );
         }
         Ok(())
