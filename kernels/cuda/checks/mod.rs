@@ -49,7 +49,7 @@ pub enum Family {
 pub enum Scale {
     /// Anything: the emulation takes seconds.
     Small,
-    /// A GPU: the shapes are those of a model of 32 billion parameters, and of large results only some are compared. Takes up to 3 GiB of the
+    /// A GPU: the shapes are those of a model of 32 billion parameters, and of large results only some are compared. Takes up to 6 GiB of the
     /// device's memory, and as much of the host's.
     Device,
 }
@@ -148,6 +148,11 @@ const ALL: &[Check] = &[
         Attention,
         Device,
         attention::a_large_models_rows_attend_to_what_they_see
+    ),
+    check!(
+        Attention,
+        Device,
+        attention::pages_beyond_four_gibibytes_are_found
     ),
     check!(Sampling, Small, sampling::penalties_change_single_logits),
     check!(

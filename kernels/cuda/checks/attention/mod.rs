@@ -143,3 +143,21 @@ pub(super) fn a_tiny_models_rows_attend_to_what_they_see(subject: &Subject) -> R
 pub(super) fn a_large_models_rows_attend_to_what_they_see(subject: &Subject) -> Result<(), Finding> {
     a_models_attention(subject, &ModelShape::CWM_32B, 512, 64)
 }
+
+pub(super) fn pages_beyond_four_gibibytes_are_found(subject: &Subject) -> Result<(), Finding> {
+    // 16 MiB a page, as a model of 64 layers has them: 298 pages.
+    attend_in_wide_pages(subject, 19_000)
+}
+
+/// Few positions that see so many others, in pages of which one layer of 64 is used.
+fn attend_in_wide_pages(subject: &Subject, context: usize) -> Result<(), Finding> {
+    let mut random = subject.random(24);
+    let shape = ModelShape::CWM_32B;
+    let pages = CudaPages {
+        layers: 64,
+        ..pages(shape.kv_heads, shape.head_dim, CudaKvElement::Bf16)
+    };
+    let scene = Scene::random(pages, shape.kv_heads, None, &[(context, 3)], &mut random);
+    scene.check_some(&scene.decode(subject)?, 8, &mut random)?;
+    scene.check_some(&scene.prefill(subject, PREFILL_ROWS)?, 8, &mut random)
+}
