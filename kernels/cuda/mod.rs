@@ -8,6 +8,8 @@
 mod accelerator;
 mod artefact;
 mod attention;
+#[cfg(feature = "checks")]
+pub mod checks;
 mod driver;
 mod elementwise;
 #[cfg(feature = "emulate")]

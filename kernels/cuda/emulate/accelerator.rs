@@ -13,7 +13,9 @@ const ALIGNMENT: usize = 256;
 /// Emulates a device. What is wrong with the order of a block's threads shows when the same is run in several [`Order`]s.
 pub struct EmulatedAccelerator {
     emulator: Emulator,
-    order: Order,
+    /// Launches take them in turn.
+    orders: Vec<Order>,
+    launched: usize,
     limit: u64,
     /// By their addresses: what was allocated, with room to align it.
     memory: BTreeMap<u64, Vec<u8>>,
@@ -35,13 +37,30 @@ impl EmulatedAccelerator {
     pub unsafe fn new(folder: &Path, order: Order, limit: u64) -> EmulatedAccelerator {
         EmulatedAccelerator {
             emulator: Emulator::new(folder),
-            order,
+            orders: vec![order],
+            launched: 0,
             limit,
             memory: BTreeMap::new(),
             graphs: BTreeMap::new(),
             marks: BTreeMap::new(),
             next: 0,
         }
+    }
+
+    /// The same device, whose launches run in these orders in turn: a launch that is repeated as often as there are orders has run in each.
+    #[must_use]
+    pub fn in_turn(self, orders: &[Order]) -> EmulatedAccelerator {
+        EmulatedAccelerator {
+            orders: orders.to_vec(),
+            ..self
+        }
+    }
+
+    /// The order of the next launch.
+    fn next_order(&mut self) -> Order {
+        let turn = self.launched.checked_rem(self.orders.len()).unwrap_or_default();
+        self.launched += 1;
+        self.orders.get(turn).copied().unwrap_or(Order::Forward)
     }
 
     /// The bytes at an address; `None` when they were not allocated as one.
@@ -125,8 +144,9 @@ impl Accelerator for EmulatedAccelerator {
         reason = "kernels are called with the addresses that launches name"
     )]
     fn launch(&mut self, launch: &RecordedLaunch) -> Result<(), DeviceError> {
+        let order = self.next_order();
         // SAFETY: the argument lives as long as `launch`; that its addresses are good was promised when this device was made.
-        let done = unsafe { self.emulator.launch_raw(&launch.raw(), self.order) };
+        let done = unsafe { self.emulator.launch_raw(&launch.raw(), order) };
         done.map_err(|error| DeviceError::Emulation(error.to_string()))
     }
 

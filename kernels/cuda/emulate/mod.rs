@@ -85,26 +85,24 @@ struct EmulatedLaunch {
 
 type Entry = unsafe extern "C" fn(*const EmulatedLaunch, *const c_void, *mut c_char, u64) -> c_int;
 
+/// By the folders where they are kept and their sources, for the whole process: however many emulators there are, a library is loaded once and
+/// has one machine, so launches of one library wait for each other.
+static LIBRARIES: LazyLock<Mutex<HashMap<(PathBuf, PathBuf), LoadedLibrary>>> = LazyLock::new(Mutex::default);
+
+/// `None` until it is compiled.
+type LoadedLibrary = Arc<Mutex<Option<Library>>>;
+
 /// Compiles kernels and runs them.
 #[derive(Debug)]
 pub struct Emulator {
     folder: PathBuf,
-    /// By their sources.
-    libraries: Mutex<HashMap<PathBuf, Arc<Mutex<Option<Shared>>>>>,
 }
-
-/// A library of this process. It has one machine, so that its launches wait for each other, whoever asks for them.
-type Shared = Arc<Mutex<Library>>;
-
-/// All that were loaded, by their paths: loading one again gives the same machine.
-static LOADED: LazyLock<Mutex<HashMap<PathBuf, Shared>>> = LazyLock::new(Mutex::default);
 
 impl Emulator {
     /// An emulator that keeps what it compiles in `folder`, to be used again as long as the sources stay the same.
     pub fn new(folder: &Path) -> Emulator {
         Emulator {
             folder: folder.to_path_buf(),
-            libraries: Mutex::default(),
         }
     }
 
@@ -156,20 +154,22 @@ impl Emulator {
     #[allow(unsafe_code, reason = "a foreign function is called, with addresses")]
     unsafe fn run_from(&self, source: &Path, launch: &RawLaunch, order: Order) -> Result<(), EmulateError> {
         let library = {
-            let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(libraries.entry(source.to_path_buf()).or_default())
+            let mut libraries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (self.folder.clone(), source.to_path_buf());
+            Arc::clone(libraries.entry(key).or_default())
         };
-        let library = {
-            let mut library = library.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *library {
-                Some(library) => Arc::clone(library),
-                empty => Arc::clone(empty.insert(loaded(self.compile(source)?)?)),
+        let mut library = library.lock().unwrap_or_else(PoisonError::into_inner);
+        let library = match &mut *library {
+            Some(library) => library,
+            empty => {
+                let path = self.compile(source)?;
+                // SAFETY: it was compiled from such a source, and does nothing when it is loaded.
+                empty.insert(unsafe { Library::new(path)? })
             }
         };
-        let library = library.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: every kernel of such a source has this signature, and checks the argument's size; the lock keeps others out. What its
         // addresses are of is the caller's promise.
-        unsafe { run(&library, launch, order) }
+        unsafe { run(library, launch, order) }
     }
 
     /// Compiles a source, unless that was done before. Returns the library's path.
@@ -209,20 +209,6 @@ impl Emulator {
         std::fs::rename(&unfinished, &library).map_err(at)?;
         Ok(library)
     }
-}
-
-/// A library, loaded once.
-fn loaded(path: PathBuf) -> Result<Shared, EmulateError> {
-    let mut all = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(library) = all.get(&path) {
-        return Ok(Arc::clone(library));
-    }
-    // SAFETY: it was compiled from such a source, and does nothing when it is loaded.
-    #[allow(unsafe_code, reason = "a library is loaded")]
-    let library = unsafe { Library::new(&path)? };
-    let library = Arc::new(Mutex::new(library));
-    all.insert(path, Arc::clone(&library));
-    Ok(library)
 }
 
 /// The folder of the kernels' sources.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use cwm_kernels::cuda::emulate::{EmulateError, Order};
+use cwm_kernels::cuda::emulate::{EmulateError, Emulator, Order};
 use cwm_kernels::cuda::{Artefact, DevicePointer, Kernel, Launch};
 
-use crate::support::{EMULATOR, Memory};
+use crate::support::folder;
 
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -17,9 +17,10 @@ struct FaultArguments {
 /// Runs a kernel on the numbers from 0 to 63; returns what it gives in each order.
 fn run(name: &'static str, shared_bytes: u32) -> Vec<Result<Vec<u8>, EmulateError>> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda/emulate/faults.cu");
-    let input = Memory::of_u32(&(0..64).collect::<Vec<_>>());
+    let emulator = Emulator::new(&folder());
+    let input: Vec<u32> = (0..64).collect();
     let results = Order::SOME.iter().map(|order| {
-        let out = Memory::empty(64 * 4);
+        let mut out = vec![u32::MAX; 64];
         let launch = Launch {
             // The source is named below.
             kernel: Kernel {
@@ -30,16 +31,16 @@ fn run(name: &'static str, shared_bytes: u32) -> Vec<Result<Vec<u8>, EmulateErro
             threads: 64,
             shared_bytes,
             arguments: FaultArguments {
-                out: out.pointer(),
-                input: input.pointer(),
+                out: DevicePointer(out.as_mut_ptr() as u64),
+                input: DevicePointer(input.as_ptr() as u64),
             },
         };
         // SAFETY: the kernels read and write 64 numbers.
         #[allow(unsafe_code, reason = "kernels take addresses")]
         unsafe {
-            EMULATOR.launch_from(&source, &launch, *order)?;
+            emulator.launch_from(&source, &launch, *order)?;
         }
-        Ok(out.bytes().to_vec())
+        Ok(out.iter().flat_map(|number| number.to_le_bytes()).collect())
     });
     results.collect()
 }

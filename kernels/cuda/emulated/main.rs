@@ -1,16 +1,11 @@
-//! Every kernel, emulated on the host from the same launch that a device gets, against plain arithmetic on random inputs. Each launch
-//! runs with its threads in several orders, which must give the same bits.
+//! Every kernel, emulated on the host from the same launch that a device gets: the checks that a GPU runs too, with the threads of each
+//! launch in several orders. And what is of the emulation only.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod artefacts;
-mod attention;
-mod elementwise;
+mod checks;
 mod faults;
-mod gemm;
-mod matrices;
-mod norm;
-mod rope;
-mod sampling;
-mod skinny;
+mod refusals;
+mod speed;
 mod support;
