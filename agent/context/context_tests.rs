@@ -235,3 +235,24 @@ fn a_file_with_endless_imports_is_followed_only_so_far() {
     let found = paths(&packed).iter().filter(|path| path.starts_with('m')).count();
     assert!(found <= 500, "{found}");
 }
+
+#[test]
+fn the_function_of_the_title_is_suspected_before_one_that_the_text_names_more_often() {
+    let folder = tree(&[
+        (
+            "parse.py",
+            "class Parser:\n    def parse(self, text):\n        return text\n\ndef parse(form, text):\n    return Parser(form).parse(text)\n\n\
+             def compile(form):\n    return Parser(form)\n",
+        ),
+        (
+            "test_parse.py",
+            "import parse\n\ndef test():\n    assert parse.compile('a').parse('a')\n",
+        ),
+    ]);
+    let issue = "`compile` makes the wrong parser.\n\n`parse.parse` is right, `parse.compile` is not:\n\n\
+                 >>> parse.compile('a').parse('a')\n>>> parse.parse('a', 'a')\n";
+    let failures = ["parse.py: parse(form) parse.parse".to_owned()];
+    let ranking = Ranking::of(folder.path(), Path::new("/home/me/project"), issue, &failures).unwrap();
+    let (path, function) = ranking.suspect().unwrap();
+    assert_eq!((path.as_str(), function.name.as_str()), ("parse.py", "compile"));
+}

@@ -45,6 +45,8 @@ pub(super) struct Ranked {
 pub(super) struct Order {
     pub(super) files: Vec<Ranked>,
     pub(super) words: HashMap<String, f64>,
+    /// Words of the issue's first line, which says what it is about.
+    pub(super) title: BTreeSet<String>,
 }
 
 struct Scores<'a> {
@@ -92,7 +94,15 @@ pub(super) fn rank(tree: &Path, root: &str, issue: &str, failures: &[String]) ->
     Ok(Order {
         files: scores.ordered(),
         words,
+        title: title(issue),
     })
+}
+
+/// The words of a text's first line that is not empty.
+fn title(issue: &str) -> BTreeSet<String> {
+    let line = issue.lines().find(|line| !line.trim().is_empty());
+    let found = words(&[line.unwrap_or_default()]);
+    found.into_iter().map(|(word, _)| word).collect()
 }
 
 /// Raises what the named files import, tests first.

@@ -12,6 +12,8 @@ const MOST_FILES: usize = 5;
 /// A line of a traceback counts for so much, a telling word that is the function's name for so many times its worth.
 const LINE: f64 = 20.0;
 const NAME: f64 = 8.0;
+/// The first line says what it is about; further down a module's or a helper's name comes up often.
+const TITLE: f64 = 3.0;
 
 /// The function that is named, or that a traceback leads through, in the likeliest files of code; with its file.
 pub(super) fn suspect(tree: &Path, order: &Order) -> Option<(String, Definition)> {
@@ -33,7 +35,12 @@ pub(super) fn suspect(tree: &Path, order: &Order) -> Option<(String, Definition)
                 .iter()
                 .filter(|line| (one.start + 1..=one.end).contains(*line));
             let worth = order.words.get(&one.name).copied().unwrap_or(0.0);
-            let value = named.count() as f64 * LINE + worth * NAME;
+            let title = if order.title.contains(&one.name) {
+                TITLE
+            } else {
+                1.0
+            };
+            let value = named.count() as f64 * LINE + worth * NAME * title;
             if value > best.as_ref().map_or(0.0, |(most, ..)| *most) {
                 best = Some((value, file.path.clone(), one));
             }

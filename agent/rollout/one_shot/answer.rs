@@ -1,5 +1,7 @@
 //! Reads a model's answer: edits as SEARCH/REPLACE blocks, or code blocks, however sloppily they are written.
 
+use crate::context::{definitions, language};
+
 /// A part of an answer that may change a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
@@ -57,6 +59,22 @@ pub(super) fn parts(answer: &str) -> Vec<Part> {
         }
     }
     reader.parts
+}
+
+/// Whether code of an answer defines that function, of a file of that path; true where it defines nothing at all.
+pub(super) fn defines(parts: &[Part], function: &str, path: &str) -> bool {
+    let Some(layout) = language(path).and_then(|language| language.layout) else {
+        return true;
+    };
+    let of_part = |part: &Part| match part {
+        Part::Code { lines, .. } => {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            definitions(&lines, layout)
+        }
+        Part::Block { .. } => Vec::new(),
+    };
+    let found: Vec<_> = parts.iter().flat_map(of_part).collect();
+    found.is_empty() || found.iter().any(|one| one.name == function)
 }
 
 struct Reader<'a> {
@@ -267,4 +285,34 @@ fn path_word(word: &str) -> Option<String> {
     let looks = word.contains(['.', '/', '\\']) && word.chars().any(char::is_alphanumeric);
     let plain = !word.contains(char::is_whitespace) && !word.contains("://") && word.len() <= 512;
     (looks && plain).then(|| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_with_another_function_than_the_one_asked_for_is_noticed() {
+        let answer = |code: &str| parts(&format!("Here it is:\n```python\n{code}\n```\n"));
+        for (code, defines_it) in [
+            ("def compile(form):\n    return Parser(form)", true),
+            (
+                "class Result:\n    def compile(self):\n        return compile(self)",
+                true,
+            ),
+            ("    return Parser(form)", true),
+            (
+                "class Result:\n    '''What compile() gives.'''\n    def parse(self):\n        pass",
+                false,
+            ),
+            ("def parse(text):\n    return compile(text)", false),
+        ] {
+            assert_eq!(
+                defines(&answer(code), "compile", "parse.py"),
+                defines_it,
+                "{code}"
+            );
+        }
+        assert!(defines(&answer("anything"), "compile", "notes.txt"));
+    }
 }

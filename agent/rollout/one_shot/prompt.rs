@@ -53,6 +53,8 @@ pub(super) struct Question {
     pub(super) answer: usize,
     /// The form that was asked for in the end.
     pub(super) ask: AskFor,
+    /// The function that is to be written again and its file; empty where none is.
+    pub(super) rewrite: (String, String),
     /// Which of the messages are the example of an answer.
     example: Range<usize>,
 }
@@ -182,6 +184,7 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
             if used <= room {
                 return Ok(Question {
                     shown: shown(&request.files),
+                    rewrite: request.rewrite.clone(),
                     messages,
                     prefix,
                     answer: answer.min(longest),

@@ -251,6 +251,10 @@ impl Attempt<'_> {
             shown: &question.shown,
         };
         let plan = planner.plan(&parts)?;
+        let (function, path) = &question.rewrite;
+        if !function.is_empty() && !answer::defines(&parts, function, path) {
+            return Err(Unusable::NoEdits);
+        }
         if self.tried.contains(&plan) {
             return Err(Unusable::Unchanged);
         }
