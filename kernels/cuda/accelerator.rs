@@ -38,7 +38,8 @@ pub enum DeviceError {
     /// The emulation finds fault with a kernel or a launch.
     #[error("the emulation failed: {0}")]
     Emulation(String),
-    /// Something that was asked for is not there: a graph or a mark that was never made.
+    /// Something that was asked for is not there: a graph or a mark that was never made, memory that was not allocated, a kernel that a
+    /// module lacks.
     #[error("the device has no such {0}")]
     Unknown(&'static str),
 }
