@@ -248,12 +248,12 @@ fn what_a_device_failed_on_is_done_again_by_the_processor() {
         let words = ["model", "replay", log_name, &model]
             .into_iter()
             .chain(more.iter().copied());
-        context.run(words.collect::<Vec<_>>())
+        context.run(words)
     };
     write("another");
     let outcome = replay(&[]);
     assert_eq!(outcome.code, 2, "{}", outcome.stderr);
-    let message = outcome.stderr.clone();
+    let message = outcome.stderr;
     let (_, rest) = message.split_once("the back end has model ").unwrap();
     let own: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
     write(&own);
