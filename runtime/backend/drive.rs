@@ -104,7 +104,26 @@ impl<'a> Driver<'a> {
         self.step(&parts, logits)
     }
 
+    /// Continues the first sequence as if tokens had been run: their positions have pages, with whatever is in them.
+    #[cfg(feature = "gpu-check")]
+    pub(crate) fn suppose(&mut self, tokens: &[TokenId], chunk: usize) -> Result<(), DriveError> {
+        for part in tokens.chunks(chunk.max(1)) {
+            let plan = self.plan(&[part], Vec::new())?;
+            self.backend.suppose(&plan)?;
+            self.done(&[part]);
+        }
+        Ok(())
+    }
+
     fn step(&mut self, parts: &[&[TokenId]], logits: Vec<LogitsRow>) -> Result<StepOutput, DriveError> {
+        let plan = self.plan(parts, logits)?;
+        let output = self.backend.step(&plan)?;
+        self.done(parts);
+        Ok(output)
+    }
+
+    /// The step that continues each sequence with a part.
+    fn plan(&mut self, parts: &[&[TokenId]], logits: Vec<LogitsRow>) -> Result<StepPlan, DriveError> {
         let mut plan = StepPlan {
             number: self.steps,
             logits,
@@ -123,13 +142,16 @@ impl<'a> Driver<'a> {
                 window_pages: sequence.window_pages().clone(),
             });
         }
-        let output = self.backend.step(&plan)?;
+        Ok(plan)
+    }
+
+    /// Takes note of a step that was run.
+    fn done(&mut self, parts: &[&[TokenId]]) {
         for (sequence, part) in self.sequences.iter_mut().zip(parts) {
             self.cache.append(sequence, part);
         }
         for (pool, pages) in self.cache.take_released() {
             self.backend.release_pages(pool, &pages);
         }
-        Ok(output)
     }
 }

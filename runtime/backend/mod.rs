@@ -144,6 +144,17 @@ pub trait Backend: Send {
     /// returns the logits of the rows asked for.
     fn step(&mut self, plan: &StepPlan) -> Result<StepOutput, BackendError>;
 
+    /// Gives the pages that a plan writes their places without running it, as if it had been run: measurements at long contexts need
+    /// no long prompts.
+    #[cfg(feature = "gpu-check")]
+    fn suppose(&mut self, plan: &StepPlan) -> Result<(), BackendError> {
+        let _ = plan;
+        Err(BackendError::Unsupported {
+            backend: self.name(),
+            what: "suppose that a step was run".to_owned(),
+        })
+    }
+
     /// Copies pages within the pools.
     fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), BackendError>;
 

@@ -20,6 +20,7 @@ pub mod speed;
 mod subject;
 
 pub use finding::Finding;
+pub use random::Random;
 pub use shape::ModelShape;
 pub use subject::Subject;
 

@@ -2,10 +2,12 @@
 
 use half::bf16;
 
-pub(super) struct Random(u64);
+/// A source of random numbers.
+pub struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Random {
+    /// Numbers of a seed.
+    pub fn new(seed: u64) -> Random {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -16,19 +18,21 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    /// A number below `end`, which is at least 1.
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// About normal, with that deviation.
-    pub(super) fn normal(&mut self, deviation: f32) -> f32 {
+    pub fn normal(&mut self, deviation: f32) -> f32 {
         let sum: f32 = (0..6)
             .map(|_| self.below(1 << 20) as f32 / (1 << 20) as f32 - 0.5)
             .sum();
         sum * deviation * std::f32::consts::SQRT_2
     }
 
-    pub(super) fn normals(&mut self, count: usize, deviation: f32) -> Vec<f32> {
+    /// So many of [`Random::normal`].
+    pub fn normals(&mut self, count: usize, deviation: f32) -> Vec<f32> {
         (0..count).map(|_| self.normal(deviation)).collect()
     }
 
@@ -38,7 +42,8 @@ impl Random {
         values.collect()
     }
 
-    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
+    /// Bytes, each value as likely as the others.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.next() as u8).collect()
     }
 

@@ -118,6 +118,12 @@ impl Arena {
             .saturating_sub(self.full.page_bytes + self.window.page_bytes + slack)
     }
 
+    /// The bytes of its memory.
+    #[cfg(feature = "gpu-check")]
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Where the memory of a pool begins, as an offset in the arena, and the bytes of a page.
     pub(super) fn base(&self, pool: PoolKind) -> u64 {
         match pool {

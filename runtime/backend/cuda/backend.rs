@@ -1,6 +1,7 @@
 //! A model on a device.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use cwm_kernels::KvElement;
 use cwm_kernels::cuda::{
@@ -33,12 +34,12 @@ const ROOM_FOR_STEPS: u64 = 2 << 30;
 
 /// A model on a device.
 pub struct CudaBackend {
-    device: Box<dyn Accelerator>,
+    pub(super) device: Box<dyn Accelerator>,
     spec: ModelSpec,
     layout: PageLayout,
     weights: DeviceWeights,
     largest_as_bf16: u64,
-    arena: Arena,
+    pub(super) arena: Arena,
     /// Full, window.
     pages: [Option<DevicePages>; 2],
     workspace: Workspace,
@@ -48,7 +49,7 @@ pub struct CudaBackend {
     inverse_frequencies: Vec<f32>,
     graphs: HashMap<Shape, Graph>,
     /// Everything that is never freed before the end.
-    allocated: Vec<DevicePointer>,
+    pub(super) allocated: Vec<DevicePointer>,
 }
 
 impl CudaBackend {
@@ -63,11 +64,24 @@ impl CudaBackend {
         options: CudaOptions,
     ) -> Result<CudaBackend, LoadError> {
         check_layout(checkpoint, &layout)?;
-        let form = page_form(checkpoint, &layout)?;
+        let form = page_form(&checkpoint.path, &checkpoint.spec, &layout)?;
         let mut loader = Loader::new(device.as_mut(), options.weights);
         let weights = loader.weights(&Weights::of(checkpoint)?)?;
-        let mut allocated = loader.allocated;
+        let allocated = loader.allocated;
         let bytes = cache_bytes(device.as_mut(), &form, options.cache_bytes)?;
+        let spec = checkpoint.spec.clone();
+        CudaBackend::with_weights(spec, layout, form, device, (weights, allocated), bytes)
+    }
+
+    /// Takes `bytes` bytes for pages beside weights that are on the device, and the addresses that were allocated for them.
+    pub(super) fn with_weights(
+        spec: ModelSpec,
+        layout: PageLayout,
+        form: [CudaPages; 2],
+        mut device: Box<dyn Accelerator>,
+        (weights, mut allocated): (DeviceWeights, Vec<DevicePointer>),
+        bytes: u64,
+    ) -> Result<CudaBackend, LoadError> {
         let [full, window] = form.map(|form| if form.layers > 0 { form.page_bytes() } else { 0 });
         let arena = Arena::new(bytes, full, window);
         let memory = device.allocate(bytes)?;
@@ -81,7 +95,6 @@ impl CudaBackend {
             })
         };
         let [full_form, window_form] = form;
-        let spec = checkpoint.spec.clone();
         Ok(CudaBackend {
             device,
             largest_as_bf16: weights.largest_as_bf16(),
@@ -321,9 +334,13 @@ fn independent(transfers: &[Move]) -> Vec<&[Move]> {
 }
 
 /// The form of the pages of both pools.
-fn page_form(checkpoint: &Checkpoint, layout: &PageLayout) -> Result<[CudaPages; 2], LoadError> {
+pub(super) fn page_form(
+    path: &Path,
+    spec: &ModelSpec,
+    layout: &PageLayout,
+) -> Result<[CudaPages; 2], LoadError> {
     let wrong = |reason| LoadError::Layout {
-        path: checkpoint.path.clone(),
+        path: path.to_owned(),
         layout: layout.clone(),
         reason,
     };
@@ -340,7 +357,7 @@ fn page_form(checkpoint: &Checkpoint, layout: &PageLayout) -> Result<[CudaPages;
             "there are kernels for heads of 16, 64 and 128 elements only",
         ));
     }
-    if decode_tile_rows(checkpoint.spec.heads, checkpoint.spec.kv_heads) == 0 {
+    if decode_tile_rows(spec.heads, spec.kv_heads) == 0 {
         return Err(wrong("there are kernels for at most 16 query heads a KV head"));
     }
     Ok([PoolKind::Full, PoolKind::Window].map(|pool| CudaPages {
@@ -352,7 +369,7 @@ fn page_form(checkpoint: &Checkpoint, layout: &PageLayout) -> Result<[CudaPages;
 }
 
 /// The bytes of the memory for pages: what was asked for and places that are nobody's, or what is left.
-fn cache_bytes(
+pub(super) fn cache_bytes(
     device: &mut dyn Accelerator,
     forms: &[CudaPages; 2],
     asked: Option<u64>,
@@ -393,6 +410,12 @@ impl Backend for CudaBackend {
             logits,
             vocabulary: self.spec.vocabulary,
         })
+    }
+
+    #[cfg(feature = "gpu-check")]
+    fn suppose(&mut self, plan: &StepPlan) -> Result<(), BackendError> {
+        plan.check(&self.layout, self.spec.vocabulary, self.spec.context)?;
+        self.arrange(plan).map(|_| ())
     }
 
     fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), BackendError> {

@@ -304,7 +304,7 @@ fn target(tensor: &Tensor, requested: Option<Requested>) -> ElementType {
     wanted.iter().find(suits).copied().unwrap_or(ElementType::BF16)
 }
 
-fn format_of(element: ElementType) -> WeightFormat {
+pub(super) fn format_of(element: ElementType) -> WeightFormat {
     match element {
         ElementType::E4M3 => WeightFormat::Fp8,
         ElementType::I4 => WeightFormat::Int4,
@@ -316,7 +316,7 @@ fn format_of(element: ElementType) -> WeightFormat {
 }
 
 /// The bytes that a row takes in each plane: codes, upper bits, scales, scales of blocks.
-fn plane_row_bytes(element: ElementType, columns: usize) -> [usize; 4] {
+pub(super) fn plane_row_bytes(element: ElementType, columns: usize) -> [usize; 4] {
     match element {
         ElementType::E4M3 => [columns, 0, 4, 0],
         ElementType::I4 => [columns / 2, 0, 2 * columns.div_ceil(128), 0],

@@ -11,6 +11,8 @@ mod backend;
 mod batch;
 mod forward;
 mod matrices;
+#[cfg(feature = "gpu-check")]
+mod random;
 mod workspace;
 
 #[cfg(test)]
