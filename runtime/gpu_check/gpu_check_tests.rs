@@ -34,13 +34,22 @@ fn of_kind<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 #[test]
 fn logits_are_compared_in_all_formats_and_chunks() {
-    let (lines, done) = lines(&["logits", &fixture("cwm16"), &fixture("cwm17"), &fixture("qwen2")]);
+    let (lines, done) = lines(&["logits", &fixture("cwm16"), &fixture("qwen2")]);
     done.unwrap();
     // Of each model three comparisons of chunks of bf16 (none of 200), and two of each of five other pairs of formats.
-    assert_eq!(of_kind(&lines, "logits").len(), 3 * (3 + 5 * 2));
+    assert_eq!(of_kind(&lines, "logits").len(), 2 * (3 + 5 * 2));
     for line in &lines {
         assert_eq!(line["passed"], true);
         assert!(line["largest_difference"].as_f64().unwrap() > 0.0, "{line}");
+        println!(
+            "{} {} {} {}: {:.3} of {}",
+            line["model"],
+            line["weights"],
+            line["kv"],
+            line["chunk"],
+            line["largest_difference"],
+            line["tolerance"]
+        );
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) fn checks(call: &Call, out: &mut Output<'_>) -> Result<(), CheckError
     let mut failed = 0;
     for check in chosen.iter().skip(first) {
         let begun = Instant::now();
+        // So that it is known which one hangs.
+        out.print(&json!({"kind": "begun", "check": check.name}))?;
         let found = check.run(&subject);
         out.print(&json!({
             "kind": "check",

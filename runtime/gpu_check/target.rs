@@ -44,7 +44,7 @@ impl Target {
 #[cfg(any(test, feature = "emulate"))]
 fn open_emulated(folder: &std::path::Path) -> Result<Box<dyn Accelerator>, CheckError> {
     use cwm_kernels::cuda::emulate::{EmulatedAccelerator, Order};
-    const MEMORY: u64 = 1 << 30;
+    const MEMORY: u64 = 4 << 30;
     // SAFETY: checks and back ends launch kernels on what they allocated, as large as they say; that is what is checked here.
     #[allow(unsafe_code, reason = "emulated kernels take addresses")]
     let device = unsafe { EmulatedAccelerator::new(folder, Order::Forward, MEMORY) };

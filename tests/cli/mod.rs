@@ -5,6 +5,7 @@ mod config;
 pub(crate) mod context;
 mod doctor;
 mod gpu;
+mod gpu_check;
 mod help;
 mod kill;
 mod models;
