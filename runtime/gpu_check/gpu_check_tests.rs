@@ -136,6 +136,29 @@ fn a_wrong_call_is_refused() {
 }
 
 #[test]
+fn kernels_are_checked_from_the_one_that_is_asked_for() {
+    let (all, done) = lines(&["kernels", "--seed", "5"]);
+    done.unwrap();
+    let checks = of_kind(&all, "check");
+    assert!(
+        checks.len() > 15
+            && checks
+                .iter()
+                .all(|line| line["passed"] == true && line["seed"] == 5)
+    );
+    assert_eq!(of_kind(&all, "begun").len(), checks.len());
+    let (last, before) = checks.split_last().unwrap();
+    let (rest, done) = lines(&[
+        "kernels",
+        "--after",
+        before.last().unwrap()["check"].as_str().unwrap(),
+    ]);
+    done.unwrap();
+    let rest = of_kind(&rest, "check");
+    assert_eq!((rest.len(), &rest[0]["check"]), (1, &last["check"]));
+}
+
+#[test]
 fn limits_of_the_largest_shape_are_those_worked_out_by_hand() {
     let plan = ModelPlan::cwm_32b();
     let bytes = plan.decode_bytes(WeightFormat::Bf16, KvElement::BF16, 8192);

@@ -87,6 +87,40 @@ fn stages_that_fail_or_hang_do_not_take_the_others_along() {
 }
 
 #[test]
+fn a_kernel_that_breaks_the_device_does_not_hide_the_others() {
+    let context = TestContext::new();
+    let program = r#"
+check() { echo "{\"kind\": \"begun\", \"check\": \"$1\"}"; [[ $2 ]] && echo "{\"kind\": \"check\", \"check\": \"$1\", \"passed\": $2}"; }
+case "$1 $5" in
+device*) echo '{"name": "A GPU"}' ;;
+"kernels ") check norm true; check rope ""; kill -SEGV $$ ;;
+"kernels rope") check decode false; echo '{"error": "the device failed"}'; exit 1 ;;
+"kernels decode") check sample true ;;
+esac
+"#;
+    folder(&context, program);
+    let outcome = run(&context, "kernels", "30");
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.stdout.contains("| kernels | failed |"), "{outcome:?}");
+    let report = std::fs::read(context.folder().join("out/gpu-check.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let lines = report["stages"]["kernels"]["lines"].as_array().unwrap();
+    let judged = lines.iter().filter(|line| line["kind"] == "check");
+    let judged: Vec<(&str, bool)> = judged
+        .map(|line| (line["check"].as_str().unwrap(), line["passed"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(
+        judged,
+        [
+            ("norm", true),
+            ("rope", false),
+            ("decode", false),
+            ("sample", true)
+        ]
+    );
+}
+
+#[test]
 fn without_a_gpu_nothing_is_run_and_the_reason_is_said() {
     let context = TestContext::new();
     folder(
