@@ -32,6 +32,9 @@ pub struct CudaOptions {
 /// What a step of a prompt and its activations may take, at the least, beside weights and pages.
 const ROOM_FOR_STEPS: u64 = 2 << 30;
 
+/// What the size of the pages' memory is a multiple of. The window pool is counted from its end, and kernels read 16 bytes at a time.
+const PAGE_ALIGNMENT: u64 = 256;
+
 /// A model on a device.
 pub struct CudaBackend {
     pub(super) device: Box<dyn Accelerator>,
@@ -376,14 +379,14 @@ pub(super) fn cache_bytes(
 ) -> Result<u64, LoadError> {
     let nobodys: u64 = forms.iter().map(|form| 2 * form.page_bytes()).sum();
     if let Some(asked) = asked {
-        return Ok(asked + nobodys);
+        return Ok((asked + nobodys).next_multiple_of(PAGE_ALIGNMENT));
     }
     let (free, all) = device.memory()?;
     let left = free.saturating_sub(ROOM_FOR_STEPS.max(all / 16));
     if left < 2 * nobodys {
         return Err(cwm_kernels::cuda::DeviceError::OutOfMemory { bytes: 2 * nobodys }.into());
     }
-    Ok(left)
+    Ok(left / PAGE_ALIGNMENT * PAGE_ALIGNMENT)
 }
 
 impl Backend for CudaBackend {

@@ -3,6 +3,7 @@
 use cwm_kernels::cuda::emulate::Order;
 use cwm_kernels::{ElementType, KvElement};
 
+use super::backend::{cache_bytes, page_form};
 use super::{CudaBackend, CudaOptions, DeviceError};
 use crate::backend::logits_tests::{forks_and_roll_backs, mixed_lengths};
 use crate::backend::test_support::{Fixture, Harness, Sequence, largest_difference, pages_of};
@@ -337,6 +338,24 @@ fn full_memory_for_pages_is_an_error_that_says_so_and_leaves_the_rest_alone() {
     harness.roll_back(&mut again, 50);
     let rows = harness.run_one(&mut again, &fixture.ids[50..60]);
     assert!(largest_difference(&rows, &found[50..]) < TOLERANCE);
+}
+
+/// The window pool's pages are counted from the memory's end, and a GPU reads 16 bytes at a time from addresses that are multiples of it.
+#[test]
+fn pages_are_aligned_however_much_memory_is_asked_for() {
+    let spec = Fixture::open("cwm16").checkpoint.spec;
+    let layout = PageLayout::of(&spec, 64, KvElement::E4M3);
+    let forms = page_form(std::path::Path::new("cwm16"), &spec, &layout).unwrap();
+    for (asked, free) in [
+        (Some(1), MEMORY),
+        (Some(1_000_003), MEMORY),
+        (None, (3 << 30) + 77),
+        (None, (5 << 30) + 1_234_567),
+    ] {
+        let bytes = cache_bytes(emulated(Order::Forward, free).as_mut(), &forms, asked).unwrap();
+        assert_eq!(bytes % 256, 0, "{asked:?} of {free}");
+        assert!(bytes >= asked.unwrap_or(0));
+    }
 }
 
 #[test]
