@@ -17,6 +17,27 @@ use libloading::Library;
 use super::{Launch, RawLaunch};
 pub use accelerator::EmulatedAccelerator;
 
+/// How sources are compiled. Memory is read as other types than it was written as, which compilers for devices allow; what is not aligned, which
+/// devices do not read, ends the program.
+const FLAGS: [&str; 16] = [
+    "-std=c++17",
+    "-O1",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-fsanitize=alignment",
+    "-fsanitize-undefined-trap-on-error",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-fno-gnu-unique",
+    "-DCWM_EMULATE",
+    "-xc++",
+];
+
 /// Why a kernel could not be emulated, or what it did wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulateError {
@@ -189,12 +210,8 @@ impl Emulator {
         let unfinished = self
             .folder
             .join(format!("{name}-{key:016x}.{}", std::process::id()));
-        // Memory is read as other types than it was written as, which compilers for devices allow.
         let output = Command::new("c++")
-            .args(["-std=c++17", "-O1", "-fno-strict-aliasing", "-ffp-contract=off"])
-            .args(["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"])
-            .args(["-fPIC", "-shared", "-fvisibility=hidden", "-fno-gnu-unique"])
-            .args(["-DCWM_EMULATE", "-x", "c++"])
+            .args(FLAGS)
             .arg(source)
             .arg("-o")
             .arg(&unfinished)
@@ -275,6 +292,7 @@ fn hash_with_headers(source: &Path) -> Result<u64, EmulateError> {
     }
     paths.sort();
     let mut hasher = DefaultHasher::new();
+    FLAGS.hash(&mut hasher);
     for path in paths {
         let at = |error| EmulateError::File {
             path: path.clone(),
