@@ -29,6 +29,7 @@ pub use cpu::{CpuBackend, CpuOptions};
 pub use cuda::{CudaBackend, CudaOptions};
 pub use drive::{DriveError, Driver, Rows};
 pub use log::{LogError, LoggedBackend, layout_of, replay};
+use plan::oldest_seen;
 pub use plan::{LogitsRow, PlanError, SequenceStep, SharedPrefix, StepPlan, TokenSource};
 pub use reference::ReferenceBackend;
 pub use report::ReportingBackend;

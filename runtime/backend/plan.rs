@@ -103,6 +103,11 @@ pub enum PlanError {
     },
 }
 
+/// The oldest position that a token at `position` sees; a window counts the token itself.
+pub(super) fn oldest_seen(position: usize, window: Option<usize>) -> usize {
+    window.map_or(0, |window| (position + 1).saturating_sub(window))
+}
+
 impl StepPlan {
     /// How many rows (tokens of all sequences) the step has.
     pub fn rows(&self) -> usize {
@@ -195,7 +200,7 @@ impl SequenceStep {
         let Some(window) = layout.window else {
             return Ok(());
         };
-        let oldest = (self.first_position + 1).saturating_sub(window);
+        let oldest = oldest_seen(self.first_position, Some(window));
         for position in [oldest, last] {
             if self.window_pages.page_of(position, layout.page_tokens).is_none() {
                 return short("window", position);

@@ -9,7 +9,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::backend::log::{Entry, LogHeader, write_entry};
-use crate::backend::{Backend, BackendError, LogitsRow, SequenceStep, StepOutput, StepPlan, TokenSource};
+use crate::backend::{
+    Backend, BackendError, LogitsRow, SequenceStep, StepOutput, StepPlan, TokenSource, oldest_seen,
+};
 use crate::cache::{CacheSettings, KvCache, PageCopy, PageId, PageLayout, PoolKind, SequenceCache};
 use crate::model::TokenId;
 
@@ -171,7 +173,7 @@ fn pages_read(step: &SequenceStep, layout: &PageLayout) -> Vec<(PoolKind, PageId
         } else {
             None
         };
-        let oldest = window.map_or(0, |window| (step.first_position + 1).saturating_sub(window));
+        let oldest = oldest_seen(step.first_position, window);
         for number in oldest / layout.page_tokens..step.first_position.div_ceil(layout.page_tokens) {
             let page = step.page_of(pool, number * layout.page_tokens, layout.page_tokens);
             pages.extend(page.ok().map(|page| (pool, page)));

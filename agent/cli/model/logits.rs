@@ -148,14 +148,19 @@ fn check(tokens: &[TokenId], vocabulary: usize, context: usize) -> Result<(), Fa
     }
 }
 
+/// The most likely token of a row of logits, and its logit.
+pub(super) fn most_likely(row: &[f32]) -> Option<(usize, f32)> {
+    let best = row
+        .iter()
+        .enumerate()
+        .max_by(|one, other| one.1.total_cmp(other.1));
+    best.map(|(token, logit)| (token, *logit))
+}
+
 /// A position's logits; as JSON in digits that give the same 32-bit floats again.
 fn show(row: &[f32], position: usize, as_json: bool, printer: &mut Printer) -> anyhow::Result<()> {
     if !as_json {
-        let best = row
-            .iter()
-            .enumerate()
-            .max_by(|one, other| one.1.total_cmp(other.1));
-        let (token, logit) = best.context("The model has no vocabulary.")?;
+        let (token, logit) = most_likely(row).context("The model has no vocabulary.")?;
         return printer.result(format!("{position:>6}  token {token:>7}  logit {logit:.4}\n"));
     }
     let mut text = Vec::with_capacity(row.len() * 12);

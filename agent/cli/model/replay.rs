@@ -11,7 +11,7 @@ use cwm_runtime::source::load_backend;
 use serde::Serialize;
 
 use super::load::LoadArguments;
-use super::logits::BackendArgument;
+use super::logits::{BackendArgument, most_likely};
 use super::target::resolve;
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
@@ -78,10 +78,7 @@ pub(super) fn run(
 
 fn show(step: usize, output: &StepOutput, printer: &mut Printer) -> anyhow::Result<()> {
     let rows = output.logits.chunks_exact(output.vocabulary.max(1));
-    let best = rows.map(|row| {
-        let best = row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
-        best.map_or(0, |(token, _)| token)
-    });
+    let best = rows.filter_map(|row| most_likely(row).map(|(token, _)| token));
     let event = ReplayEvent {
         step,
         rows: output.logits.len() / output.vocabulary.max(1),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use cwm_kernels::cpu::KvPages;
 
-use crate::backend::{BackendError, PlanError, SequenceStep, StepPlan};
+use crate::backend::{BackendError, PlanError, SequenceStep, StepPlan, oldest_seen};
 use crate::cache::{PageCopy, PageId, PageLayout, PoolKind};
 
 /// Both pools.
@@ -158,7 +158,7 @@ impl PagePool {
     /// A sequence's pages from the oldest position that its new tokens see to the last of them.
     fn resolve(&mut self, step: &SequenceStep, window: Option<usize>) -> Result<SlotTable, BackendError> {
         let page_tokens = self.form.page_tokens;
-        let oldest = window.map_or(0, |window| (step.first_position + 1).saturating_sub(window));
+        let oldest = oldest_seen(step.first_position, window);
         let first_page = oldest / page_tokens;
         let end = (step.first_position + step.tokens.len()).div_ceil(page_tokens);
         if step.tokens.is_empty() {

@@ -13,9 +13,9 @@ use crate::cache::{PageCopy, PageId, PoolKind};
 pub(super) const SCRATCH: usize = 0;
 
 /// Which page lies in which place of one pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Places {
-    kind: Option<PoolKind>,
+    kind: PoolKind,
     page_bytes: u64,
     of_page: HashMap<PageId, usize>,
     pages: Vec<Option<PageId>>,
@@ -40,15 +40,14 @@ pub(super) struct Move {
 
 impl Places {
     fn new(kind: PoolKind, page_bytes: u64) -> Places {
-        let mut places = Places {
-            kind: Some(kind),
+        Places {
+            kind,
             page_bytes,
-            ..Places::default()
-        };
-        if page_bytes > 0 {
-            places.pages.push(None);
+            of_page: HashMap::new(),
+            // The one that is nobody's.
+            pages: if page_bytes > 0 { vec![None] } else { Vec::new() },
+            holes: BTreeSet::new(),
         }
-        places
     }
 
     /// The bytes up to the last page.
@@ -93,7 +92,7 @@ impl Places {
         self.release(page);
         self.put(page, to);
         Some(Move {
-            pool: self.kind?,
+            pool: self.kind,
             from,
             to,
         })

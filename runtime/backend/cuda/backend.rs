@@ -200,7 +200,6 @@ impl CudaBackend {
         if batch.rows() == 0 {
             return Ok(Vec::new());
         }
-        let rows = batch.logit_rows.clone();
         let kept = batch.fill_up(&self.layout);
         let shape = kept.unwrap_or_else(|| batch.shape());
         let array = batch.array(&shape);
@@ -217,8 +216,8 @@ impl CudaBackend {
         }
         self.device.write(self.workspace.inputs.at, &array)?;
         match kept {
-            Some(shape) => self.run_kept(shape, &rows),
-            None => self.run_once(shape, rows.len()),
+            Some(shape) => self.run_kept(shape, &batch.logit_rows),
+            None => self.run_once(shape, batch.logit_rows.len()),
         }
     }
 

@@ -6,7 +6,7 @@
 use cwm_kernels::cuda::{AttentionTile, PAGE_TOKENS, PREFILL_ROWS, SKINNY_ROWS, SPLIT_TOKENS};
 
 use crate::backend::cuda::arena::{Arena, Move, SCRATCH};
-use crate::backend::{BackendError, SequenceStep, StepPlan};
+use crate::backend::{BackendError, SequenceStep, StepPlan, oldest_seen};
 use crate::cache::{PageLayout, PoolKind};
 use crate::model::TokenId;
 
@@ -262,10 +262,6 @@ fn tile(first_row: usize, rows: usize, position: usize, table: usize, first_page
         table: table as u32,
         first_page: first_page as u32,
     }
-}
-
-fn oldest_seen(position: usize, window: Option<usize>) -> usize {
-    window.map_or(0, |window| (position + 1).saturating_sub(window))
 }
 
 impl PoolBatch {
