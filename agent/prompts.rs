@@ -68,7 +68,7 @@ const BUILT_IN: &[BuiltIn] = built_in! {
         "reasoning", "native", "network", "directory", "turns", "context", "command_timeout", "result_tokens",
         "cut_right"
     ],
-    "agentic_issue": ["root", "issue", "tests", "guidance"],
+    "agentic_issue": ["pack", "root", "issue", "tests", "guidance"],
     "last_turns": ["kind", "remaining_turns", "submitted"],
     "elided": ["tool", "lines", "bytes", "path", "first_bytes"],
     "repeated_call": ["count"],

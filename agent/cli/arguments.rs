@@ -11,6 +11,7 @@ use crate::cli::exit_code;
 use crate::cli::fix::FixArguments;
 use crate::cli::generate::GenerateArguments;
 use crate::cli::model::ModelArguments;
+use crate::cli::pack::PackArguments;
 use crate::cli::printer::{ColorChoice, Format, Settings, Verbosity};
 use crate::cli::rank::RankArguments;
 use crate::cli::runs::RunsArguments;
@@ -81,6 +82,7 @@ impl OutputArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Fix(Box<FixArguments>),
+    Pack(Box<PackArguments>),
     Sandbox(Box<SandboxArguments>),
     Apply(ApplyArguments),
     Rank(Box<RankArguments>),

@@ -39,6 +39,11 @@ impl Environment {
     pub fn state_folder(&self) -> Option<PathBuf> {
         cwm_tools::workspace::runs::state_folder(self.get("XDG_STATE_HOME"), self.get("HOME"))
     }
+
+    /// The folder of what can be fetched or made again: `$CWM_CACHE`, else `$XDG_CACHE_HOME/cwm`, else `~/.cache/cwm`.
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        cwm_runtime::catalogue::cache_folder(|name| self.get(name).map(PathBuf::from))
+    }
 }
 
 impl<Name: Into<OsString>, Value: Into<OsString>> FromIterator<(Name, Value)> for Environment {

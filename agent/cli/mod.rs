@@ -12,8 +12,10 @@ mod failure;
 mod fix;
 mod generate;
 mod input;
+mod issue;
 mod live;
 mod model;
+mod pack;
 mod printer;
 mod rank;
 mod runs;
@@ -49,6 +51,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
         Command::Sandbox(sandbox) => sandbox::run(sandbox, environment, &mut printer),
         Command::Fix(fix) => fix::run(fix, environment, &mut printer),
         Command::Apply(apply) => apply::run(apply, &mut printer),
+        Command::Pack(pack) => pack::run(pack, environment, &mut printer),
         Command::Rank(rank) => rank::run(rank, environment, &mut printer),
         Command::Runs(runs) => runs::run(runs, environment, &mut printer),
         Command::Generate(generate) => generate::run(generate, environment, &mut printer),

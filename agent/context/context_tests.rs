@@ -21,17 +21,19 @@ fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
-fn packed(tree: &Path, issue: &str, failures: &str, budget: usize) -> Packed {
-    let failures = [failures.to_owned()];
-    pack(&PackRequest {
+fn ranking(tree: &Path, issue: &str, failures: &[String]) -> Ranking {
+    Ranking::of(&RankRequest {
         tree,
         root: Path::new("/home/me/project"),
         issue,
-        failures: &failures,
-        budget,
-        count: &words,
+        failures,
+        caches: None,
     })
     .unwrap()
+}
+
+fn packed(tree: &Path, issue: &str, failures: &str, budget: usize) -> Packed {
+    ranking(tree, issue, &[failures.to_owned()]).cut(budget, &words)
 }
 
 fn paths(packed: &Packed) -> Vec<&str> {
@@ -252,7 +254,7 @@ fn the_function_of_the_title_is_suspected_before_one_that_the_text_names_more_of
     let issue = "`compile` makes the wrong parser.\n\n`parse.parse` is right, `parse.compile` is not:\n\n\
                  >>> parse.compile('a').parse('a')\n>>> parse.parse('a', 'a')\n";
     let failures = ["parse.py: parse(form) parse.parse".to_owned()];
-    let ranking = Ranking::of(folder.path(), Path::new("/home/me/project"), issue, &failures).unwrap();
+    let ranking = ranking(folder.path(), issue, &failures);
     let (path, function) = ranking.suspect().unwrap();
     assert_eq!((path.as_str(), function.name.as_str()), ("parse.py", "compile"));
 }

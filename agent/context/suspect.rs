@@ -18,29 +18,19 @@ const TITLE: f64 = 3.0;
 /// The function that is named, or that a traceback leads through, in the likeliest files of code; with its file.
 pub(super) fn suspect(tree: &Path, order: &Order) -> Option<(String, Definition)> {
     let mut best: Option<(f64, String, Definition)> = None;
-    for file in order.files.iter().filter(|file| !file.is_test).take(MOST_FILES) {
-        let Some(layout) = language(&file.path).and_then(|language| language.layout) else {
+    let code = order.files.iter().filter(|file| file.is_source && !file.is_test);
+    for file in code.take(MOST_FILES) {
+        let Some(language) = language(&file.path) else {
             continue;
         };
-        let Some(text) = walk::read(tree, &file.path) else {
+        let Ok(text) = walk::read(tree, &file.path) else {
             continue;
         };
-        let lines: Vec<&str> = text.lines().collect();
-        for one in definitions(&lines, layout)
-            .into_iter()
-            .filter(|one| !one.is_class)
-        {
-            let named = file
-                .lines
-                .iter()
-                .filter(|line| (one.start + 1..=one.end).contains(*line));
-            let worth = order.words.get(&one.name).copied().unwrap_or(0.0);
-            let title = if order.title.contains(&one.name) {
-                TITLE
-            } else {
-                1.0
-            };
-            let value = named.count() as f64 * LINE + worth * NAME * title;
+        for one in definitions(&text, &language).into_iter().filter(|one| !one.is_class()) {
+            let named = file.lines.range(one.start + 1..=one.end).count();
+            let worth = order.names.get(&one.name).copied().unwrap_or(0.0);
+            let title = if order.title.contains(&one.name) { TITLE } else { 1.0 };
+            let value = named as f64 * LINE + worth * NAME * title;
             if value > best.as_ref().map_or(0.0, |(most, ..)| *most) {
                 best = Some((value, file.path.clone(), one));
             }

@@ -123,10 +123,11 @@ impl Prompts {
         )
     }
 
-    /// The user's first message in the turn loop: the issue, how the repository at `root` is tested, and what its own files
+    /// The user's first message in the turn loop: what was packed of the repository, if anything, the issue, how the repository at `root` is tested, and what its own files
     /// (pairs of path and text) tell.
     pub fn agentic_issue(
         &self,
+        pack: &str,
         root: &Path,
         issue: &str,
         tests: &[TestsBefore],
@@ -142,7 +143,7 @@ impl Prompts {
             })
             .collect();
         let root = shown(root);
-        self.render("agentic_issue", context! { root, issue, tests, guidance })
+        self.render("agentic_issue", context! { pack, root, issue, tests, guidance })
     }
 
     /// That the end is near; `submitted` tells whether there is a patch already.

@@ -11,6 +11,7 @@ mod conversation;
 pub mod journal;
 pub mod one_shot;
 mod outputs;
+mod packed;
 pub mod redact;
 mod tokens;
 mod types;

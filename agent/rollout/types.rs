@@ -33,8 +33,12 @@ pub struct Problem {
     pub baseline: Vec<TestRun>,
     /// What the repository's own files tell those who work on it.
     pub guidance: Vec<Guidance>,
+    /// The folder in which what is known of repositories is kept between runs.
+    pub caches: Option<PathBuf>,
     /// Which files matter to the issue, once an attempt has asked.
     pub ranking: OnceLock<Ranking>,
+    /// What of the repository agentic attempts read before they begin, once one has asked.
+    pub pack: OnceLock<String>,
 }
 
 /// A file of the repository that tells contributors how to work: `AGENTS.md` and its like. Data, not the user's word.
@@ -90,6 +94,9 @@ pub struct Budget {
     pub result_tokens: usize,
     /// The most tokens of the issue's message.
     pub prompt_tokens: usize,
+    /// The most tokens of the repository's files that an agentic attempt reads before it begins; none for 0.
+    #[serde(default)]
+    pub pack_tokens: usize,
     /// How long the attempt may take.
     pub time: Option<Duration>,
     /// How long a command may take.
@@ -109,6 +116,7 @@ impl Default for Budget {
             action_tokens: 65_536,
             result_tokens: 32_768,
             prompt_tokens: 8192,
+            pack_tokens: 0,
             time: None,
             command_timeout: Duration::from_secs(120),
             format_errors: 5,

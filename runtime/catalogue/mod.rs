@@ -14,4 +14,4 @@ mod zip;
 pub use entry::{Contents, Entry, Packages, Repository, entries, find};
 pub use error::CatalogueError;
 pub use pull::{Origin, Progress, PullSettings, Stage, pull};
-pub use store::{State, Store};
+pub use store::{State, Store, cache_folder};

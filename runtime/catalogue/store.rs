@@ -31,18 +31,22 @@ pub enum State {
     Present,
 }
 
+/// Where what can be fetched or made again is kept: `CWM_CACHE`, else `cwm` in `XDG_CACHE_HOME`, else `~/.cache/cwm`.
+pub fn cache_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|path| !path.as_os_str().is_empty());
+    set("CWM_CACHE")
+        .or_else(|| {
+            set("XDG_CACHE_HOME")
+                .filter(|path| path.is_absolute())
+                .map(|path| path.join("cwm"))
+        })
+        .or_else(|| set("HOME").map(|home| home.join(".cache/cwm")))
+}
+
 impl Store {
-    /// `models` in `CWM_CACHE`, else in `cwm` in `XDG_CACHE_HOME`, else in `~/.cache/cwm`, as `variable` gives them.
+    /// `models` in the [`cache_folder`] that `variable` gives.
     pub fn of_variables(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Store, CatalogueError> {
-        let set = |name: &str| variable(name).filter(|path| !path.as_os_str().is_empty());
-        let cache = set("CWM_CACHE")
-            .or_else(|| {
-                set("XDG_CACHE_HOME")
-                    .filter(|path| path.is_absolute())
-                    .map(|path| path.join("cwm"))
-            })
-            .or_else(|| set("HOME").map(|home| home.join(".cache/cwm")))
-            .ok_or(CatalogueError::NoFolder)?;
+        let cache = cache_folder(variable).ok_or(CatalogueError::NoFolder)?;
         Ok(Store {
             folder: cache.join("models"),
         })

@@ -14,6 +14,7 @@ mod packed;
 mod special_tokens;
 mod tensor;
 mod values;
+mod vocabulary;
 
 pub use checkpoint::{Checkpoint, GenerationDefaults, GgufVocabulary, TokenizerSource};
 pub use error::FormatError;

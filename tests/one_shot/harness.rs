@@ -60,7 +60,9 @@ impl Scene {
             baseline: baseline(&copies, &tests),
             tests,
             guidance: Vec::new(),
+            caches: None,
             ranking: OnceLock::new(),
+            pack: OnceLock::new(),
         };
         Scene {
             repository,

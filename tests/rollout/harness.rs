@@ -65,7 +65,9 @@ impl Bench {
                 tests: Vec::new(),
                 baseline: Vec::new(),
                 guidance: Vec::new(),
+                caches: None,
                 ranking: OnceLock::new(),
+                pack: OnceLock::new(),
             },
             copies: Copies {
                 snapshot,

@@ -15,6 +15,7 @@ mod error;
 mod found;
 mod git_command;
 mod gitdir;
+mod history;
 mod index_file;
 mod layout;
 mod objects;
@@ -27,6 +28,7 @@ mod working;
 
 pub use attempt::{Attempt, Copying};
 pub use error::{Note, WorkspaceError};
+pub use history::{History, PastCommit};
 pub use snapshot::{Snapshot, SnapshotCost, SnapshotOptions};
 
 /// Where an attempt sees the run's object store.

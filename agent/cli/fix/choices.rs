@@ -18,7 +18,7 @@ use crate::scaling::{Plan, ValidateOptions};
 use crate::suite::RunOptions;
 
 /// The model that is used when nobody names one: it answers on two cores.
-const DEFAULT_MODEL: &str = "qwen2.5-coder-1.5b";
+pub(crate) const DEFAULT_MODEL: &str = "qwen2.5-coder-1.5b";
 /// A model of this machine with fewer parameters does better with one-shot attempts.
 const SMALL: u64 = 7_000_000_000;
 /// The window that is used of a model that says nothing of its own.
@@ -37,11 +37,15 @@ pub(super) struct Choices {
     pub(super) test_timeout: Duration,
     pub(super) max_turns: Option<usize>,
     pub(super) max_tokens: Option<usize>,
+    /// Tokens of files that an agentic attempt is given; 0 for none.
+    pub(super) pack_tokens: Option<usize>,
     pub(super) max_time: Option<Duration>,
     pub(super) command_timeout: Option<Duration>,
     pub(super) rounds: Option<usize>,
     pub(super) accept: AcceptChoice,
     pub(super) prompts: Option<PathBuf>,
+    /// Where what is known of repositories is kept.
+    pub(super) caches: Option<PathBuf>,
 }
 
 /// The arguments with what the configuration says where the flags say nothing.
@@ -86,7 +90,7 @@ pub(super) fn settled(
 
 impl Choices {
     /// Takes the flags, and defaults where they say nothing.
-    pub(super) fn of(arguments: &FixArguments) -> Choices {
+    pub(super) fn of(arguments: &FixArguments, environment: &Environment) -> Choices {
         let budget = &arguments.budget;
         let number = |given: Option<u32>| given.map(|number| number as usize);
         Choices {
@@ -101,11 +105,13 @@ impl Choices {
             test_timeout: budget.test_timeout.unwrap_or(RunOptions::default().timeout),
             max_turns: number(budget.max_turns),
             max_tokens: number(budget.max_tokens),
+            pack_tokens: if budget.no_pack { Some(0) } else { number(budget.pack_tokens) },
             max_time: budget.max_time,
             command_timeout: budget.command_timeout,
             rounds: number(budget.rounds),
             accept: arguments.result.accept.unwrap_or_default(),
             prompts: arguments.copy.prompts.clone(),
+            caches: environment.cache_folder(),
         }
     }
 
@@ -146,6 +152,7 @@ impl Choices {
             action_tokens: usual.action_tokens.min(context / 2),
             result_tokens: usual.result_tokens.min(context / 4),
             prompt_tokens: usual.prompt_tokens.min(context / 4),
+            pack_tokens: self.pack_tokens.unwrap_or(context / 4),
             command_timeout: self.command_timeout.unwrap_or(usual.command_timeout),
             rounds: self.rounds.unwrap_or(usual.rounds),
             ..usual

@@ -4,7 +4,7 @@
 //! happens and listens for Ctrl-C. `cwm runs resume` enters by the same doors.
 
 mod choices;
-mod issue;
+mod guidance;
 mod outcome;
 mod resume;
 mod start;
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+pub(crate) use choices::DEFAULT_MODEL;
 pub(crate) use resume::resume;
 pub(crate) use words::Words;
 
@@ -24,7 +25,7 @@ use crate::cli::config::Layers;
 use crate::cli::model::OpenArguments;
 use crate::cli::values::duration;
 use crate::cli::walls::{LimitArguments, WallArguments};
-use crate::cli::{Environment, ExitCode, Failure, Printer};
+use crate::cli::{Environment, ExitCode, Failure, Printer, issue};
 
 /// Fix an issue in a repository, and prove the fix by its tests
 ///
@@ -110,6 +111,12 @@ pub(crate) struct BudgetArguments {
     /// Tokens of an attempt's window [default: the model's context, at most 131072]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(256..))]
     pub(crate) max_tokens: Option<u32>,
+    /// The most tokens of files that an agentic attempt is given with the issue [default: a quarter of the window]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(256..))]
+    pub(crate) pack_tokens: Option<u32>,
+    /// Give agentic attempts the issue alone, as CWM's published results were made
+    #[arg(long, conflicts_with = "pack_tokens")]
+    pub(crate) no_pack: bool,
     /// How long all attempts may take together
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) max_time: Option<Duration>,
@@ -170,7 +177,7 @@ pub(crate) fn run(
     environment: &Environment,
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
-    let issue = issue::read(arguments)?;
+    let issue = issue::read(arguments.message.as_deref(), arguments.issue.as_deref())?;
     if let Some(folder) = arguments.result.output.as_ref().and_then(|path| path.parent())
         && !folder.as_os_str().is_empty()
         && !folder.is_dir()

@@ -10,7 +10,7 @@ use cwm_tools::workspace::{self, Snapshot};
 
 use super::choices::Choices;
 use super::words::words;
-use super::{FixArguments, issue};
+use super::{FixArguments, guidance};
 use crate::cli::model::{self, Opened, Target, model_failure};
 use crate::cli::walls::{self, begin_run, no_copy, start_folder};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
@@ -201,7 +201,7 @@ fn describe(
         budget: plan.budget.clone(),
         time: choices.max_time,
         tests,
-        guidance: issue::guidance(&tree),
+        guidance: guidance::guidance(&tree),
         arguments: words(arguments),
         directory: std::env::current_dir().map_or_else(|_| String::new(), |path| path.display().to_string()),
     })

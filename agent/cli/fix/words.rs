@@ -69,6 +69,8 @@ pub(super) fn words(arguments: &FixArguments) -> Vec<String> {
     words.flag("--max-turns", budget.max_turns);
     words.flag("--rounds", budget.rounds);
     words.flag("--max-tokens", budget.max_tokens);
+    words.flag("--pack-tokens", budget.pack_tokens);
+    words.switch("--no-pack", budget.no_pack);
     words.time("--max-time", budget.max_time);
     words.time("--command-timeout", budget.command_timeout);
     words.time("--test-timeout", budget.test_timeout);

@@ -56,7 +56,7 @@ pub(super) fn run(
     // First of all, so that an interruption while things are prepared ends in order too.
     let signals = Signals::catch()?;
     signals.leave_at_second(true);
-    let choices = Choices::of(arguments);
+    let choices = Choices::of(arguments, environment);
     let (sender, updates) = mpsc::channel();
     let observer = Arc::new(Channel(sender));
     let prepared = start::prepare(beginning, &choices, arguments, environment, observer, printer)?;
@@ -139,7 +139,9 @@ fn work(
         tests: prepared.record.tests.clone(),
         baseline: baseline.runs.clone(),
         guidance: prepared.record.guidance.clone(),
+        caches: choices.caches.clone(),
         ranking: OnceLock::new(),
+        pack: OnceLock::new(),
     };
     let mut plan = prepared.plan.clone();
     plan.validation.flaky.clone_from(&baseline.flaky);

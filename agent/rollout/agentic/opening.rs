@@ -9,6 +9,7 @@ use cwm_tools::truncate;
 use serde_json::{Map, Value, json};
 
 use crate::prompts::{PromptError, Prompts, SystemPrompt, TestsBefore, TestsOutcome};
+use crate::rollout::packed;
 use crate::rollout::tokens::TokenCounter;
 use crate::rollout::types::{AttemptOptions, RolloutError, Workbench};
 use crate::suite::RunEnding;
@@ -68,15 +69,23 @@ pub(super) fn messages(
         cut_right: cuts_right(format),
     })?;
     let most = options.budget.prompt_tokens.min(window / MESSAGE_SHARE);
+    let pack = match options.budget.pack_tokens.min(window / MESSAGE_SHARE) {
+        0 => "",
+        tokens => {
+            let fingerprint = bench.model.info()?.fingerprint;
+            packed::pack(bench.problem, tokens, fingerprint.as_deref(), counter)?
+        }
+    };
     Ok(vec![
         ChatMessage::new("system", system),
-        ChatMessage::new("user", issue_message(bench, most, counter)?),
+        ChatMessage::new("user", issue_message(bench, pack, most, counter)?),
     ])
 }
 
 /// The user's message, of which only the issue and the repository's own words are cut.
 fn issue_message(
     bench: &Workbench<'_>,
+    pack: &str,
     most: usize,
     counter: &TokenCounter<'_>,
 ) -> Result<String, RolloutError> {
@@ -91,19 +100,19 @@ fn issue_message(
             guidance.push((file.path.clone(), text));
         }
     }
-    let message = |issue: &str| {
-        bench
-            .prompts
-            .agentic_issue(&problem.root, issue, &tests, &guidance)
+    let message = |pack: &str, issue: &str| {
+        let prompts = bench.prompts;
+        prompts.agentic_issue(pack, &problem.root, issue, &tests, &guidance)
     };
     let issue = problem.issue.trim();
     // Parts may have a token more or less than when they stand together: what is rendered is what counts.
-    let mut room = most.saturating_sub(counter.text(&message("")?));
+    let mut room = most.saturating_sub(counter.text(&message("", "")?));
     loop {
-        let text = message(&cut_left(issue, room, counter))?;
-        let over = counter.text(&text).saturating_sub(most);
+        let issue = cut_left(issue, room, counter);
+        let over = counter.text(&message("", &issue)?).saturating_sub(most);
         if over == 0 || room == 0 {
-            return Ok(text);
+            // What was packed has a budget of its own.
+            return Ok(message(pack, &issue)?);
         }
         room = room.saturating_sub(over);
     }

@@ -67,7 +67,7 @@ pub(super) fn refuted(runs: &[TestRun]) -> bool {
 }
 
 /// What failing tests say, of all runs.
-pub(super) fn output(runs: &[TestRun]) -> String {
+pub(in crate::rollout) fn output(runs: &[TestRun]) -> String {
     let mut text = String::new();
     for run in runs {
         let messages: Vec<(&String, &str)> = run

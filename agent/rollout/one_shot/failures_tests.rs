@@ -46,7 +46,9 @@ fn problem(baseline: &[TestRun]) -> Problem {
         tests: baseline.iter().map(|run| run.command.clone()).collect(),
         baseline: baseline.to_vec(),
         guidance: Vec::new(),
+        caches: None,
         ranking: std::sync::OnceLock::new(),
+        pack: std::sync::OnceLock::new(),
     }
 }
 

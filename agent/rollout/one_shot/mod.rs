@@ -17,5 +17,6 @@ mod rounds;
 mod say;
 mod testing;
 
+pub(super) use failures::output as failing_output;
 pub use ladder::{Fixed, ladder};
 pub use rounds::attempt;

@@ -9,7 +9,8 @@ use super::failures;
 use super::hide::hide;
 use crate::context::{Excerpt, Ranking, language};
 use crate::prompts::{AnswerFormat, AskFor, OneShotRequest, Prompts, ShownFile, ShownGuidance};
-use crate::rollout::types::{Budget, Problem, RolloutError, Workbench};
+use crate::rollout::packed::ranking;
+use crate::rollout::types::{Budget, RolloutError, Workbench};
 
 /// Models of fewer parameters are small: long prompts confuse more than they help them, and are slow where such models run.
 const SMALL_MODEL: u64 = 4_000_000_000;
@@ -156,7 +157,7 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
     let room = window.context.saturating_sub(answer + MARGIN);
     let problem = bench.problem;
     let said = failures::output(&problem.baseline);
-    let ranking = ranking(problem, &said)?;
+    let ranking = ranking(problem)?;
     let forms = forms(ask);
     for (ask, example) in forms.iter().flat_map(|ask| [(*ask, true), (*ask, false)]) {
         let (frame, _) = conversation(prompts, &OneShotRequest::default(), ask, example)?;
@@ -199,18 +200,6 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
         "a window of {} tokens is too small for the issue and the files that it is about; choose a model with a longer context, or allow more with --context",
         window.context
     )))
-}
-
-/// The repository's files in order of how much they matter: the same for all attempts of a run, so that only the first one looks for it.
-fn ranking<'a>(problem: &'a Problem, said: &str) -> Result<&'a Ranking, RolloutError> {
-    if let Some(found) = problem.ranking.get() {
-        return Ok(found);
-    }
-    // A command may name the tests' files.
-    let mut told = vec![said.to_owned()];
-    told.extend(problem.tests.iter().map(|test| test.command.clone()));
-    let found = Ranking::of(&problem.tree, &problem.root, &problem.issue, &told)?;
-    Ok(problem.ranking.get_or_init(|| found))
 }
 
 /// The forms to try, in order: the one that is wanted, and one that suits whatever is shown.

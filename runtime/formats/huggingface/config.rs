@@ -19,7 +19,7 @@ pub(in crate::formats) struct Config {
 }
 
 /// Reads a whole file of at most `largest` bytes.
-pub(super) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatError> {
+pub(in crate::formats) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FormatError> {
     let file = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(largest + 1)

@@ -9,16 +9,16 @@ mod words;
 
 use std::path::Path;
 
-use self::words::Words;
 use super::checkpoint::Checkpoint;
 use super::error::FormatError;
 use super::layer_types::LayerTypes;
 use super::limits;
 use crate::model::ModelSpec;
 
-pub(super) use self::config::Config;
+pub(super) use self::config::{Config, read_file};
 pub(super) use self::rope::rope_of;
 pub(super) use self::spec::tensor_name;
+pub(super) use self::words::{LARGEST_VOCABULARY, Words, is_tiktoken};
 
 /// The file that makes a folder a model.
 pub(super) const CONFIG: &str = "config.json";

@@ -12,12 +12,12 @@ use crate::formats::special_tokens::is_stop;
 use crate::model::TokenId;
 
 /// The largest vocabulary file; real ones have up to 40 megabytes.
-const LARGEST_VOCABULARY: u64 = 256 << 20;
+pub(in crate::formats) const LARGEST_VOCABULARY: u64 = 256 << 20;
 /// The largest chat template, and the largest tokenizer_config.json.
 const LARGEST_TEXT: u64 = 16 << 20;
 
 /// A folder's small files. Those that were read are added to `files`.
-pub(super) struct Words<'f> {
+pub(in crate::formats) struct Words<'f> {
     folder: &'f Path,
     pub(super) files: Vec<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub(super) struct SpecialToken {
 }
 
 impl<'f> Words<'f> {
-    pub(super) fn new(folder: &'f Path) -> Words<'f> {
+    pub(in crate::formats) fn new(folder: &'f Path) -> Words<'f> {
         Words {
             folder,
             files: Vec::new(),
@@ -56,7 +56,7 @@ impl<'f> Words<'f> {
     }
 
     /// The vocabulary: tokenizer.json, or else Llama 3's tokenizer.model.
-    pub(super) fn tokenizer(&mut self) -> Result<TokenizerSource, FormatError> {
+    pub(in crate::formats) fn tokenizer(&mut self) -> Result<TokenizerSource, FormatError> {
         if let Some((_, tokenizer)) = self.optional("tokenizer.json", LARGEST_VOCABULARY)? {
             let config = self.optional("tokenizer_config.json", LARGEST_TEXT)?;
             return Ok(TokenizerSource::HuggingFace {
@@ -165,7 +165,7 @@ fn default_template(templates: &[Value]) -> Option<String> {
 }
 
 /// Whether a file is lines of base64 and rank, judged by its first.
-fn is_tiktoken(bytes: &[u8]) -> bool {
+pub(in crate::formats) fn is_tiktoken(bytes: &[u8]) -> bool {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let Some((token, rank)) = std::str::from_utf8(line)
         .ok()

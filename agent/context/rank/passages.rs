@@ -1,0 +1,346 @@
+//! The parts that a file is shown by: each function, what stands around them in a class, and the rest; with what speaks for each.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::uses::{Match, Matcher, Telling, Uses, in_text};
+use crate::context::index::{DefinitionKind, IndexedFile, Strings, identifiers, segments};
+
+/// One number for each of what may speak for a passage.
+pub(super) type PassageSignals = [f64; PASSAGE_SIGNALS.len()];
+
+/// What may speak for a passage, by the words in which people are told of it.
+pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
+    "uses words of the issue",
+    "uses names of the issue",
+    "is named",
+    "has words of the issue in its name",
+    "its class is named",
+    "a line of it is named",
+    "is used by likely passages",
+    "is its file's likeliest",
+    "is in a likely file",
+    "is a function",
+    "is not in a function or a class",
+    "is long",
+    "is short",
+    "is a test",
+];
+
+mod at {
+    pub(super) const WORDS: usize = 0;
+    pub(super) const NAMES: usize = 1;
+    pub(super) const NAMED: usize = 2;
+    pub(super) const NAME_WORDS: usize = 3;
+    pub(super) const CLASS: usize = 4;
+    pub(super) const LINE: usize = 5;
+    pub(super) const USED: usize = 6;
+    pub(super) const BEST: usize = 7;
+    pub(super) const FILE: usize = 8;
+    pub(super) const FUNCTION: usize = 9;
+    pub(super) const OUTSIDE: usize = 10;
+    pub(super) const LONG: usize = 11;
+    pub(super) const SHORT: usize = 12;
+    pub(super) const TEST: usize = 13;
+}
+
+/// A class of no more lines is one passage.
+const SMALL_CLASS: usize = 24;
+/// What stands outside of functions is cut into pieces of about so many lines.
+const PIECE: usize = 48;
+/// The likeliest passages, whose names in turn make others likely.
+const SEEDS: usize = 24;
+/// Passages are compared with texts of so many words.
+const USUAL_LENGTH: f64 = 90.0;
+/// Functions of fewer lines than the one are short, of more than the other long.
+const SHORT: f64 = 4.0;
+const LONG: f64 = 40.0;
+
+/// What a passage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::context) enum PassageKind {
+    Function,
+    /// A small class as a whole, or what of a class is in no function.
+    Class,
+    Outside,
+}
+
+/// Lines of a file, from the first one up to before another, from 0. Passages make up their file.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::context) struct Passage {
+    pub(in crate::context) start: usize,
+    pub(in crate::context) end: usize,
+    /// Where the body begins; lines from `start` to here are the signature. `start` for what has none.
+    pub(in crate::context) body: usize,
+    pub(in crate::context) kind: PassageKind,
+    /// Its own name, and those that it stands in; empty for what has none.
+    pub(in crate::context) name: String,
+    pub(in crate::context) container: String,
+    pub(super) signals: PassageSignals,
+    /// How likely the fault is here.
+    pub(in crate::context) likelihood: f64,
+}
+
+/// Cuts a file into passages.
+pub(super) fn passages(file: &IndexedFile, text: &str, names: &Strings) -> Vec<Passage> {
+    let starts: Vec<usize> = segments(text).into_iter().map(|(line, _)| line).collect();
+    let lines = text.split_inclusive('\n').count();
+    // Where a line's segment, or the next one, begins: no passage begins with blank lines.
+    let begin = |line: usize| match starts.binary_search(&line) {
+        Ok(_) => line,
+        Err(place) => starts.get(place).copied().unwrap_or(lines),
+    };
+    let mut cutter = Cutter {
+        starts: &starts,
+        passages: Vec::new(),
+        at: 0,
+        open: Vec::new(),
+    };
+    for one in file.record.definitions() {
+        let (start, end) = (begin(one.start as usize), begin(one.end as usize).min(lines));
+        let is_small = one.kind == DefinitionKind::Class && end.saturating_sub(start) <= SMALL_CLASS;
+        let is_class = one.kind == DefinitionKind::Class && !is_small;
+        if start < cutter.at || end <= start || !(is_small || is_class || one.kind == DefinitionKind::Function) {
+            continue;
+        }
+        cutter.close(start);
+        cutter.rest(start);
+        let name = names.get(one.name).to_owned();
+        let container = names.get(one.container).to_owned();
+        let body = begin(one.body as usize).clamp(start, end);
+        if is_class {
+            cutter.open.push((end, name, container, body));
+            continue;
+        }
+        let kind = if is_small { PassageKind::Class } else { PassageKind::Function };
+        cutter.passages.push(Passage {
+            start,
+            end,
+            body,
+            kind,
+            name,
+            container,
+            signals: [0.0; PASSAGE_SIGNALS.len()],
+            likelihood: 0.0,
+        });
+        cutter.at = end;
+    }
+    cutter.close(lines);
+    cutter.rest(lines);
+    cutter.passages
+}
+
+struct Cutter<'a> {
+    /// Lines that passages may begin with.
+    starts: &'a [usize],
+    passages: Vec<Passage>,
+    /// The line up to which the file is cut.
+    at: usize,
+    /// Classes that are open: their ends, names, containers and where their bodies begin.
+    open: Vec<(usize, String, String, usize)>,
+}
+
+impl Cutter<'_> {
+    /// Ends the classes that end before a line.
+    fn close(&mut self, line: usize) {
+        while let Some((end, ..)) = self.open.last().filter(|(end, ..)| *end <= line) {
+            let end = *end;
+            // What stands behind a class's last function is still the class's.
+            self.rest(end);
+            self.open.pop();
+        }
+    }
+
+    /// Makes passages of what stands before a line and is in no function.
+    fn rest(&mut self, line: usize) {
+        while self.at < line {
+            let mut end = line;
+            if line - self.at > PIECE * 3 / 2 {
+                // A piece ends before a line that is not blank.
+                let near = self.at + PIECE;
+                let place = self.starts.partition_point(|start| *start < near);
+                let start = self.starts.get(place).copied();
+                end = start.filter(|start| *start < line).unwrap_or(line);
+            }
+            let class = self.open.last();
+            let (name, container, body) = class.map_or((String::new(), String::new(), self.at), |one| {
+                (one.1.clone(), one.2.clone(), one.3.clamp(self.at, end))
+            });
+            self.passages.push(Passage {
+                start: self.at,
+                end,
+                body,
+                kind: if class.is_some() { PassageKind::Class } else { PassageKind::Outside },
+                name,
+                container,
+                signals: [0.0; PASSAGE_SIGNALS.len()],
+                likelihood: 0.0,
+            });
+            self.at = end;
+        }
+    }
+}
+
+/// A file whose passages are to be judged.
+pub(super) struct Judged<'t> {
+    pub(super) text: &'t str,
+    pub(super) passages: Vec<Passage>,
+    pub(super) is_test: bool,
+    /// Lines that are named, from 1.
+    pub(super) lines: BTreeSet<usize>,
+    /// The uses in each passage.
+    uses: Vec<Uses>,
+}
+
+impl<'t> Judged<'t> {
+    /// Looks at the words of each passage.
+    pub(super) fn new(
+        text: &'t str,
+        passages: Vec<Passage>,
+        is_test: bool,
+        lines: BTreeSet<usize>,
+        matcher: &Matcher<'_>,
+    ) -> Judged<'t> {
+        let mut known: HashMap<&str, Option<Match>> = HashMap::new();
+        let uses = texts(text, &passages)
+            .into_iter()
+            .map(|text| in_text(text, matcher, &mut known))
+            .collect();
+        Judged {
+            text,
+            passages,
+            is_test,
+            lines,
+            uses,
+        }
+    }
+}
+
+/// The text of each passage.
+fn texts<'t>(text: &'t str, passages: &[Passage]) -> Vec<&'t str> {
+    let mut lines = text.split_inclusive('\n');
+    let mut at = 0;
+    passages
+        .iter()
+        .map(|passage| {
+            let start = at;
+            for line in lines.by_ref().take(passage.end - passage.start) {
+                at += line.len();
+            }
+            text.get(start..at).unwrap_or_default()
+        })
+        .collect()
+}
+
+/// Gathers what speaks for each passage; of its file only what the others say.
+pub(super) fn judge(files: &mut [Judged<'_>], matcher: &Matcher<'_>, telling: &Telling) {
+    let most_telling = telling.names.iter().copied().fold(1e-9, f64::max);
+    let words_worth = |words: &[u16]| -> f64 {
+        let each = words.iter().map(|word| telling.words.get(usize::from(*word)));
+        each.flatten().sum()
+    };
+    for file in files.iter_mut() {
+        for (passage, uses) in file.passages.iter_mut().zip(&file.uses) {
+            let signals = &mut passage.signals;
+            (signals[at::WORDS], signals[at::NAMES]) = telling.score(uses, Some(USUAL_LENGTH));
+            let found = matcher.of(&passage.name).unwrap_or_default();
+            let worth = found.name.and_then(|name| telling.names.get(usize::from(name)));
+            let worth = worth.copied().unwrap_or(0.0) / most_telling;
+            let class = passage.container.rsplit('.').next().unwrap_or_default();
+            let class = matcher.of(class).unwrap_or_default();
+            let class_worth = class.name.and_then(|name| telling.names.get(usize::from(name)));
+            if passage.kind == PassageKind::Class {
+                signals[at::CLASS] = worth;
+            } else {
+                signals[at::NAMED] = worth;
+                signals[at::CLASS] = class_worth.copied().unwrap_or(0.0) / most_telling;
+            }
+            signals[at::NAME_WORDS] = words_worth(&found.words);
+            let named = file.lines.range(passage.start + 1..=passage.end).count();
+            signals[at::LINE] = f64::from(u8::from(named > 0));
+            let lines = (passage.end - passage.start) as f64;
+            signals[at::FUNCTION] = f64::from(u8::from(passage.kind == PassageKind::Function));
+            signals[at::OUTSIDE] = f64::from(u8::from(passage.kind == PassageKind::Outside));
+            signals[at::LONG] = (lines / LONG).ln().clamp(0.0, 2.0) / 2.0;
+            signals[at::SHORT] = f64::from(u8::from(lines <= SHORT));
+            signals[at::TEST] = f64::from(u8::from(file.is_test));
+        }
+    }
+    for signal in [at::WORDS, at::NAMES, at::NAME_WORDS] {
+        normalise(files, signal);
+    }
+    add_users(files);
+}
+
+fn normalise(files: &mut [Judged<'_>], signal: usize) {
+    let all = |files: &[Judged<'_>]| -> f64 {
+        let each = files.iter().flat_map(|file| &file.passages);
+        each.filter_map(|passage| passage.signals.get(signal)).copied().fold(0.0, f64::max)
+    };
+    let most = all(files);
+    if most <= 0.0 {
+        return;
+    }
+    for passage in files.iter_mut().flat_map(|file| &mut file.passages) {
+        if let Some(place) = passage.signals.get_mut(signal) {
+            *place /= most;
+        }
+    }
+}
+
+/// What the words alone say of a passage.
+fn plain(signals: &PassageSignals) -> f64 {
+    signals[at::WORDS] + signals[at::NAMES] + signals[at::NAMED] + signals[at::LINE]
+}
+
+/// What of a file is the likeliest by its words alone.
+pub(super) fn best(passages: &[Passage]) -> f64 {
+    let each = passages.iter().map(|passage| plain(&passage.signals));
+    each.fold(0.0, f64::max)
+}
+
+/// Makes likely what the likeliest passages use, and within each file what is near its best.
+fn add_users(files: &mut [Judged<'_>]) {
+    let mut order: Vec<(f64, usize, usize)> = Vec::new();
+    let mut definers: HashMap<&str, f64> = HashMap::new();
+    for (number, file) in files.iter().enumerate() {
+        for (place, passage) in file.passages.iter().enumerate() {
+            order.push((plain(&passage.signals), number, place));
+            if !passage.name.is_empty() && passage.kind == PassageKind::Function {
+                *definers.entry(&passage.name).or_default() += 1.0;
+            }
+        }
+    }
+    order.sort_by(|one, other| other.0.total_cmp(&one.0).then((one.1, one.2).cmp(&(other.1, other.2))));
+    let mut used: HashMap<String, f64> = HashMap::new();
+    for (value, number, place) in order.iter().take(SEEDS) {
+        let Some(file) = files.get(*number) else {
+            continue;
+        };
+        let own = texts(file.text, &file.passages);
+        let mut seen = BTreeSet::new();
+        identifiers(own.get(*place).copied().unwrap_or_default(), |_, name| {
+            if let Some(count) = definers.get(name)
+                && file.passages.get(*place).is_none_or(|passage| passage.name != name)
+                && seen.insert(name)
+            {
+                *used.entry(name.to_owned()).or_default() += value / count.max(1.0);
+            }
+        });
+    }
+    let most = used.values().copied().fold(1e-9, f64::max);
+    for file in files.iter_mut() {
+        let best = best(&file.passages).max(1e-9);
+        for passage in &mut file.passages {
+            let worth = used.get(&passage.name).copied().unwrap_or(0.0);
+            passage.signals[at::USED] = (worth / most).sqrt();
+            passage.signals[at::BEST] = plain(&passage.signals) / best;
+        }
+    }
+}
+
+/// Sets what a file's likelihood says of its passages.
+pub(super) fn set_file(passages: &mut [Passage], file: f64) {
+    for passage in passages {
+        passage.signals[at::FILE] = file;
+    }
+}

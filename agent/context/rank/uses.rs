@@ -1,0 +1,279 @@
+//! Where the words and names that are asked for stand: in which files, how often, and what defines them.
+
+use std::collections::HashMap;
+
+use crate::context::index::{DefinitionKind, FileRecord, Index, identifiers, parts};
+use crate::context::query::Query;
+use crate::context::walk::threads;
+
+/// How soon more uses of a word count for less, and how much a text's length matters: the usual constants of BM25 (Robertson and
+/// Zaragoza, The Probabilistic Relevance Framework, 2009).
+const SATURATION: f64 = 1.2;
+const LENGTH: f64 = 0.75;
+
+/// Which of the wanted names and words a name of code is, or holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Match {
+    /// The wanted name that it is.
+    pub(super) name: Option<u16>,
+    /// The wanted words that its parts are.
+    pub(super) words: Vec<u16>,
+}
+
+/// Tells of names of code what of the wanted they are.
+pub(super) struct Matcher<'q> {
+    names: HashMap<&'q str, u16>,
+    words: HashMap<&'q str, u16>,
+    /// Whether some wanted word begins with a byte and has a length: most do not, and need no look.
+    likely: Vec<[bool; 128]>,
+}
+
+impl<'q> Matcher<'q> {
+    pub(super) fn new(query: &'q Query) -> Matcher<'q> {
+        let numbered = |wanted: &'q [crate::context::query::Wanted]| -> HashMap<&'q str, u16> {
+            wanted.iter().map(|one| one.text.as_str()).zip(0..).collect()
+        };
+        let words = numbered(&query.words);
+        let mut likely = vec![[false; 128]; 256];
+        for word in words.keys() {
+            let first = word.bytes().next().unwrap_or(0);
+            if let Some(place) = likely
+                .get_mut(usize::from(first))
+                .and_then(|lengths| lengths.get_mut(word.len().min(127)))
+            {
+                *place = true;
+            }
+        }
+        Matcher {
+            names: numbered(&query.names),
+            words,
+            likely,
+        }
+    }
+
+    /// What of the wanted a name is; nothing for most names.
+    pub(super) fn of(&self, name: &str) -> Option<Match> {
+        let mut words = Vec::new();
+        parts(name, |part| {
+            let first = part.bytes().next().unwrap_or(0);
+            let is_likely = self
+                .likely
+                .get(usize::from(first))
+                .and_then(|lengths| lengths.get(part.len().min(127)));
+            if is_likely == Some(&true)
+                && let Some(number) = self.words.get(part)
+                && !words.contains(number)
+            {
+                words.push(*number);
+            }
+        });
+        let name = self.names.get(name).copied();
+        (name.is_some() || !words.is_empty()).then_some(Match { name, words })
+    }
+}
+
+/// How often the wanted stand in a file, or in a part of one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Uses {
+    /// By the words' numbers.
+    pub(super) words: Vec<(u16, u32)>,
+    /// By the names' numbers.
+    pub(super) names: Vec<(u16, u32)>,
+    /// Wanted names that it defines.
+    pub(super) defines: Vec<u16>,
+    /// Wanted words in the names that it defines.
+    pub(super) defined_words: Vec<u16>,
+    /// Words in all.
+    pub(super) length: u32,
+}
+
+/// Adds up uses.
+#[derive(Debug, Default)]
+struct Sums {
+    words: Vec<u32>,
+    names: Vec<u32>,
+}
+
+impl Sums {
+    fn add(&mut self, found: &Match, count: u32) {
+        let add = |sums: &mut Vec<u32>, number: u16| {
+            let number = usize::from(number);
+            if sums.len() <= number {
+                sums.resize(number + 1, 0);
+            }
+            if let Some(sum) = sums.get_mut(number) {
+                *sum = sum.saturating_add(count);
+            }
+        };
+        for word in &found.words {
+            add(&mut self.words, *word);
+        }
+        if let Some(name) = found.name {
+            add(&mut self.names, name);
+        }
+    }
+
+    /// What was added up, and nothing left.
+    fn take(&mut self) -> (Vec<(u16, u32)>, Vec<(u16, u32)>) {
+        let taken = |sums: &mut Vec<u32>| {
+            let used = sums.iter_mut().zip(0_u16..).filter(|(sum, _)| **sum > 0);
+            used.map(|(sum, number)| (number, std::mem::take(sum))).collect()
+        };
+        (taken(&mut self.words), taken(&mut self.names))
+    }
+}
+
+/// The uses in every file of the index.
+pub(super) fn in_files(index: &Index, matcher: &Matcher<'_>) -> Vec<Uses> {
+    let found = matches(index, matcher);
+    let of = |name: u32| found.numbers.get(name as usize).and_then(|&at| found.matches.get(at as usize));
+    let mut all = vec![Uses::default(); index.files.len()];
+    let share = index.files.len().div_ceil(threads()).max(1);
+    std::thread::scope(|scope| {
+        for (files, uses) in index.files.chunks(share).zip(all.chunks_mut(share)) {
+            scope.spawn(move || {
+                let mut sums = Sums::default();
+                for (file, uses) in files.iter().zip(uses) {
+                    *uses = in_file(&file.record, &of, &mut sums);
+                }
+            });
+        }
+    });
+    all
+}
+
+struct Matches {
+    /// For each name of the index where its match stands; past the end for most.
+    numbers: Vec<u32>,
+    matches: Vec<Match>,
+}
+
+fn matches(index: &Index, matcher: &Matcher<'_>) -> Matches {
+    let mut found = Matches {
+        numbers: vec![u32::MAX; index.names.len()],
+        matches: Vec::new(),
+    };
+    for (name, number) in index.names.iter().zip(&mut found.numbers) {
+        if let Some(one) = matcher.of(name) {
+            *number = u32::try_from(found.matches.len()).unwrap_or(u32::MAX);
+            found.matches.push(one);
+        }
+    }
+    found
+}
+
+fn in_file<'m>(record: &FileRecord, of: &impl Fn(u32) -> Option<&'m Match>, sums: &mut Sums) -> Uses {
+    for count in record.words() {
+        if let Some(found) = of(count.word) {
+            sums.add(found, count.code + count.prose);
+        }
+    }
+    let (words, names) = sums.take();
+    let mut uses = Uses {
+        words,
+        names,
+        length: record.length,
+        ..Uses::default()
+    };
+    if uses.words.is_empty() && uses.names.is_empty() {
+        return uses;
+    }
+    for one in record.definitions() {
+        let Some(found) = of(one.name) else {
+            continue;
+        };
+        if let Some(name) = found.name.filter(|_| one.kind != DefinitionKind::Constant) {
+            uses.defines.push(name);
+        }
+        uses.defined_words.extend(&found.words);
+    }
+    for numbers in [&mut uses.defines, &mut uses.defined_words] {
+        numbers.sort_unstable();
+        numbers.dedup();
+    }
+    uses
+}
+
+/// The uses in a part of a text.
+pub(super) fn in_text<'t>(
+    text: &'t str,
+    matcher: &Matcher<'_>,
+    known: &mut HashMap<&'t str, Option<Match>>,
+) -> Uses {
+    let mut sums = Sums::default();
+    let mut length = 0;
+    identifiers(text, |_, word| {
+        length += 1;
+        let found = known.entry(word).or_insert_with(|| matcher.of(word));
+        if let Some(found) = found {
+            sums.add(found, 1);
+        }
+    });
+    let (words, names) = sums.take();
+    Uses {
+        words,
+        names,
+        length,
+        ..Uses::default()
+    }
+}
+
+/// How telling each of the wanted is among some texts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Telling {
+    pub(super) words: Vec<f64>,
+    pub(super) names: Vec<f64>,
+    average_length: f64,
+}
+
+impl Telling {
+    /// Of what is wanted, by how few of the texts hold it.
+    pub(super) fn new(query: &Query, texts: &[Uses]) -> Telling {
+        let total = texts.iter().filter(|uses| uses.length > 0).count().max(1) as f64;
+        let rare = |holders: usize| {
+            let holders = holders as f64;
+            (1.0 + (total - holders + 0.5).max(0.0) / (holders + 0.5)).ln()
+        };
+        let mut words = vec![0_usize; query.words.len()];
+        let mut names = vec![0_usize; query.names.len()];
+        let mut length = 0.0;
+        for uses in texts {
+            length += f64::from(uses.length);
+            for (holders, used) in [(&mut words, &uses.words), (&mut names, &uses.names)] {
+                for (number, _) in used {
+                    if let Some(holders) = holders.get_mut(usize::from(*number)) {
+                        *holders += 1;
+                    }
+                }
+            }
+        }
+        let weigh = |holders: &[usize], wanted: &[crate::context::query::Wanted]| {
+            let both = holders.iter().zip(wanted);
+            both.map(|(holders, wanted)| match holders {
+                0 => 0.0,
+                holders => wanted.weight * rare(*holders),
+            })
+            .collect()
+        };
+        Telling {
+            words: weigh(&words, &query.words),
+            names: weigh(&names, &query.names),
+            average_length: (length / total).max(1.0),
+        }
+    }
+
+    /// BM25 of a text for the wanted words, and for the wanted names.
+    pub(super) fn score(&self, uses: &Uses, average_length: Option<f64>) -> (f64, f64) {
+        let average = average_length.unwrap_or(self.average_length);
+        let norm = SATURATION * (1.0 - LENGTH + LENGTH * f64::from(uses.length) / average);
+        let sum = |used: &[(u16, u32)], telling: &[f64]| -> f64 {
+            let each = used.iter().map(|(number, count)| {
+                let telling = telling.get(usize::from(*number)).copied().unwrap_or(0.0);
+                let count = f64::from(*count);
+                telling * count * (SATURATION + 1.0) / (count + norm)
+            });
+            each.sum()
+        };
+        (sum(&uses.words, &self.words), sum(&uses.names, &self.names))
+    }
+}
