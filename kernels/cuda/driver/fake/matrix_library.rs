@@ -1,0 +1,450 @@
+//! Products of many rows are left to the library where it is there, and come out as they should; where it is not, our own kernel is launched.
+
+use cwm_kernels::cuda::checks::{Family, Scale, Subject, all};
+use cwm_kernels::cuda::{
+    Accelerator, DeviceError, DevicePointer, Gpu, MatrixLibrary, MatrixLibraryUse, NoMatrixLibrary,
+    ProductArguments, RecordedLaunch, Store, Weights, find_matrix_library,
+};
+
+use super::support::{
+    PUSH, assert_nothing_left, lines, play_with, play_with_library, play_without_library, push,
+};
+
+/// What a driver must know to launch our own kernel for products of many rows.
+const OWN: (&str, &str) = ("FAKE_KERNELS", "gemm_bf16=80,push=32,push_too=32");
+
+fn open() -> Gpu {
+    Gpu::open(0, MatrixLibrary::WhenPresent).unwrap()
+}
+
+/// A product of an input of ones and weights of twos, all of them bf16, and where its result goes.
+fn product(gpu: &mut Gpu, rows: u32, store: Store) -> (RecordedLaunch, DevicePointer) {
+    let (outputs, columns) = (24_u32, 48_u32);
+    let mut numbers = |count: u32, value: &[u8]| {
+        let memory = gpu.allocate(u64::from(count) * value.len() as u64).unwrap();
+        gpu.write(memory, &value.repeat(count as usize)).unwrap();
+        memory
+    };
+    let arguments = ProductArguments {
+        weights: Weights {
+            codes: numbers(outputs * columns, &[0, 0x40]),
+            rows: outputs,
+            columns,
+            ..Weights::default()
+        },
+        input: numbers(rows * columns, &[0x80, 0x3f]),
+        bias: match store {
+            Store::AddF32 => numbers(outputs, &0.5_f32.to_le_bytes()),
+            _ => DevicePointer::NULL,
+        },
+        out: numbers(rows * (outputs + 8), &4.0_f32.to_le_bytes()),
+        rows,
+        out_stride: outputs + 8,
+        store,
+        unused: 0,
+    };
+    (arguments.gemm().unwrap().record(), arguments.out)
+}
+
+/// The first numbers of a result.
+fn first(gpu: &mut Gpu, out: DevicePointer) -> Result<[f32; 2], DeviceError> {
+    let mut bytes = [0; 8];
+    gpu.read(out, &mut bytes)?;
+    Ok([0, 4].map(|at| f32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())))
+}
+
+fn used(gpu: &Gpu) -> (u64, u64) {
+    let MatrixLibraryUse {
+        products, refused, ..
+    } = gpu.matrix_library().unwrap();
+    (products, refused)
+}
+
+#[test]
+fn products_are_those_of_plain_arithmetic() {
+    let name = "matrix_library::products_are_those_of_plain_arithmetic";
+    let mut checks = all()
+        .iter()
+        .filter(|check| (check.family, check.scale) == (Family::Library, Scale::Small));
+    let check = checks.next().unwrap();
+    assert!(checks.next().is_none());
+    let log = play_with_library(name, &[], &[], || {
+        let subject = Subject::new(Box::new(open()), 2, 7);
+        let found = check.run(&subject).map_err(|finding| finding.to_string());
+        assert_eq!(found, Ok(()));
+        let used = subject.matrix_library().unwrap();
+        assert_eq!((used.products, used.refused), (5 * 3 * 2, 0));
+        assert_eq!(used.version, "13.0.1");
+    });
+    if let Some(log) = log {
+        assert_eq!(lines(&log, "multiply"), 30);
+        assert_eq!(lines(&log, "search"), 15, "an algorithm is looked for once");
+        assert_eq!(lines(&log, "library created"), 1);
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn the_library_is_told_what_a_product_is() {
+    let name = "matrix_library::the_library_is_told_what_a_product_is";
+    let log = play_with_library(name, &[], &[], || {
+        let mut gpu = open();
+        for (store, rows, expected) in [
+            (Store::AddF32, 33, [100.5; 2]),
+            (Store::F32, 20, [96.0; 2]),
+            // Two numbers of bf16 are one of f32.
+            (Store::Bf16, 65, [f32::from_bits(0x42c0_42c0); 2]),
+        ] {
+            let (launch, out) = product(&mut gpu, rows, store);
+            gpu.launch(&launch).unwrap();
+            assert_eq!(first(&mut gpu, out).unwrap(), expected, "{store:?}");
+        }
+    });
+    let Some(log) = log else { return };
+    let told = |start: &str| -> Vec<&str> {
+        let told = log.iter().filter(|line| line.starts_with(start));
+        told.map(String::as_str).collect()
+    };
+    // Outputs, rows, columns; each matrix's column is a row of ours.
+    assert_eq!(
+        told("multiply"),
+        [
+            "multiply 24x33x48 transposed 1,0 types 14,14,0 steps 48,48,32 factors 1,1 epilogue 4 bias 0",
+            "multiply 24x20x48 transposed 1,0 types 14,14,0 steps 48,48,32 factors 1,0 epilogue 1 bias -1",
+            "multiply 24x65x48 transposed 1,0 types 14,14,14 steps 48,48,32 factors 1,0 epilogue 1 bias -1",
+        ]
+    );
+    for line in told("search") {
+        assert!(
+            line.ends_with("schemes 2 alignments 256,256,256,256 workspace 33554432"),
+            "{line}"
+        );
+    }
+    assert_nothing_left(&log);
+}
+
+#[test]
+fn addresses_are_taken_for_no_more_than_they_are() {
+    let name = "matrix_library::addresses_are_taken_for_no_more_than_they_are";
+    let log = play_with_library(name, &[], &[], || {
+        let mut gpu = open();
+        let (mut launch, _) = product(&mut gpu, 40, Store::F32);
+        // 20 rows from the middle of the input, into the middle of the result.
+        launch.argument[5] += 5 * 48 * 2;
+        launch.argument[7] += 4 * (3 * 32 + 1);
+        let words = &mut launch.argument[8];
+        *words = (*words & !0xffff_ffff) | 20;
+        gpu.launch(&launch).unwrap();
+        gpu.launch(&launch).unwrap();
+        let out = DevicePointer(launch.argument[7]);
+        assert_eq!(first(&mut gpu, out).unwrap(), [96.0; 2]);
+        assert_eq!(used(&gpu), (2, 0));
+    });
+    if let Some(log) = log {
+        assert_eq!(
+            log.iter()
+                .filter(|line| line.contains("alignments 256,32,4,4"))
+                .count(),
+            1,
+            "{log:?}"
+        );
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn products_happen_in_order_and_nothing_waits_for_them() {
+    let name = "matrix_library::products_happen_in_order_and_nothing_waits_for_them";
+    let log = play_with_library(name, &[], &[], || {
+        let mut gpu = open();
+        let (launch, out) = product(&mut gpu, 20, Store::AddF32);
+        let from = gpu.mark().unwrap();
+        gpu.launch(&launch).unwrap();
+        gpu.launch(&launch).unwrap();
+        let to = gpu.mark().unwrap();
+        // Whatever comes later does not change them.
+        let bias = DevicePointer(launch.argument[6]);
+        gpu.fill(bias, 0xff, 24 * 4).unwrap();
+        let log = std::fs::read_to_string(std::env::var("FAKE_LOG").unwrap()).unwrap();
+        assert!(!log.contains("wait"), "{log}");
+        let seconds = gpu.elapsed(from, to).unwrap();
+        assert!((seconds - 0.002).abs() < 1e-6, "{seconds}");
+        assert_eq!(first(&mut gpu, out).unwrap(), [4.0 + 2.0 * 96.5; 2]);
+    });
+    if let Some(log) = log {
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn the_workspace_is_counted_and_where_it_has_no_room_there_is_no_library() {
+    let name = "matrix_library::the_workspace_is_counted_and_where_it_has_no_room_there_is_no_library";
+    for memory in ["67108864", "16777216"] {
+        let log = play_with_library(name, &[], &[("FAKE_MEMORY", memory)], || {
+            let mut gpu = open();
+            let (free, all) = gpu.memory().unwrap();
+            match gpu.matrix_library() {
+                Ok(_) => assert_eq!((free, all), (32 << 20, 64 << 20)),
+                Err(reason) => {
+                    assert_eq!((free, all), (16 << 20, 16 << 20));
+                    assert_eq!(
+                        reason.to_string(),
+                        "cublasLt cannot be used: the device has no 33554432 bytes of memory left"
+                    );
+                }
+            }
+        });
+        let Some(log) = log else { return };
+        assert_eq!(lines(&log, "library created"), 1);
+        assert_eq!(lines(&log, "library destroyed"), 1);
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn what_the_library_refuses_our_own_kernel_computes() {
+    let name = "matrix_library::what_the_library_refuses_our_own_kernel_computes";
+    for refuse in ["15:33", "0:33"] {
+        let log = play_with_library(name, &[], &[OWN, ("FAKE_REFUSE", refuse)], || {
+            let mut gpu = open();
+            // The kernel of the driver that is played does nothing sensible; here, to the weights.
+            let (refused, _) = product(&mut gpu, 33, Store::F32);
+            let (taken, out) = product(&mut gpu, 34, Store::F32);
+            for _ in 0..3 {
+                gpu.launch(&refused).unwrap();
+                gpu.launch(&taken).unwrap();
+            }
+            assert_eq!(first(&mut gpu, out).unwrap(), [96.0; 2]);
+            assert_eq!(used(&gpu), (3, 3));
+        });
+        let Some(log) = log else { return };
+        assert_eq!(lines(&log, "run gemm_bf16 1,1,1 256 "), 3);
+        assert_eq!(lines(&log, "multiply 24x34x48"), 3);
+        assert_eq!(lines(&log, "search"), 2, "what is refused is remembered");
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn what_the_library_is_not_made_for_it_is_not_asked() {
+    let name = "matrix_library::what_the_library_is_not_made_for_it_is_not_asked";
+    let log = play_with_library(name, &[], &[OWN], || {
+        let mut gpu = open();
+        let (mut launch, _) = product(&mut gpu, 20, Store::AddF32);
+        // An f32 bias of results that become bf16, and one that does not begin at a multiple of 16.
+        let store = launch.argument[9];
+        launch.argument[9] = (store & !0xffff_ffff) | Store::Bf16 as u64;
+        gpu.launch(&launch).unwrap();
+        launch.argument[9] = store;
+        launch.argument[6] += 4;
+        gpu.launch(&launch).unwrap();
+        assert_eq!(used(&gpu), (0, 2));
+        // What becomes part of a graph is always the kernel, and other kernels are no products.
+        launch.argument[6] -= 4;
+        let graph = gpu.prepare(&[launch]).unwrap();
+        gpu.run(graph).unwrap();
+        let list = gpu.allocate(16).unwrap();
+        gpu.write(list, &[0]).unwrap();
+        gpu.launch(&push(PUSH, list, 5)).unwrap();
+        gpu.synchronise().unwrap();
+        assert_eq!(used(&gpu), (0, 2));
+    });
+    if let Some(log) = log {
+        assert_eq!((lines(&log, "search"), lines(&log, "multiply")), (0, 0));
+        assert_eq!(lines(&log, "run gemm_bf16"), 3);
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn who_does_not_want_the_library_does_not_load_it() {
+    let name = "matrix_library::who_does_not_want_the_library_does_not_load_it";
+    let log = play_with_library(name, &[], &[OWN], || {
+        let mut gpu = Gpu::open(0, MatrixLibrary::Never).unwrap();
+        assert_eq!(gpu.matrix_library(), Err(NoMatrixLibrary::NotWanted));
+        let (launch, _) = product(&mut gpu, 20, Store::F32);
+        gpu.launch(&launch).unwrap();
+        gpu.synchronise().unwrap();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(
+            maps.contains("libcuda.so") && !maps.contains("libcublasLt"),
+            "{maps}"
+        );
+    });
+    if let Some(log) = log {
+        assert_eq!((lines(&log, "run gemm_bf16"), lines(&log, "library")), (1, 0));
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn without_the_library_the_reason_is_said_and_our_own_kernel_computes() {
+    let name = "matrix_library::without_the_library_the_reason_is_said_and_our_own_kernel_computes";
+    let log = play_without_library(name, &[OWN], || {
+        let mut gpu = open();
+        let reason = gpu.matrix_library().unwrap_err();
+        assert_eq!(find_matrix_library(), Err(reason.clone()));
+        let NoMatrixLibrary::NotFound { reason } = reason else {
+            panic!("{reason:?}");
+        };
+        for library in ["libcublasLt.so.13: ", "libcublasLt.so.12: "] {
+            assert!(reason.contains(library), "{reason}");
+        }
+        let (launch, _) = product(&mut gpu, 20, Store::F32);
+        gpu.launch(&launch).unwrap();
+        gpu.synchronise().unwrap();
+    });
+    if let Some(log) = log {
+        assert_eq!(lines(&log, "run gemm_bf16"), 1);
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn a_library_that_lacks_a_function_or_is_of_another_version_is_not_used() {
+    let name = "matrix_library::a_library_that_lacks_a_function_or_is_of_another_version_is_not_used";
+    for (flag, settings, expected) in [
+        (
+            "-DcublasLtMatmul=something_else",
+            [OWN, ("FAKE_LIBRARY_VERSION", "130001")],
+            "the library cublasLt that was found lacks the function cublasLtMatmul, so it is damaged or something else",
+        ),
+        (
+            "-DcublasLtGetStatusName=something_else",
+            [OWN, ("FAKE_LIBRARY_VERSION", "130001")],
+            "the library cublasLt that was found lacks the function cublasLtGetStatusName, so it is damaged or something else",
+        ),
+        (
+            "-DNOTHING",
+            [OWN, ("FAKE_LIBRARY_VERSION", "140203")],
+            "the library cublasLt that was found is of version 14.2.3, and only versions 12 and 13 are used",
+        ),
+    ] {
+        let settings = [&settings[..], &[("FAKE_EXPECTED", expected)]].concat();
+        let log = play_with_library(name, &[flag], &settings, || {
+            let mut gpu = open();
+            let reason = gpu.matrix_library().unwrap_err().to_string();
+            assert_eq!(reason, std::env::var("FAKE_EXPECTED").unwrap());
+            let (launch, _) = product(&mut gpu, 20, Store::F32);
+            gpu.launch(&launch).unwrap();
+            gpu.synchronise().unwrap();
+        });
+        let Some(log) = log else { return };
+        assert_eq!(lines(&log, "run gemm_bf16"), 1);
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn a_library_that_does_not_start_is_not_used() {
+    let name = "matrix_library::a_library_that_does_not_start_is_not_used";
+    let log = play_with_library(name, &[], &[("FAKE_FAIL", "cublasLtCreate:1:1")], || {
+        let mut gpu = open();
+        assert_eq!(
+            gpu.matrix_library().unwrap_err().to_string(),
+            "cublasLt cannot be used: the device failed: cublasLtCreate gives CUBLAS_STATUS_NOT_INITIALIZED (1)"
+        );
+        assert!(gpu.allocate(1).is_ok());
+    });
+    if let Some(log) = log {
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn whatever_the_library_says_is_reported_with_its_name() {
+    let name = "matrix_library::whatever_the_library_says_is_reported_with_its_name";
+    for failing in [
+        "cublasLtMatmulDescCreate:1",
+        "cublasLtMatmulDescSetAttribute:1",
+        "cublasLtMatmulDescSetAttribute:5",
+        "cublasLtMatrixLayoutCreate:1",
+        "cublasLtMatrixLayoutCreate:3",
+        "cublasLtMatmulPreferenceCreate:1",
+        "cublasLtMatmulPreferenceSetAttribute:1",
+        "cublasLtMatmulAlgoGetHeuristic:1",
+        "cublasLtMatmul:1",
+        "cublasLtMatmul:2",
+    ] {
+        let fail = format!("{failing}:13");
+        let log = play_with_library(name, &[], &[("FAKE_FAIL", &fail)], || {
+            let fail = std::env::var("FAKE_FAIL").unwrap();
+            let (function, time) = fail.rsplit_once(':').unwrap().0.split_once(':').unwrap();
+            let mut gpu = open();
+            let (launch, out) = product(&mut gpu, 20, Store::AddF32);
+            let done = gpu.launch(&launch).and_then(|()| gpu.launch(&launch));
+            let error = done.unwrap_err();
+            let second = function == "cublasLtMatmul" && time == "2";
+            let suspects = if second { vec!["cublasLtMatmul"] } else { vec![] };
+            match &error {
+                DeviceError::Failed {
+                    function: found,
+                    code: 13,
+                    name: Some(name),
+                    launched,
+                } => {
+                    assert_eq!((*found, launched), (function, &suspects));
+                    assert_eq!(name, "CUBLAS_STATUS_EXECUTION_FAILED");
+                }
+                other => panic!("{fail}: {other:?}"),
+            }
+            // Nothing that was computed before it can be relied on.
+            assert_eq!(gpu.launch(&launch), Err(error.clone()));
+            assert_eq!(first(&mut gpu, out), Err(error));
+        });
+        let Some(log) = log else { return };
+        assert_nothing_left(&log);
+    }
+}
+
+#[test]
+fn a_status_that_has_no_name_is_a_number() {
+    let name = "matrix_library::a_status_that_has_no_name_is_a_number";
+    play_with_library(name, &[], &[("FAKE_FAIL", "cublasLtMatmul:1:99")], || {
+        let mut gpu = open();
+        let (launch, _) = product(&mut gpu, 20, Store::F32);
+        let error = gpu.launch(&launch).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the device failed: cublasLtMatmul gives an unknown error (99)"
+        );
+    });
+}
+
+#[test]
+fn an_error_of_the_device_names_products_among_the_suspects() {
+    let name = "matrix_library::an_error_of_the_device_names_products_among_the_suspects";
+    play_with_library(name, &[], &[], || {
+        let mut gpu = open();
+        let (launch, out) = product(&mut gpu, 20, Store::F32);
+        gpu.launch(&launch).unwrap();
+        gpu.launch(&push(PUSH, DevicePointer(0x1000), 1)).unwrap();
+        match first(&mut gpu, out) {
+            Err(DeviceError::Failed {
+                code: 700, launched, ..
+            }) => {
+                assert_eq!(launched, ["cublasLtMatmul", "push"]);
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn a_driver_that_fails_while_the_library_starts_is_found_out() {
+    let name = "matrix_library::a_driver_that_fails_while_the_library_starts_is_found_out";
+    let log = play_with(name, &[], &[("FAKE_FAIL", "cuMemAlloc_v2:1:719")], || {
+        let opened = Gpu::open(0, MatrixLibrary::Never).and_then(|mut gpu| gpu.allocate(1));
+        assert!(matches!(opened, Err(DeviceError::Failed { code: 719, .. })));
+    });
+    if log.is_none() {
+        return;
+    }
+    play_with_library(name, &[], &[("FAKE_FAIL", "cuMemAlloc_v2:1:719")], || {
+        let error = Gpu::open(0, MatrixLibrary::WhenPresent).err().unwrap();
+        assert!(
+            matches!(error, DeviceError::Failed { code: 719, .. }),
+            "{error:?}"
+        );
+    });
+}
