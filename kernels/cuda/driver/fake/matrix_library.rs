@@ -1,5 +1,8 @@
 //! Products of many rows are left to the library where it is there, and come out as they should; where it is not, our own kernel is launched.
 
+use std::time::Duration;
+
+use cwm_kernels::cuda::checks::speed::{Budget, Plan, measure};
 use cwm_kernels::cuda::checks::{Family, Scale, Subject, all};
 use cwm_kernels::cuda::{
     Accelerator, DeviceError, DevicePointer, Gpu, MatrixLibrary, MatrixLibraryUse, NoMatrixLibrary,
@@ -447,4 +450,42 @@ fn a_driver_that_fails_while_the_library_starts_is_found_out() {
             "{error:?}"
         );
     });
+}
+
+/// All kernels, for a driver that knows only the beginnings of their arguments.
+fn all_kernels() -> String {
+    let manifest: toml::Table = include_str!("../../manifest.toml").parse().unwrap();
+    let sources = manifest.values().filter_map(toml::Value::as_table);
+    let names = sources.flat_map(|source| source.iter().filter(|(_, kernel)| kernel.is_table()));
+    let names: Vec<String> = names.map(|(name, _)| format!("{name}=16")).collect();
+    names.join(",")
+}
+
+#[test]
+fn products_by_the_library_are_measured_beside_our_own() {
+    let name = "matrix_library::products_by_the_library_are_measured_beside_our_own";
+    let kernels = all_kernels();
+    for refuse in ["15:1", "15:20"] {
+        let settings = [("FAKE_KERNELS", kernels.as_str()), ("FAKE_REFUSE", refuse)];
+        let log = play_with_library(name, &[], &settings, || {
+            let subject = Subject::new(Box::new(open()), 1, 0);
+            let budget = Budget {
+                whole: Duration::from_secs(600),
+                rounds: 2,
+                round: Duration::ZERO,
+            };
+            let table = measure(&subject, &Plan::TINY, budget, &mut |_| {}).unwrap();
+            let rows = |kernel| table.rows.iter().filter(|row| row.kernel == kernel).count();
+            let by_library = rows("cublasLtMatmul");
+            // A product gives the limit; then all matrices but the head's, by our own kernel and by what is launched.
+            assert_eq!(by_library + rows("gemm_bf16"), 1 + 4 + 4);
+            let refuse = std::env::var("FAKE_REFUSE").unwrap();
+            assert_eq!(by_library, if refuse == "15:20" { 0 } else { 4 });
+            // A launch takes this device a millisecond.
+            let seconds = table.rows.iter().map(|row| row.seconds);
+            assert!(seconds.into_iter().all(|seconds| seconds < 0.0021));
+        });
+        let Some(log) = log else { return };
+        assert_nothing_left(&log);
+    }
 }
