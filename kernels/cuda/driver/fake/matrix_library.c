@@ -38,7 +38,7 @@ struct thing {
 };
 
 struct algorithm {
-    uint64_t mark, rows, columns, sums, epilogue, alignments, workspace, type;
+    uint64_t mark, rows, columns, sums, bias, alignments, workspace, type;
 };
 
 struct result {
@@ -209,10 +209,15 @@ int cublasLtMatmulPreferenceSetAttribute(struct thing *preference, int attribute
     CHECK(!"an attribute that is known here");
 }
 
-/* An algorithm is good for the products that it was asked for only. */
+/* An algorithm is good for the products that it was asked for only. As the manual has it, the search heeds where the bias lies. */
+static unsigned bias_alignment(const struct thing *operation) {
+    if (operation->epilogue != EPILOGUE_BIAS) return 0;
+    return operation->bias % 256 ? (unsigned)(operation->bias & -operation->bias) : 256;
+}
+
 static struct algorithm algorithm_of(const struct thing *operation, const struct thing *weights, const struct thing *out) {
     struct algorithm found = {0x616c676f, out->rows, out->columns, operation->transposed[0] ? weights->rows : weights->columns,
-                              operation->epilogue, 0, 0, out->type};
+                              bias_alignment(operation), 0, 0, out->type};
     return found;
 }
 
@@ -221,9 +226,9 @@ int cublasLtMatmulAlgoGetHeuristic(struct thing *handle, struct thing *operation
     ENTER();
     CHECK(is(handle, HANDLE) && is(operation, OPERATION) && is(preference, PREFERENCE) && played_context_is_current());
     CHECK(is(a, LAYOUT) && is(b, LAYOUT) && is(c, LAYOUT) && is(d, LAYOUT) && wanted == 1);
-    say("search %ldx%ld schemes %u alignments %u,%u,%u,%u workspace %ld", (long)d->rows, (long)d->columns, preference->schemes,
+    say("search %ldx%ld schemes %u alignments %u,%u,%u,%u workspace %ld bias %u", (long)d->rows, (long)d->columns, preference->schemes,
         preference->alignments[0], preference->alignments[1], preference->alignments[2], preference->alignments[3],
-        (long)preference->workspace);
+        (long)preference->workspace, bias_alignment(operation));
     const char *refuse = getenv("FAKE_REFUSE");
     *count = 0;
     if (refuse && (uint64_t)atol(strchr(refuse, ':') + 1) == d->columns) return atoi(refuse);

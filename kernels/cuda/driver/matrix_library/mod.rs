@@ -27,8 +27,6 @@ const WORKSPACE_BYTES: usize = 32 << 20;
 const MOST_FORMS: usize = 4096;
 /// What an address is taken to be a multiple of at most.
 const MOST_ALIGNMENT: u32 = 256;
-/// What the address of a bias must be a multiple of. The manual asks for nothing; vectors of four are what any kernel may read.
-const BIAS_ALIGNMENT: u32 = 16;
 
 /// The library on a device, with what it needs there.
 pub(super) struct Multiplier {
@@ -48,8 +46,9 @@ struct Form {
     columns: u32,
     stride: u32,
     store: Store,
-    bias: bool,
-    /// What the addresses of weights, input and result are multiples of.
+    /// What the address of the bias is a multiple of, which the search for an algorithm heeds; 0 without one.
+    bias: u32,
+    /// The same of weights, input and result.
     alignments: [u32; 3],
 }
 
@@ -106,7 +105,7 @@ impl Multiplier {
             self.refused += 1;
             return Ok(false);
         };
-        if form.bias {
+        if form.bias > 0 {
             plan.operation.set_bias(product.bias)?;
         }
         let places = Places {
@@ -133,11 +132,12 @@ impl Multiplier {
 impl Form {
     /// `None` for what the library cannot do at all.
     fn of(product: &ProductArguments) -> Option<Form> {
-        let bias = product.bias != DevicePointer::NULL;
-        // A bias must be of the result's type, and ours are f32.
-        if bias && (product.store == Store::Bf16 || alignment(product.bias) < BIAS_ALIGNMENT) {
-            return None;
-        }
+        let bias = match product.bias {
+            DevicePointer::NULL => 0,
+            // A bias must be of the result's type, and ours are f32.
+            _ if product.store == Store::Bf16 => return None,
+            bias => alignment(bias),
+        };
         Some(Form {
             outputs: product.weights.rows,
             rows: product.rows,
@@ -160,7 +160,7 @@ impl Plan {
     fn new(handle: &Handle, form: &Form, bias: DevicePointer) -> Result<Option<Plan>, DeviceError> {
         let functions = handle.functions();
         let operation = Operation::new(functions)?;
-        if form.bias {
+        if form.bias > 0 {
             operation.set_bias(bias)?;
         }
         let stored = match form.store {
