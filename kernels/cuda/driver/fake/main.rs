@@ -11,6 +11,7 @@
 
 mod failures;
 mod launches;
+mod library_failures;
 mod matrix_library;
 mod memory;
 mod support;
