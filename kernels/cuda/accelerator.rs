@@ -3,7 +3,7 @@
 //! What enters are bytes and launches, as data; everything happens in the order in which it is asked for. Nothing waits for a device but
 //! [`Accelerator::read`], [`Accelerator::synchronise`] and [`Accelerator::elapsed`].
 
-use super::{DevicePointer, Kernel, Unusable};
+use super::{DevicePointer, Kernel, MatrixLibraryUse, NoMatrixLibrary, Unusable};
 
 /// Why a device did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum DeviceError {
         /// What was asked for.
         bytes: u64,
     },
-    /// The driver reports an error. What a kernel does wrong is often found only by a later call: the last kernels that were
+    /// The driver reports an error, or the library of matrix products does. What a kernel does wrong is often found only by a later call: the last kernels that were
     /// launched are the suspects, and the device cannot be used any more.
     #[error(
         "the device failed: {function} gives {} ({code}){}",
@@ -23,11 +23,11 @@ pub enum DeviceError {
         suspects(launched)
     )]
     Failed {
-        /// The driver's function that reported it.
+        /// The function that reported it.
         function: &'static str,
-        /// The driver's number for the error.
+        /// Its library's number for the error.
         code: i32,
-        /// The driver's name for it, such as `CUDA_ERROR_ILLEGAL_ADDRESS`.
+        /// Its library's name for it, such as `CUDA_ERROR_ILLEGAL_ADDRESS`.
         name: Option<String>,
         /// The last kernels that were launched before it was reported, the latest last.
         launched: Vec<&'static str>,
@@ -80,6 +80,14 @@ pub trait Accelerator: Send {
     /// What it is, for messages and reports: the device's name.
     fn name(&self) -> String;
 
+    /// The library that it leaves products of many rows to, or why it computes all of them by our own kernels.
+    ///
+    /// # Errors
+    /// [`NoMatrixLibrary`]: why there is none.
+    fn matrix_library(&self) -> Result<MatrixLibraryUse, NoMatrixLibrary> {
+        Err(NoMatrixLibrary::NotWanted)
+    }
+
     /// Its memory, in bytes: what is free, and all.
     ///
     /// # Errors
@@ -113,13 +121,14 @@ pub trait Accelerator: Send {
     /// [`DeviceError`] when the device fails, or had failed.
     fn read(&mut self, from: DevicePointer, bytes: &mut [u8]) -> Result<(), DeviceError>;
 
-    /// Runs a kernel after everything so far.
+    /// Runs a kernel after everything so far. What [`super::ProductArguments::gemm`] makes may be computed by
+    /// [`Accelerator::matrix_library`] instead: the same numbers up to the order of their sums.
     ///
     /// # Errors
     /// [`DeviceError`] when the device fails, or had failed.
     fn launch(&mut self, launch: &RecordedLaunch) -> Result<(), DeviceError>;
 
-    /// Makes launches, to be run one after another, ready to be started at once.
+    /// Makes launches, to be run one after another, ready to be started at once. All run as the kernels that they name.
     ///
     /// # Errors
     /// [`DeviceError`] when the device fails.

@@ -28,7 +28,10 @@ pub use attention::{
     AttentionTile, DecodeArguments, MergeArguments, PREFILL_ROWS, PrefillArguments, SPLIT_TOKENS,
     decode_tile_rows, splits_seen,
 };
-pub use driver::{ComputeCapability, CudaVersion, Device, Gpu, Unusable, discover};
+pub use driver::{
+    ComputeCapability, CudaVersion, Device, Gpu, MatrixLibrary, MatrixLibraryUse, NoMatrixLibrary, Unusable,
+    discover, find_matrix_library,
+};
 pub use elementwise::{CopyArguments, EmbeddingArguments, GateArguments, SAMPLED_TOKEN};
 pub use launch::{DevicePointer, Kernel, Launch, RawLaunch, ShapeError};
 pub use norm::{NormArguments, NormOutput};

@@ -2,11 +2,16 @@
 
 use super::elementwise::second_axis;
 use super::launch::{check, count};
-use super::{Artefact, DevicePointer, Kernel, Launch, ShapeError};
+use super::{Artefact, DevicePointer, Kernel, Launch, RecordedLaunch, ShapeError};
 
 const WARPS: usize = 8;
 /// Rows, and outputs, of a block of `gemm_bf16`.
 const GEMM_BLOCK: usize = 128;
+/// What multiplies many rows.
+const GEMM: Kernel = Kernel {
+    artefact: Artefact::Gemm,
+    name: "gemm_bf16",
+};
 /// Three stages of 32 columns of 128 rows and 128 outputs, in bf16.
 const GEMM_SHARED_BYTES: u32 = 3 * 2 * 128 * 32 * 2;
 
@@ -48,7 +53,7 @@ pub struct Weights {
 }
 
 /// What happens to a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u32)]
 pub enum Store {
     /// It is stored as f32.
@@ -58,6 +63,10 @@ pub enum Store {
     AddF32 = 1,
     /// It is rounded to bf16.
     Bf16 = 2,
+}
+
+impl Store {
+    const ALL: [Store; 3] = [Store::F32, Store::AddF32, Store::Bf16];
 }
 
 /// What products take: `out[row, output] = bias[output] + input[row] . weights[output]`.
@@ -221,15 +230,12 @@ impl ProductArguments {
     /// # Errors
     /// [`ShapeError`] when there are no rows, or the columns are not a multiple of 16.
     pub fn gemm(self) -> Result<Launch<ProductArguments>, ShapeError> {
-        let name = "gemm_bf16";
+        let name = GEMM.name;
         self.check(name, WeightFormat::Bf16)?;
         let rows = (self.rows as usize).div_ceil(GEMM_BLOCK);
         let outputs = (self.weights.rows as usize).div_ceil(GEMM_BLOCK);
         Ok(Launch {
-            kernel: Kernel {
-                artefact: Artefact::Gemm,
-                name,
-            },
+            kernel: GEMM,
             grid: [
                 count(name, "the number of rows", rows)?,
                 second_axis(name, "the number of outputs", outputs)?,
@@ -238,6 +244,47 @@ impl ProductArguments {
             threads: WARPS as u32 * 32,
             shared_bytes: GEMM_SHARED_BYTES,
             arguments: self,
+        })
+    }
+
+    /// What [`ProductArguments::gemm`] made a launch of; `None` for every other launch.
+    pub(super) fn of_gemm(launch: &RecordedLaunch) -> Option<ProductArguments> {
+        if launch.kernel != GEMM {
+            return None;
+        }
+        // The struct's members in their order, two of four bytes a word.
+        let words = <[u64; 10]>::try_from(launch.argument.as_slice()).ok()?;
+        let [
+            codes,
+            upper,
+            scales,
+            block_scales,
+            shape,
+            input,
+            bias,
+            out,
+            rows,
+            store,
+        ] = words;
+        let [codes, upper, scales, block_scales, input, bias, out] =
+            [codes, upper, scales, block_scales, input, bias, out].map(DevicePointer);
+        let [[outputs, columns], [rows, out_stride], [store, unused]] = [shape, rows, store].map(halves);
+        Some(ProductArguments {
+            weights: Weights {
+                codes,
+                upper,
+                scales,
+                block_scales,
+                rows: outputs,
+                columns,
+            },
+            input,
+            bias,
+            out,
+            rows,
+            out_stride,
+            store: Store::ALL.into_iter().find(|one| *one as u32 == store)?,
+            unused,
         })
     }
 
@@ -251,6 +298,12 @@ impl ProductArguments {
             "at least the number of outputs",
         )
     }
+}
+
+/// The two numbers that lie in a word, in their order in memory.
+fn halves(word: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+    [[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes)
 }
 
 impl Weights {
@@ -305,5 +358,39 @@ impl DequantiseArguments {
             shared_bytes: 0,
             arguments: self,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_a_product_come_out_of_its_launch() {
+        for store in Store::ALL {
+            let arguments = ProductArguments {
+                weights: Weights {
+                    codes: DevicePointer(1),
+                    upper: DevicePointer(2),
+                    scales: DevicePointer(3),
+                    block_scales: DevicePointer(4),
+                    rows: 5,
+                    columns: 16,
+                },
+                input: DevicePointer(7),
+                bias: DevicePointer(u64::MAX),
+                out: DevicePointer(9),
+                rows: 10,
+                out_stride: 11,
+                store,
+                unused: 0,
+            };
+            let launch = arguments.gemm().unwrap().record();
+            let found = ProductArguments::of_gemm(&launch).unwrap();
+            assert_eq!(found.gemm().unwrap().record(), launch);
+            assert_eq!(format!("{found:?}"), format!("{arguments:?}"));
+            let few = arguments.skinny(WeightFormat::Bf16).unwrap().record();
+            assert!(ProductArguments::of_gemm(&few).is_none());
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::model_plan::ModelPlan;
-use super::{CheckError, run};
+use super::{CheckError, library_report, run};
 use crate::cache::PageLayout;
 use crate::model::WeightFormat;
 use cwm_kernels::KvElement;
+use cwm_kernels::cuda::NoMatrixLibrary;
 
 /// A stage's lines.
 fn lines(arguments: &[&str]) -> (Vec<Value>, Result<(), CheckError>) {
@@ -127,12 +128,26 @@ fn a_wrong_call_is_refused() {
         &["model", "--weights", "int3"],
         &["model", "--kv", "f16"],
         &["speed", "--seconds", "soon"],
+        &["limits", "--matrix-library", "always"],
         &["kernels", "--after", "nothing"],
         &["kernels", "--what", "1"],
     ] {
         let (_, done) = lines(wrong);
         assert_eq!(done.unwrap_err().exit_code(), 2, "{wrong:?}");
     }
+}
+
+#[test]
+fn a_matrix_library_is_reported_with_its_version_or_the_reason() {
+    let there = library_report(&Ok("13.0.1".to_owned()));
+    assert_eq!(
+        (&there["version"], &there["reason"]),
+        (&"13.0.1".into(), &Value::Null)
+    );
+    let (version, function) = (Value::Null, "cublasLtMatmul");
+    let lacking = library_report(&Err(NoMatrixLibrary::Lacks { function }));
+    assert_eq!(lacking["version"], version);
+    assert!(lacking["reason"].as_str().unwrap().contains(function));
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Truth {
             weights,
             cache_bytes: Some(PAGE_BYTES),
         };
-        let device = call.target.open()?;
+        let device = call.target.open(call.matrix_library()?)?;
         Ok(CudaBackend::load(&self.checkpoint, layout, device, options)?)
     }
 }

@@ -19,9 +19,11 @@ use std::str::FromStr;
 
 use cwm_kernels::KvElement;
 use cwm_kernels::cuda::checks::Finding;
-use cwm_kernels::cuda::{DeviceError, Unusable, discover};
+use cwm_kernels::cuda::{
+    DeviceError, MatrixLibrary, NoMatrixLibrary, Unusable, discover, find_matrix_library,
+};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::backend::{BackendError, DriveError, LoadError};
 use crate::model::WeightFormat;
@@ -35,7 +37,8 @@ const USAGE: &str = "usage: cwm-gpu-check STAGE [--emulated FOLDER]
   limits                                       bytes and operations a second, at best
   speed [--seconds N]                          the same, and every kernel
   model [--weights bf16|fp8|int4] [--kv bf16|fp8] [--bandwidth BYTES/S] [--flops FLOP/S] [--seconds N]
-                                               decode and prefill of the shape of CWM 32B, with random weights";
+                                               decode and prefill of the shape of CWM 32B, with random weights
+logits, short, speed and model take --matrix-library never: all products by our own kernels, even where there is cublasLt";
 
 /// Why a stage ended.
 #[derive(Debug, thiserror::Error)]
@@ -121,19 +124,30 @@ pub fn run(arguments: &[String], out: &mut dyn Write) -> Result<(), CheckError> 
 
 fn device(call: &Call, out: &mut Output<'_>) -> Result<(), CheckError> {
     if call.target.is_emulated() {
-        let name = call.target.open()?.name();
+        let name = call.target.open(MatrixLibrary::Never)?.name();
         return out.print(&json!({"name": name}));
     }
     let devices = discover().map_err(CheckError::NoGpu)?;
     let Some(device) = devices.first() else {
         return Err(CheckError::NoGpu(Unusable::NoDevice));
     };
+    let library = find_matrix_library();
     out.print(&json!({
         "name": device.name,
         "memory_bytes": device.memory_bytes,
         "compute_capability": device.capability.to_string(),
         "driver_cuda": device.cuda.to_string(),
+        "matrix_library": library_report(&library),
     }))
+}
+
+/// A library of matrix products that is there, by its version, or why there is none.
+fn library_report(found: &Result<String, NoMatrixLibrary>) -> Value {
+    json!({
+        "name": "cublasLt",
+        "version": found.as_ref().ok(),
+        "reason": found.as_ref().err().map(ToString::to_string),
+    })
 }
 
 /// Where results go.
@@ -158,7 +172,7 @@ struct Call {
 }
 
 /// All have a value.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 9] = [
     "seed",
     "after",
     "seconds",
@@ -166,6 +180,7 @@ const OPTIONS: [&str; 8] = [
     "kv",
     "bandwidth",
     "flops",
+    "matrix-library",
     "emulated",
 ];
 
@@ -221,6 +236,16 @@ impl Call {
         let mut all = WeightFormat::ALL.into_iter();
         let found = all.find(|format| format.name() == name);
         found.ok_or_else(|| CheckError::Usage(format!("there are no weights {name:?}")))
+    }
+
+    fn matrix_library(&self) -> Result<MatrixLibrary, CheckError> {
+        match self.option("matrix-library").unwrap_or("when-present") {
+            "when-present" => Ok(MatrixLibrary::WhenPresent),
+            "never" => Ok(MatrixLibrary::Never),
+            name => Err(CheckError::Usage(format!(
+                "--matrix-library is when-present or never, and not {name:?}"
+            ))),
+        }
     }
 
     fn keys_and_values(&self) -> Result<KvElement, CheckError> {

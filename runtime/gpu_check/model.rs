@@ -44,7 +44,7 @@ pub(super) fn run(call: &Call, out: &mut Output<'_>) -> Result<(), CheckError> {
         ModelPlan::cwm_32b()
     };
     let layout = PageLayout::of(&plan.spec, PAGE_TOKENS, kv);
-    let (spec, device) = (plan.spec.clone(), call.target.open()?);
+    let (spec, device) = (plan.spec.clone(), call.target.open(call.matrix_library()?)?);
     let mut backend = CudaBackend::random(spec, layout.clone(), format, device, plan.page_bytes)?;
     let capacity = backend.page_capacity().unwrap_or(0) as u64;
     out.print(&json!({

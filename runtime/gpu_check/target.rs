@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cwm_kernels::cuda::{Accelerator, Gpu};
+use cwm_kernels::cuda::{Accelerator, Gpu, MatrixLibrary};
 
 use super::CheckError;
 
@@ -33,9 +33,9 @@ impl Target {
         matches!(self, Target::Emulated(_))
     }
 
-    pub(super) fn open(&self) -> Result<Box<dyn Accelerator>, CheckError> {
+    pub(super) fn open(&self, library: MatrixLibrary) -> Result<Box<dyn Accelerator>, CheckError> {
         match self {
-            Target::Gpu => Ok(Box::new(Gpu::open(0)?)),
+            Target::Gpu => Ok(Box::new(Gpu::open(0, library)?)),
             Target::Emulated(folder) => open_emulated(folder),
         }
     }

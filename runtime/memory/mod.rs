@@ -22,7 +22,8 @@ const SLACK: usize = 64;
 const LOGIT_ROWS: u64 = 64;
 /// Parts that attention to a context of 131,072 tokens is split into, each with a result to merge.
 const SPLITS: u64 = 512;
-/// The driver's own, the kernels' code and what is lost between allocations.
+/// The driver's own, the kernels' code, the workspace of the library of matrix products (32 MiB) with its code, and what is lost between
+/// allocations.
 const RESERVED: u64 = 1 << 30;
 
 /// Sequences that are alive at once.

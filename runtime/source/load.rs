@@ -1,7 +1,7 @@
 //! A checkpoint made ready to run on this machine.
 
 use cwm_kernels::cpu::Isa;
-use cwm_kernels::cuda::{Accelerator, DeviceError, Gpu};
+use cwm_kernels::cuda::{Accelerator, DeviceError, Gpu, MatrixLibrary};
 
 use crate::backend::{
     Backend, CpuBackend, CpuOptions, CudaBackend, CudaOptions, LoadError, ReferenceBackend,
@@ -60,7 +60,7 @@ pub fn load_backend(
     Ok(match backend {
         BackendChoice::Reference => Box::new(ReferenceBackend::load(checkpoint, layout)?),
         BackendChoice::Cuda(options) => {
-            let mut gpu = Gpu::open(first_gpu()?)?;
+            let mut gpu = Gpu::open(first_gpu()?, MatrixLibrary::WhenPresent)?;
             check_memory(checkpoint, layout.element, options, &mut gpu)?;
             Box::new(CudaBackend::load(checkpoint, layout, Box::new(gpu), options)?)
         }

@@ -29,7 +29,7 @@ fn run(context: &TestContext, stages: &str, seconds: &str) -> Outcome {
 
 const PROGRAM: &str = r#"
 case "$1 $3" in
-device*) echo '{"name": "A GPU"}' ;;
+device*) echo '{"name": "A GPU", "matrix_library": {"name": "cublasLt", "version": "13.0.1", "reason": null}}' ;;
 kernels*)
     echo '{"kind": "begun", "check": "norm"}'
     echo '{"kind": "check", "check": "norm", "passed": true}'
@@ -77,6 +77,7 @@ fn stages_that_fail_or_hang_do_not_take_the_others_along() {
     let table = std::fs::read_to_string(out.join("gpu-check.md")).unwrap();
     assert_eq!(outcome.stdout.trim(), table.trim());
     for line in [
+        "Products of many rows by cublasLt 13.0.1.",
         "| decode | fp8 | bf16 | 8192 | 1 | 71.5 | 88.4 | 0.81 | 60 |",
         "| decode | fp8 | bf16 | 131072 | 16 | too little memory |  |  |  |",
         "| skinny_fp8_8 | 1 x 6144 x 8192 | 20.0 | 2500.0 | 5.0 | 0.83 |",

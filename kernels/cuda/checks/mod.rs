@@ -9,6 +9,7 @@ mod device;
 mod elementwise;
 mod finding;
 mod gemm;
+mod library;
 mod matrices;
 mod norm;
 mod random;
@@ -39,6 +40,8 @@ pub enum Family {
     Skinny,
     /// `gemm_bf16`, `dequantise_*`.
     Gemm,
+    /// What is left to a matrix library; only for subjects that have one.
+    Library,
     /// `decode_*`, `merge_splits`, `prefill_*`.
     Attention,
     /// `penalise`, `sample`.
@@ -166,5 +169,11 @@ const ALL: &[Check] = &[
         Sampling,
         Device,
         sampling::draws_from_a_large_models_vocabulary_are_right
+    ),
+    check!(Library, Small, library::the_matrix_librarys_products_are_right),
+    check!(
+        Library,
+        Device,
+        library::the_matrix_librarys_products_for_a_large_model_are_right
     ),
 ];

@@ -7,7 +7,7 @@ use half::bf16;
 
 use super::finding::{Finding, ensure};
 use super::random::Random;
-use crate::cuda::{Accelerator, DeviceError, DevicePointer, Launch};
+use crate::cuda::{Accelerator, DeviceError, DevicePointer, Launch, MatrixLibraryUse, NoMatrixLibrary};
 
 /// Bytes on both sides of a buffer that nobody may write, and whose floats are NaN.
 const GUARD: usize = 256;
@@ -33,6 +33,14 @@ impl Subject {
     /// The accelerator's name.
     pub fn name(&self) -> String {
         self.accelerator.borrow().name()
+    }
+
+    /// The library that it leaves products of many rows to.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn matrix_library(&self) -> Result<MatrixLibraryUse, NoMatrixLibrary> {
+        self.accelerator.borrow().matrix_library()
     }
 
     /// The accelerator, for other uses.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use super::context::{Context, Event, Memory, Stream};
 use super::discovery::{Unusable, discover};
+use super::matrix_library::{MatrixLibrary, MatrixLibraryUse, Multiplier, NoMatrixLibrary};
 use super::programs::{ExecutableGraph, GraphBuilder, Programs};
 use super::staging::Staging;
-use crate::cuda::{Accelerator, DeviceError, DevicePointer, Graph, Mark, RecordedLaunch};
+use crate::cuda::{Accelerator, DeviceError, DevicePointer, Graph, Mark, ProductArguments, RecordedLaunch};
 
 /// How many kernels an error names.
 const SUSPECTS: usize = 16;
+/// What stands for a product by the library among them.
+const LIBRARY_PRODUCT: &str = "cublasLtMatmul";
 
 /// A GPU, through NVIDIA's driver.
 ///
@@ -22,6 +25,8 @@ pub struct Gpu {
     /// Events of marks that have been forgotten.
     spare: Vec<Event>,
     programs: Programs,
+    /// What launched products of many rows are left to, or why they are not.
+    multiplier: Result<Multiplier, NoMatrixLibrary>,
     /// By its addresses.
     memory: BTreeMap<u64, Memory>,
     staging: Staging,
@@ -43,12 +48,15 @@ struct PreparedGraph {
 impl Gpu {
     /// Takes the device of that number, as [`discover`] counts them, into use. That takes some hundred megabytes of its memory.
     ///
+    /// Where `library` says so and the library of matrix products is there, it is taken into use too, with a workspace of 32 MiB. When it
+    /// cannot be, that is no error: [`Accelerator::matrix_library`] tells why.
+    ///
     /// What it reads, writes and fills is checked to be its memory. What launches name is not: that is for the device to find.
     ///
     /// # Errors
     ///
     /// [`DeviceError::Unusable`] when there is no such device, or none that can be used; another when it does not answer.
-    pub fn open(ordinal: usize) -> Result<Gpu, DeviceError> {
+    pub fn open(ordinal: usize, library: MatrixLibrary) -> Result<Gpu, DeviceError> {
         let devices = discover()?;
         let device = devices.into_iter().find(|device| device.ordinal == ordinal);
         let device = device.ok_or(Unusable::NoDevice)?;
@@ -59,6 +67,10 @@ impl Gpu {
             marks: HashMap::new(),
             spare: Vec::new(),
             programs: Programs::new(&context),
+            multiplier: match library {
+                MatrixLibrary::WhenPresent => Multiplier::new(&context),
+                MatrixLibrary::Never => Err(NoMatrixLibrary::NotWanted),
+            },
             memory: BTreeMap::new(),
             stream: Stream::new(&context)?,
             staging: Staging::new(&context)?,
@@ -108,6 +120,21 @@ impl Gpu {
         self.next
     }
 
+    /// Leaves a launch to the library of matrix products, if it is a product of many rows; whether it was.
+    fn leave_to_library(&mut self, launch: &RecordedLaunch) -> Result<bool, DeviceError> {
+        let Ok(multiplier) = &mut self.multiplier else {
+            return Ok(false);
+        };
+        let Some(product) = ProductArguments::of_gemm(launch) else {
+            return Ok(false);
+        };
+        let left = multiplier.multiply(&product, &self.stream)?;
+        if left {
+            suspect(&mut self.launched, LIBRARY_PRODUCT);
+        }
+        Ok(left)
+    }
+
     /// Puts launches together, one after another.
     fn build(&mut self, launches: &[RecordedLaunch]) -> Result<Option<ExecutableGraph>, DeviceError> {
         if launches.is_empty() {
@@ -142,6 +169,13 @@ fn find(memory: &BTreeMap<u64, Memory>, at: DevicePointer) -> Result<(&Memory, u
 impl Accelerator for Gpu {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn matrix_library(&self) -> Result<MatrixLibraryUse, NoMatrixLibrary> {
+        self.multiplier
+            .as_ref()
+            .map(Multiplier::report)
+            .map_err(Clone::clone)
     }
 
     fn memory(&mut self) -> Result<(u64, u64), DeviceError> {
@@ -196,6 +230,9 @@ impl Accelerator for Gpu {
 
     fn launch(&mut self, launch: &RecordedLaunch) -> Result<(), DeviceError> {
         self.attempt(|gpu| {
+            if gpu.leave_to_library(launch)? {
+                return Ok(());
+            }
             suspect(&mut gpu.launched, launch.kernel.name);
             let ready = gpu.programs.ready(launch)?;
             gpu.programs.launch(&ready, &gpu.stream)

@@ -129,6 +129,7 @@ fn decode_case<'a>(stage: &mut Stage<'a>, scene: Scene) -> Result<Case<'a>, Find
         bytes,
         flops,
         runs: runs.collect::<Result<Vec<_>, Finding>>()?,
+        by_library: false,
         memory: vec![tiles, table, positions, queries, partial, partial_weights, out],
     })
 }
@@ -177,6 +178,7 @@ fn prefill_case<'a>(stage: &mut Stage<'a>, scene: Scene) -> Result<Case<'a>, Fin
         bytes,
         flops,
         runs: runs.collect::<Result<Vec<_>, Finding>>()?,
+        by_library: false,
         memory: vec![tile_memory, table, queries, out],
     })
 }

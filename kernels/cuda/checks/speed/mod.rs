@@ -1,8 +1,8 @@
 //! How fast kernels are: times on a device, beside what it can do at best.
 //!
 //! The limits are measured too, by kernels of ours: bytes moved a second by a long copy, and multiplications with additions by a large product
-//! (two operations each). Times are of the device, without the work of starting launches, since each round is one graph. Numbers are
-//! random, and nobody looks at results.
+//! (two operations each). Times are of the device, without the work of starting launches, since each round is one graph; but for products by a
+//! matrix library, which are launched one by one. Numbers are random, and nobody looks at results.
 
 mod attention;
 mod products;
@@ -36,7 +36,7 @@ pub struct Measurement {
     /// `flops` by `seconds`.
     pub flops_per_second: f64,
     /// The time that the limits leave possible for the bytes, or for the operations if that is longer, by `seconds`. May be above 1 where
-    /// what is read lies in a cache.
+    /// what is read lies in a cache, or a matrix library is faster than our own product.
     pub share_of_limit: f64,
 }
 
@@ -161,6 +161,7 @@ pub fn measure(
     attention::decode(&mut stage)?;
     attention::prefill(&mut stage)?;
     products::many_rows(&mut stage)?;
+    products::many_rows_by_library(&mut stage)?;
     products::dequantise(&mut stage)?;
     rows::norm(&mut stage)?;
     rows::rope(&mut stage)?;

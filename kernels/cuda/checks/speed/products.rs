@@ -4,8 +4,8 @@ use super::super::finding::Finding;
 use super::super::subject::Memory;
 use super::stage::{Case, Stage};
 use crate::cuda::{
-    CopyArguments, DequantiseArguments, DevicePointer, ProductArguments, RecordedLaunch, WeightFormat,
-    Weights,
+    CopyArguments, DequantiseArguments, DevicePointer, NoMatrixLibrary, ProductArguments, RecordedLaunch,
+    WeightFormat, Weights,
 };
 
 /// What a device can do at best.
@@ -24,6 +24,7 @@ pub(super) fn limits(stage: &mut Stage<'_>) -> Result<(), Finding> {
         bytes: 2 * half,
         flops: 0,
         runs: vec![vec![arguments.launch(pages as usize)?.record()]],
+        by_library: false,
         memory: vec![copies],
     };
     let side = stage.plan.side;
@@ -70,6 +71,7 @@ fn skinny<'a>(
         bytes: weight_bytes + (rows * inputs * 2 + rows * outputs * 4) as u64,
         flops: 2 * (rows * outputs * inputs) as u64,
         runs: runs.collect::<Result<Vec<_>, Finding>>()?,
+        by_library: false,
         memory: vec![input, out],
     })
 }
@@ -85,6 +87,34 @@ pub(super) fn many_rows(stage: &mut Stage<'_>) -> Result<(), Finding> {
             stage.add(&shape, |stage| {
                 let input = stage.pool((rows * inputs * 2) as u64)?;
                 gemm(stage, *rows, outputs, inputs, input)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The same products by the matrix library, if there is one.
+pub(super) fn many_rows_by_library(stage: &mut Stage<'_>) -> Result<(), Finding> {
+    match stage.subject.matrix_library() {
+        Ok(_) => {}
+        Err(NoMatrixLibrary::NotWanted) => return Ok(()),
+        Err(reason) => {
+            stage.leave_out("products by the matrix library", &reason.to_string());
+            return Ok(());
+        }
+    }
+    for rows in stage.plan.many_rows {
+        for (name, outputs, inputs) in stage.plan.model.matrices() {
+            if name == "head" {
+                continue;
+            }
+            let shape = format!("{name} [{outputs}, {inputs}], {rows} rows");
+            stage.add(&shape, |stage| {
+                let input = stage.pool((rows * inputs * 2) as u64)?;
+                Ok(Case {
+                    by_library: true,
+                    ..gemm(stage, *rows, outputs, inputs, input)?
+                })
             })?;
         }
     }
@@ -113,6 +143,7 @@ fn gemm<'a>(
         bytes: weight_bytes + (rows * inputs * 2 + rows * outputs * 4) as u64,
         flops: 2 * (rows * outputs * inputs) as u64,
         runs: vec![vec![arguments.gemm()?.record()]],
+        by_library: false,
         memory: vec![out],
     })
 }
@@ -146,6 +177,7 @@ pub(super) fn dequantise(stage: &mut Stage<'_>) -> Result<(), Finding> {
                 bytes: weight_bytes + (outputs * inputs * 2) as u64,
                 flops: 0,
                 runs,
+                by_library: false,
                 memory: vec![out],
             })
         })?;

@@ -23,6 +23,7 @@ fn case<'a>(bytes: usize, launch: RecordedLaunch, memory: Vec<Memory<'a>>) -> Ca
         bytes: bytes as u64,
         flops: 0,
         runs: vec![vec![launch]],
+        by_library: false,
         memory,
     }
 }

@@ -12,6 +12,8 @@ use crate::cuda::{Accelerator, DeviceError, DevicePointer, RecordedLaunch};
 const MOST_LAUNCHES: usize = 1024;
 /// Random bytes that memory is filled with, over and over.
 const BLOCK_BYTES: usize = 16 << 20;
+/// What a product by the matrix library is called in the table.
+const LIBRARY_PRODUCT: &str = "cublasLtMatmul";
 /// What parts of memory begin at multiples of.
 const ALIGNMENT: u64 = 256;
 /// The share of the free memory that the pool may take.
@@ -25,6 +27,8 @@ pub(super) struct Case<'a> {
     pub(super) flops: u64,
     /// The launches of one run, each on other memory if it can be.
     pub(super) runs: Vec<Vec<RecordedLaunch>>,
+    /// Whether each is launched by itself and not in a graph, which a matrix library has no part in.
+    pub(super) by_library: bool,
     /// What the launches use, kept until they are over.
     #[allow(dead_code, reason = "dropped, not read")]
     pub(super) memory: Vec<Memory<'a>>,
@@ -121,7 +125,7 @@ impl<'a> Stage<'a> {
         make: impl FnOnce(&mut Stage<'a>) -> Result<Case<'a>, Finding>,
     ) -> Result<(), Finding> {
         if self.started.elapsed() >= self.budget.whole {
-            self.table.left_out.push(format!("{shape}: no time is left"));
+            self.leave_out(shape, "no time is left");
             return Ok(());
         }
         match make(self).and_then(|case| self.measure(shape, &case)) {
@@ -130,11 +134,16 @@ impl<'a> Stage<'a> {
                 self.table.rows.push(row);
             }
             Err(Finding::Device(error @ DeviceError::OutOfMemory { .. })) => {
-                self.table.left_out.push(format!("{shape}: {error}"));
+                self.leave_out(shape, &error.to_string());
             }
             Err(finding) => return Err(finding),
         }
         Ok(())
+    }
+
+    /// Notes down that something was not measured, and why.
+    pub(super) fn leave_out(&mut self, shape: &str, reason: &str) {
+        self.table.left_out.push(format!("{shape}: {reason}"));
     }
 
     /// Measures what gives the limits.
@@ -157,14 +166,20 @@ impl<'a> Stage<'a> {
     }
 
     fn measure(&self, shape: &str, case: &Case<'a>) -> Result<Measurement, Finding> {
-        let seconds = self.time(&case.runs)?;
+        let refused = || self.subject.matrix_library().map_or(0, |library| library.refused);
+        let before = refused();
+        let seconds = self.time(&case.runs, case.by_library)?;
         let limits = &self.table.limits;
         let (bytes, flops) = (case.bytes as f64, case.flops as f64);
         let least = (bytes / limits.bytes_per_second).max(flops / limits.flops_per_second);
         let kernels = case.runs.iter().take(1).flatten();
         let names: Vec<&str> = kernels.map(|launch| launch.kernel.name).collect();
         Ok(Measurement {
-            kernel: names.join(" + "),
+            // Named after our own kernel where the library has left it to that.
+            kernel: match case.by_library && refused() == before {
+                true => LIBRARY_PRODUCT.to_owned(),
+                false => names.join(" + "),
+            },
             shape: shape.to_owned(),
             seconds,
             bytes: case.bytes,
@@ -176,27 +191,36 @@ impl<'a> Stage<'a> {
     }
 
     /// The seconds of one of the runs, which take turns.
-    fn time(&self, runs: &[Vec<RecordedLaunch>]) -> Result<f64, Finding> {
+    fn time(&self, runs: &[Vec<RecordedLaunch>], by_library: bool) -> Result<f64, Finding> {
         let all: Vec<RecordedLaunch> = runs.iter().flatten().cloned().collect();
         ensure!(!all.is_empty(), "nothing is to be measured");
+        let launched = |launches: &[RecordedLaunch]| {
+            self.seconds(|accelerator| launches.iter().try_for_each(|launch| accelerator.launch(launch)))
+        };
         // Twice, since the first time loads code.
-        self.seconds(|accelerator| all.iter().try_for_each(|launch| accelerator.launch(launch)))?;
-        let estimate =
-            self.seconds(|accelerator| all.iter().try_for_each(|launch| accelerator.launch(launch)))?;
+        launched(&all)?;
+        let estimate = launched(&all)?;
         let wanted = (self.budget.round.as_secs_f64() / estimate.max(1e-9)).ceil() as usize;
         let turns = wanted.min(MOST_LAUNCHES / all.len()).max(1);
         let launches = std::iter::repeat_n(&all, turns).flatten().cloned();
         let launches: Vec<RecordedLaunch> = launches.collect();
-        let graph = self.subject.with(|accelerator| accelerator.prepare(&launches))?;
-        // Not counted: what a graph's first run does besides.
-        self.seconds(|accelerator| accelerator.run(graph))?;
-        let rounds =
-            (0..self.budget.rounds.max(1)).map(|_| self.seconds(|accelerator| accelerator.run(graph)));
-        let mut rounds = rounds.collect::<Result<Vec<f64>, Finding>>()?;
-        self.subject.with(|accelerator| {
-            accelerator.discard(graph);
-            Ok(())
-        })?;
+        let rounds = 0..self.budget.rounds.max(1);
+        let mut rounds = if by_library {
+            rounds
+                .map(|_| launched(&launches))
+                .collect::<Result<Vec<f64>, Finding>>()?
+        } else {
+            let graph = self.subject.with(|accelerator| accelerator.prepare(&launches))?;
+            // Not counted: what a graph's first run does besides.
+            self.seconds(|accelerator| accelerator.run(graph))?;
+            let rounds = rounds.map(|_| self.seconds(|accelerator| accelerator.run(graph)));
+            let rounds = rounds.collect::<Result<Vec<f64>, Finding>>()?;
+            self.subject.with(|accelerator| {
+                accelerator.discard(graph);
+                Ok(())
+            })?;
+            rounds
+        };
         rounds.sort_by(f64::total_cmp);
         let seconds = rounds[rounds.len() / 2] / (turns * runs.len()) as f64;
         ensure!(

@@ -208,6 +208,18 @@ int cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, struct thing
     return 0;
 }
 
+/* What the library of matrix_library.c asks of a driver; real ones have other ways for it. */
+
+int played_context_is_current(void) { return current && current->alive && !sticky; }
+int played_stream_is_there(const void *stream) { return is(stream, STREAM); }
+int played_memory_holds(const void *start, size_t count) { return holding(MEMORY, start, count) != 0; }
+
+void played_add(void (*call)(void *), void *data) {
+    struct work *work = add(CALL);
+    work->call = call;
+    work->data = data;
+}
+
 /* Kernels. */
 
 int cuModuleLoadData(void **out, const void *image) {

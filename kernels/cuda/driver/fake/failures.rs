@@ -1,6 +1,6 @@
 //! What fails is said, with the suspects, and goes on failing; nothing panics.
 
-use cwm_kernels::cuda::{Accelerator, DeviceError, DevicePointer, Gpu, Unusable};
+use cwm_kernels::cuda::{Accelerator, DeviceError, DevicePointer, Gpu, MatrixLibrary, Unusable};
 
 use super::support::{PUSH, PUSH_TOO, assert_nothing_left, gpu, play, play_with, push};
 
@@ -149,7 +149,7 @@ fn whatever_fails_is_reported_and_nothing_panics() {
             let log = play(name, &[("FAKE_FAIL", &fail)], || {
                 let fail = std::env::var("FAKE_FAIL").unwrap();
                 let failing = fail.split(':').next().unwrap();
-                let outcome = Gpu::open(0).and_then(|mut gpu| {
+                let outcome = Gpu::open(0, MatrixLibrary::Never).and_then(|mut gpu| {
                     let done = tour(&mut gpu);
                     assert!(done.is_ok() || gpu.allocate(1).is_err());
                     done
@@ -198,7 +198,7 @@ fn a_library_that_lacks_a_function_is_no_driver() {
     for function in ["cuGraphLaunch", "cuMemAlloc_v2"] {
         let flag = format!("-D{function}=something_else");
         let log = play_with(name, &[&flag], &[("FAKE_LACKS", function)], || {
-            match Gpu::open(0).err().unwrap() {
+            match Gpu::open(0, MatrixLibrary::Never).err().unwrap() {
                 DeviceError::Unusable(Unusable::NotADriver { function }) => {
                     assert_eq!(function, std::env::var("FAKE_LACKS").unwrap());
                 }
@@ -216,7 +216,7 @@ fn reasons_not_to_use_a_device_come_out() {
     let settings = [("FAKE_CUDA", "12020")];
     let name = "failures::reasons_not_to_use_a_device_come_out";
     play(name, &settings, || {
-        let error = Gpu::open(0).err().unwrap();
+        let error = Gpu::open(0, MatrixLibrary::Never).err().unwrap();
         assert!(
             matches!(error, DeviceError::Unusable(Unusable::DriverTooOld { .. })),
             "{error}"
@@ -227,7 +227,7 @@ fn reasons_not_to_use_a_device_come_out() {
 #[test]
 fn a_device_that_is_not_there_is_none() {
     play("failures::a_device_that_is_not_there_is_none", &[], || {
-        let error = Gpu::open(1).err().unwrap();
+        let error = Gpu::open(1, MatrixLibrary::Never).err().unwrap();
         assert_eq!(error, DeviceError::Unusable(Unusable::NoDevice));
     });
 }

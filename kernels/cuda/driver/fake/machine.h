@@ -34,7 +34,7 @@ struct thing {
     struct thing *last;
 };
 
-enum action { COPY_IN, COPY_OUT, FILL, RUN, RECORD };
+enum action { COPY_IN, COPY_OUT, FILL, RUN, RECORD, CALL };
 struct work {
     enum action action;
     unsigned char *to;
@@ -44,6 +44,8 @@ struct work {
     struct launch launch;
     struct thing *event;
     long sequence;
+    void (*call)(void *);
+    void *data;
     struct work *next;
 };
 
@@ -158,11 +160,12 @@ static void run(const struct launch *launch) {
 static void go_until(struct thing *event) {
     while (first && !sticky && !(event && event->reached == event->recorded)) {
         struct work *work = first;
-        clock_milliseconds += work->action == RUN;
+        clock_milliseconds += work->action == RUN || work->action == CALL;
         switch (work->action) {
         case COPY_IN: case COPY_OUT: memcpy(work->to, work->from, work->count); break;
         case FILL: memset(work->to, work->value, work->count); break;
         case RUN: run(&work->launch); break;
+        case CALL: work->call(work->data); break;
         case RECORD: work->event->reached = work->sequence; work->event->time = clock_milliseconds; break;
         }
         first = work->next;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use cwm_kernels::cuda::{Artefact, DevicePointer, Gpu, Kernel, RecordedLaunch};
+use cwm_kernels::cuda::{Artefact, DevicePointer, Gpu, Kernel, MatrixLibrary, RecordedLaunch};
 
 /// Says in which test a program is that plays.
 const PLAYING: &str = "FAKE_TEST";
@@ -39,12 +39,62 @@ pub(super) fn play_with(
     settings: Settings,
     body: impl FnOnce(),
 ) -> Option<Vec<String>> {
+    play_prepared(test, settings, |folder| compile_driver(folder, flags), body)
+}
+
+/// The same with a library of matrix products beside the driver; that is what the flags are for.
+#[track_caller]
+pub(super) fn play_with_library(
+    test: &str,
+    flags: &[&str],
+    settings: Settings,
+    body: impl FnOnce(),
+) -> Option<Vec<String>> {
+    let prepare = |folder: &Path| {
+        compile_driver(folder, &[]);
+        let driver = format!("-L{}", folder.display());
+        let flags = [flags, &["-O2", &driver]].concat();
+        compile(
+            folder,
+            "matrix_library.c",
+            "libcublasLt.so.13",
+            &flags,
+            &["-lcuda"],
+        );
+    };
+    play_prepared(test, settings, prepare, body)
+}
+
+/// The same where no library of matrix products can be loaded, whatever the machine has.
+#[track_caller]
+pub(super) fn play_without_library(
+    test: &str,
+    settings: Settings,
+    body: impl FnOnce(),
+) -> Option<Vec<String>> {
+    let prepare = |folder: &Path| {
+        compile_driver(folder, &[]);
+        for name in ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"] {
+            std::fs::write(folder.join(name), "This is not a library.").unwrap();
+        }
+    };
+    play_prepared(test, settings, prepare, body)
+}
+
+#[track_caller]
+fn play_prepared(
+    test: &str,
+    settings: Settings,
+    prepare: impl FnOnce(&Path),
+    body: impl FnOnce(),
+) -> Option<Vec<String>> {
     if std::env::var(PLAYING).is_ok_and(|name| name == test) {
         body();
         return None;
     }
     let folder = folder(test);
-    compile(&folder, flags);
+    std::fs::create_dir_all(&folder).unwrap();
+    prepare(&folder);
     let log = folder.join("log");
     std::fs::write(&log, "").unwrap();
     let outcome = Command::new(std::env::current_exe().unwrap())
@@ -74,30 +124,32 @@ fn folder(test: &str) -> PathBuf {
         .join(test.replace("::", "-"))
 }
 
-/// Once for each folder and flags.
-fn compile(folder: &Path, flags: &[&str]) {
+fn compile_driver(folder: &Path, flags: &[&str]) {
+    compile(folder, "driver.c", "libcuda.so", flags, &[]);
+}
+
+/// Once for each library and flags.
+fn compile(folder: &Path, source: &str, library: &str, flags: &[&str], libraries: &[&str]) {
     static COMPILED: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
-    let before = COMPILED
-        .lock()
-        .unwrap()
-        .insert(folder.to_owned(), flags.join(" "));
+    let library = folder.join(library);
+    let before = COMPILED.lock().unwrap().insert(library.clone(), flags.join(" "));
     if before == Some(flags.join(" ")) {
         return;
     }
-    std::fs::create_dir_all(folder).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda/driver/fake/driver.c");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda/driver/fake");
     let built = Command::new("cc")
         .args(["-Wall", "-shared", "-fPIC", "-o"])
-        .arg(folder.join("libcuda.so"))
+        .arg(library)
         .args(flags)
-        .arg(source)
+        .arg(sources.join(source))
+        .args(libraries)
         .status();
     assert!(built.unwrap().success());
 }
 
 /// The device of the driver that is played.
 pub(super) fn gpu() -> Gpu {
-    Gpu::open(0).unwrap()
+    Gpu::open(0, MatrixLibrary::Never).unwrap()
 }
 
 /// A launch that puts a byte at the end of the list at an address.
