@@ -23,6 +23,8 @@ use uses::{Matcher, Telling, in_files};
 
 /// Files whose text is looked at.
 const CANDIDATES: usize = 200;
+/// Log-odds of files are divided by this, to be a signal like the others.
+const FILE_ODDS: f64 = 8.0;
 
 /// A file in the order of how much it matters.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,19 +77,14 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
     let candidates = order.get(..order.len().min(CANDIDATES)).unwrap_or_default();
     let mut lines = signals::named_lines(&query);
     let mut contents = read(index, tree, candidates);
-    judge_all(&mut contents, index, &lines, &matcher, &telling, &mut signals);
+    judge_all(&mut contents, index, &lines, &query, &matcher, &telling, &mut signals);
     let odds = odds(&signals);
     sort(&mut order, &odds, index);
+    set_likelihoods(&mut contents, &odds);
     let files = order.into_iter().filter_map(|number| {
         let file = index.files.get(number)?;
         let odds = odds.get(number).copied()?;
-        let mut content = contents.remove(&number);
-        if let Some(content) = &mut content {
-            passages::set_file(&mut content.passages, odds / 8.0);
-            for passage in &mut content.passages {
-                passage.likelihood = weights::likelihood(weights::passage(&passage.signals));
-            }
-        }
+        let content = contents.remove(&number);
         Some(RankedFile {
             path: file.path.clone(),
             number,
@@ -105,6 +102,30 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
         files,
         names: names.map(|(wanted, telling)| (wanted.text.clone(), *telling)).collect(),
         title: query.title,
+    }
+}
+
+/// Says of each passage how likely it is, then again with what the likeliest say of others.
+fn set_likelihoods(contents: &mut HashMap<usize, Content>, odds: &[f64]) {
+    let mut all: Vec<(usize, &mut Content)> = contents.iter_mut().map(|(number, content)| (*number, content)).collect();
+    all.sort_by_key(|(number, _)| *number);
+    let likelihoods = |passages: &mut [Passage]| {
+        for passage in passages {
+            passage.likelihood = weights::likelihood(weights::passage(&passage.signals));
+        }
+    };
+    for (number, content) in &mut all {
+        let file = odds.get(*number).copied().unwrap_or(0.0);
+        passages::set_file(&mut content.passages, file / FILE_ODDS);
+        likelihoods(&mut content.passages);
+    }
+    let mut parts: Vec<(&str, &mut Vec<Passage>)> = all
+        .into_iter()
+        .map(|(_, content)| (content.text.as_str(), &mut content.passages))
+        .collect();
+    passages::add_users(&mut parts);
+    for (_, passages) in parts {
+        likelihoods(passages);
     }
 }
 
@@ -155,6 +176,7 @@ fn judge_all(
     contents: &mut HashMap<usize, Content>,
     index: &Index,
     lines: &HashMap<usize, BTreeSet<usize>>,
+    query: &Query,
     matcher: &Matcher<'_>,
     telling: &Telling,
     signals: &mut [FileSignals],
@@ -175,7 +197,7 @@ fn judge_all(
             files.push(Judged::new(&content.text, own, is_test(&file.path), lines, matcher));
         }
     }
-    judge(&mut files, matcher, telling);
+    judge(&mut files, query, matcher, telling);
     let best: Vec<f64> = files.iter().map(|file| passages::best(&file.passages)).collect();
     let judged: Vec<Vec<Passage>> = files.into_iter().map(|file| file.passages).collect();
     let most = best.iter().copied().fold(1e-9, f64::max);

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::uses::{Match, Matcher, Telling, Uses, in_text};
+use crate::context::query::Query;
 use crate::context::index::{DefinitionKind, IndexedFile, Strings, identifiers, segments};
 
 /// One number for each of what may speak for a passage.
 pub(super) type PassageSignals = [f64; PASSAGE_SIGNALS.len()];
 
 /// What may speak for a passage, by the words in which people are told of it.
-pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
+pub(super) const PASSAGE_SIGNALS: [&str; 15] = [
     "uses words of the issue",
     "uses names of the issue",
     "is named",
@@ -17,6 +18,7 @@ pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
     "its class is named",
     "a line of it is named",
     "is used by likely passages",
+    "uses likely passages",
     "is its file's likeliest",
     "is in a likely file",
     "is a function",
@@ -34,13 +36,14 @@ mod at {
     pub(super) const CLASS: usize = 4;
     pub(super) const LINE: usize = 5;
     pub(super) const USED: usize = 6;
-    pub(super) const BEST: usize = 7;
-    pub(super) const FILE: usize = 8;
-    pub(super) const FUNCTION: usize = 9;
-    pub(super) const OUTSIDE: usize = 10;
-    pub(super) const LONG: usize = 11;
-    pub(super) const SHORT: usize = 12;
-    pub(super) const TEST: usize = 13;
+    pub(super) const USES: usize = 7;
+    pub(super) const BEST: usize = 8;
+    pub(super) const FILE: usize = 9;
+    pub(super) const FUNCTION: usize = 10;
+    pub(super) const OUTSIDE: usize = 11;
+    pub(super) const LONG: usize = 12;
+    pub(super) const SHORT: usize = 13;
+    pub(super) const TEST: usize = 14;
 }
 
 /// A class of no more lines is one passage.
@@ -232,16 +235,19 @@ fn texts<'t>(text: &'t str, passages: &[Passage]) -> Vec<&'t str> {
 }
 
 /// Gathers what speaks for each passage; of its file only what the others say.
-pub(super) fn judge(files: &mut [Judged<'_>], matcher: &Matcher<'_>, telling: &Telling) {
+pub(super) fn judge(files: &mut [Judged<'_>], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
     let most_telling = telling.names.iter().copied().fold(1e-9, f64::max);
     let words_worth = |words: &[u16]| -> f64 {
         let each = words.iter().map(|word| telling.words.get(usize::from(*word)));
         each.flatten().sum()
     };
+    // A word that is in most files may be in few of their passages.
+    let all: Vec<&Uses> = files.iter().flat_map(|file| &file.uses).collect();
+    let among_passages = Telling::new(query, all);
     for file in files.iter_mut() {
         for (passage, uses) in file.passages.iter_mut().zip(&file.uses) {
             let signals = &mut passage.signals;
-            (signals[at::WORDS], signals[at::NAMES]) = telling.score(uses, Some(USUAL_LENGTH));
+            (signals[at::WORDS], signals[at::NAMES]) = among_passages.score(uses, Some(USUAL_LENGTH));
             let found = matcher.of(&passage.name).unwrap_or_default();
             let worth = found.name.and_then(|name| telling.names.get(usize::from(name)));
             let worth = worth.copied().unwrap_or(0.0) / most_telling;
@@ -268,7 +274,12 @@ pub(super) fn judge(files: &mut [Judged<'_>], matcher: &Matcher<'_>, telling: &T
     for signal in [at::WORDS, at::NAMES, at::NAME_WORDS] {
         normalise(files, signal);
     }
-    add_users(files);
+    for file in files.iter_mut() {
+        let best = best(&file.passages).max(1e-9);
+        for passage in &mut file.passages {
+            passage.signals[at::BEST] = plain(&passage.signals) / best;
+        }
+    }
 }
 
 fn normalise(files: &mut [Judged<'_>], signal: usize) {
@@ -298,42 +309,58 @@ pub(super) fn best(passages: &[Passage]) -> f64 {
     each.fold(0.0, f64::max)
 }
 
-/// Makes likely what the likeliest passages use, and within each file what is near its best.
-fn add_users(files: &mut [Judged<'_>]) {
+/// Makes likely what the likeliest passages use, and what uses them. `files` are texts with their passages.
+pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
     let mut order: Vec<(f64, usize, usize)> = Vec::new();
-    let mut definers: HashMap<&str, f64> = HashMap::new();
-    for (number, file) in files.iter().enumerate() {
-        for (place, passage) in file.passages.iter().enumerate() {
-            order.push((plain(&passage.signals), number, place));
-            if !passage.name.is_empty() && passage.kind == PassageKind::Function {
-                *definers.entry(&passage.name).or_default() += 1.0;
+    let mut definers: HashMap<String, f64> = HashMap::new();
+    for (number, (_, passages)) in files.iter().enumerate() {
+        for (place, passage) in passages.iter().enumerate() {
+            order.push((passage.likelihood, number, place));
+            if passage.kind == PassageKind::Function {
+                *definers.entry(passage.name.clone()).or_default() += 1.0;
             }
         }
     }
     order.sort_by(|one, other| other.0.total_cmp(&one.0).then((one.1, one.2).cmp(&(other.1, other.2))));
-    let mut used: HashMap<String, f64> = HashMap::new();
-    for (value, number, place) in order.iter().take(SEEDS) {
-        let Some(file) = files.get(*number) else {
+    order.truncate(SEEDS);
+    // What likely passages use, and the likely passages' own names.
+    let (mut used, mut likely): (HashMap<&str, f64>, HashMap<String, f64>) = Default::default();
+    for (value, number, place) in &order {
+        let Some((text, passages)) = files.get(*number) else {
             continue;
         };
-        let own = texts(file.text, &file.passages);
+        let Some(passage) = passages.get(*place) else {
+            continue;
+        };
+        if passage.kind == PassageKind::Function {
+            let count = definers.get(&passage.name).copied().unwrap_or(1.0);
+            *likely.entry(passage.name.clone()).or_default() += value / count;
+        }
         let mut seen = BTreeSet::new();
-        identifiers(own.get(*place).copied().unwrap_or_default(), |_, name| {
+        let own = texts(text, passages).get(*place).copied().unwrap_or_default();
+        identifiers(own, |_, name| {
             if let Some(count) = definers.get(name)
-                && file.passages.get(*place).is_none_or(|passage| passage.name != name)
+                && passage.name != name
                 && seen.insert(name)
             {
-                *used.entry(name.to_owned()).or_default() += value / count.max(1.0);
+                *used.entry(name).or_default() += value / count;
             }
         });
     }
     let most = used.values().copied().fold(1e-9, f64::max);
-    for file in files.iter_mut() {
-        let best = best(&file.passages).max(1e-9);
-        for passage in &mut file.passages {
-            let worth = used.get(&passage.name).copied().unwrap_or(0.0);
+    let most_likely = likely.values().copied().fold(1e-9, f64::max);
+    for (text, passages) in files.iter_mut() {
+        let own = texts(text, passages);
+        for (passage, own) in passages.iter_mut().zip(own) {
+            let worth = used.get(passage.name.as_str()).copied().unwrap_or(0.0);
             passage.signals[at::USED] = (worth / most).sqrt();
-            passage.signals[at::BEST] = plain(&passage.signals) / best;
+            let mut uses: f64 = 0.0;
+            identifiers(own, |_, name| {
+                if let Some(worth) = likely.get(name).filter(|_| passage.name != name) {
+                    uses = uses.max(*worth);
+                }
+            });
+            passage.signals[at::USES] = (uses / most_likely).sqrt();
         }
     }
 }

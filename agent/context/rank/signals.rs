@@ -133,7 +133,13 @@ fn add_mentions(index: &Index, query: &Query, all: &mut [FileSignals]) {
     // The last frame of a traceback is nearest to the fault.
     let last = query.issue_files.iter().rposition(|mention| mention.line.is_some());
     for (number, mention) in query.issue_files.iter().enumerate() {
-        let value = if last == Some(number) { 1.0 } else { 0.7 };
+        // Whoever names a package seldom means the file that only gathers it.
+        let is_package = index.files.get(mention.file).is_some_and(|file| file.path.ends_with("__init__.py"));
+        let value = match (last == Some(number), is_package) {
+            (true, _) => 1.0,
+            (false, false) => 0.7,
+            (false, true) => 0.1,
+        };
         raise(
             mention.file,
             if mention.by_path { at::NAMED } else { at::MODULE },

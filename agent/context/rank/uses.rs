@@ -228,17 +228,14 @@ pub(super) struct Telling {
 
 impl Telling {
     /// Of what is wanted, by how few of the texts hold it.
-    pub(super) fn new(query: &Query, texts: &[Uses]) -> Telling {
-        let total = texts.iter().filter(|uses| uses.length > 0).count().max(1) as f64;
-        let rare = |holders: usize| {
-            let holders = holders as f64;
-            (1.0 + (total - holders + 0.5).max(0.0) / (holders + 0.5)).ln()
-        };
+    pub(super) fn new<'u>(query: &Query, texts: impl IntoIterator<Item = &'u Uses>) -> Telling {
+        let mut total = 0.0_f64;
         let mut words = vec![0_usize; query.words.len()];
         let mut names = vec![0_usize; query.names.len()];
         let mut length = 0.0;
         for uses in texts {
             length += f64::from(uses.length);
+            total += f64::from(u8::from(uses.length > 0));
             for (holders, used) in [(&mut words, &uses.words), (&mut names, &uses.names)] {
                 for (number, _) in used {
                     if let Some(holders) = holders.get_mut(usize::from(*number)) {
@@ -247,6 +244,11 @@ impl Telling {
                 }
             }
         }
+        let total = total.max(1.0);
+        let rare = |holders: usize| {
+            let holders = holders as f64;
+            (1.0 + (total - holders + 0.5).max(0.0) / (holders + 0.5)).ln()
+        };
         let weigh = |holders: &[usize], wanted: &[crate::context::query::Wanted]| {
             let both = holders.iter().zip(wanted);
             both.map(|(holders, wanted)| match holders {
