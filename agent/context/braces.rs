@@ -1,6 +1,6 @@
 //! Definitions in languages with braces.
 
-use super::definitions::{Definition, MOST_DEFINITIONS, identifier, indent_of};
+use super::definitions::{Definition, Kind, MOST_DEFINITIONS, MOST_NESTED, identifier, indent_of};
 
 /// Words before a brace that define nothing.
 const CONTROL: &[&str] = &[
@@ -59,9 +59,6 @@ const CLASSES: &[&str] = &[
 
 /// A longer header is no header.
 const MOST_HEADER: usize = 8192;
-
-/// What stands in more braces than these defines nothing: every name holds those around it, so that deep ones would fill memory.
-const MOST_NESTED: usize = 64;
 
 /// What the scanner is inside of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -235,11 +232,13 @@ impl Scanner<'_> {
         self.found.push(Definition {
             full_name,
             name,
-            is_class,
+            kind: if is_class { Kind::Class } else { Kind::Function },
             start: self.first_line,
             header,
+            body: number + 1,
             end: self.lines.len(),
             indent: indent_of(self.lines.get(header).copied().unwrap_or_default()),
+            doc: None,
         });
         Some(self.found.len() - 1)
     }

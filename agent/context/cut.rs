@@ -100,12 +100,12 @@ impl Cutter<'_> {
         if share < FEWEST_SHARE && !is_first {
             return;
         }
-        self.parts(file, &lines, if is_first { share * 7 / 10 } else { share });
+        self.parts(file, text, &lines, if is_first { share * 7 / 10 } else { share });
     }
 
     /// The most telling parts that fit, in the file's order.
-    fn parts(&mut self, file: &Ranked, lines: &[&str], share: usize) {
-        let mut parts = telling(file, lines, self.words);
+    fn parts(&mut self, file: &Ranked, text: &str, lines: &[&str], share: usize) {
+        let mut parts = telling(file, text, lines, self.words);
         parts.sort_by(|one, other| {
             other
                 .value
@@ -191,13 +191,15 @@ impl Cutter<'_> {
 }
 
 /// Definitions and surroundings of named lines, with their values.
-fn telling(file: &Ranked, lines: &[&str], words: &HashMap<String, f64>) -> Vec<Part> {
-    let layout = language(&file.path).and_then(|language| language.layout);
-    let all = layout
-        .map(|layout| definitions(lines, layout))
+fn telling(file: &Ranked, text: &str, lines: &[&str], words: &HashMap<String, f64>) -> Vec<Part> {
+    let all = language(&file.path)
+        .map(|language| definitions(text, &language))
         .unwrap_or_default();
     // Classes only as far as no method of theirs takes the lines: they are what stands around.
-    let leaves: Vec<&Definition> = all.iter().filter(|one| !one.is_class || is_small(one)).collect();
+    let leaves: Vec<&Definition> = all
+        .iter()
+        .filter(|one| !one.is_class() || is_small(one))
+        .collect();
     let mut parts = Vec::new();
     let mut covered = BTreeMap::new();
     for one in &leaves {

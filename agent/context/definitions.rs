@@ -1,25 +1,53 @@
-//! Functions and classes in a source text: where they begin and end, and what they are called. By indentation or by braces, without a
-//! grammar: what is not understood is left out, never guessed.
+//! Functions and classes in a source text: where they begin and end, and what they are called. By its language's grammar where there is
+//! one; else, and for fragments, by indentation or by braces: what is not understood is left out, never guessed.
 
-use super::language::Layout;
+use std::ops::Range;
 
-/// A function or a class.
+use super::language::{Language, Layout};
+use super::syntax;
+
+/// What a definition defines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A function or a method.
+    Function,
+    /// A class or its like, which holds other definitions: a struct, an enumeration, a trait, an interface, a module, an `impl`.
+    Class,
+    /// A constant, a variable, a field, an alias or a macro of a module or a class.
+    Constant,
+    /// A function without a body: of a trait or an interface, an overload, a prototype.
+    Declared,
+}
+
+/// A function, a class or something else with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// Its own name.
     pub name: String,
     /// The names of what it stands in and its own, joined by dots.
     pub full_name: String,
-    /// Whether it is a class or its like, which holds other definitions.
-    pub is_class: bool,
+    /// What it is.
+    pub kind: Kind,
     /// Its first line, decorators and attributes included, from 0.
     pub start: usize,
     /// The line of its own header, from 0.
     pub header: usize,
+    /// The line behind its signature and what opens its body (`:`, `{`), so that the lines from `start` to here say how it is used. `end`
+    /// when nothing is left, as of what stands on one line; of a value over several lines, the line behind its first.
+    pub body: usize,
     /// The line behind its last one.
     pub end: usize,
     /// The blanks that its header begins with.
     pub indent: usize,
+    /// The lines of its doc string, or of the comment directly above it. None where no grammar told it.
+    pub doc: Option<Range<usize>>,
+}
+
+impl Definition {
+    /// Whether it is a class or its like, which holds other definitions.
+    pub fn is_class(&self) -> bool {
+        self.kind == Kind::Class
+    }
 }
 
 /// Texts of more lines are not looked at.
@@ -27,12 +55,27 @@ const MOST_LINES: usize = 50_000;
 /// No more definitions of a text are told; what has more is a table, or hostile.
 pub(super) const MOST_DEFINITIONS: usize = 4000;
 /// What stands in more definitions than these is left out: every name holds those around it, so that deep ones would fill memory.
-const MOST_NESTED: usize = 64;
+pub(super) const MOST_NESTED: usize = 64;
 /// A header whose brackets are not closed after so many lines is taken to end there.
 const MOST_HEADER_LINES: usize = 200;
 
-/// Every definition of a text, in order of their first lines.
-pub fn definitions(lines: &[&str], layout: Layout) -> Vec<Definition> {
+/// The functions and classes of a file's whole text, in order of their first lines.
+pub fn definitions(text: &str, language: &Language) -> Vec<Definition> {
+    if let Some(grammar) = language.grammar {
+        let mut found = syntax::outline(text, grammar).definitions;
+        found.retain(|one| matches!(one.kind, Kind::Function | Kind::Class));
+        return found;
+    }
+    let Some(layout) = language.layout else {
+        return Vec::new();
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    scanned(&lines, layout)
+}
+
+/// The functions and classes of lines that may be but a fragment, in order of their first lines. What models write is cut off, leaves
+/// lines out and is indented anyhow: a grammar's parser takes such text for something else, where layout still tells what is meant.
+pub fn scanned(lines: &[&str], layout: Layout) -> Vec<Definition> {
     if lines.len() > MOST_LINES {
         return Vec::new();
     }
@@ -85,14 +128,17 @@ fn indented(lines: &[&str]) -> Vec<Definition> {
         }
         full_name.push_str(name);
         open.push((indent, name.to_owned(), is_class));
+        let (body, end) = python_end(lines, &inside_text, header, indent);
         found.push(Definition {
             name: name.to_owned(),
             full_name,
-            is_class,
+            kind: if is_class { Kind::Class } else { Kind::Function },
             start: decorated(lines, header, indent),
             header,
-            end: python_end(lines, &inside_text, header, indent),
+            body,
+            end,
             indent,
+            doc: None,
         });
     }
     found
@@ -176,9 +222,10 @@ fn decorated(lines: &[&str], header: usize, indent: usize) -> usize {
     start
 }
 
-/// The line behind the last one that belongs to the definition.
-fn python_end(lines: &[&str], inside_text: &[bool], header: usize, indent: usize) -> usize {
+/// The line behind the signature, and the one behind the last that belongs to the definition.
+fn python_end(lines: &[&str], inside_text: &[bool], header: usize, indent: usize) -> (usize, usize) {
     let mut end = header + 1;
+    let mut body = end;
     let mut depth = brackets(lines.get(header).copied().unwrap_or_default());
     for (index, line) in lines.iter().enumerate().skip(header + 1) {
         if depth > 0 && index - header > MOST_HEADER_LINES {
@@ -195,9 +242,10 @@ fn python_end(lines: &[&str], inside_text: &[bool], header: usize, indent: usize
         }
         if depth > 0 {
             depth += brackets(line);
+            body = index + 1;
         }
     }
-    end
+    (body.min(end), end)
 }
 
 /// How many brackets a line opens that it does not close. Only for headers, where texts with brackets are rare.

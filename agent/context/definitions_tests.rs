@@ -4,7 +4,7 @@ use super::*;
 
 fn found(text: &str, layout: Layout) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
-    definitions(&lines, layout)
+    scanned(&lines, layout)
         .into_iter()
         .map(|definition| {
             let (start, header, end) = (definition.start + 1, definition.header + 1, definition.end);
@@ -111,7 +111,7 @@ proptest::proptest! {
     fn any_text_has_definitions_within_itself(text in "[a-z \\t\\n{}()'\"`/*#@=:;é\\\\]{0,200}|(def |class |fn |func |\\{|\\}|\\n| |x|\\(|\\)|:|'''){0,60}") {
         let lines: Vec<&str> = text.lines().collect();
         for layout in [Layout::Indented, Layout::Braced] {
-            for definition in definitions(&lines, layout) {
+            for definition in scanned(&lines, layout) {
                 proptest::prop_assert!(definition.start <= definition.header && definition.header < definition.end && definition.end <= lines.len());
             }
         }
@@ -121,14 +121,14 @@ proptest::proptest! {
 #[test]
 fn definitions_in_one_another_stay_few_and_small() {
     let text = "a(){".repeat(250_000);
-    let found = definitions(&[text.as_str()], Layout::Braced);
+    let found = scanned(&[text.as_str()], Layout::Braced);
     assert!((1..=4000).contains(&found.len()));
     assert!(found.iter().all(|one| one.full_name.len() < 1000));
     let text: String = (0..300)
         .map(|depth| format!("{}def f():\n", " ".repeat(depth)))
         .collect();
     let lines: Vec<&str> = text.lines().collect();
-    let found = definitions(&lines, Layout::Indented);
+    let found = scanned(&lines, Layout::Indented);
     assert!((1..=4000).contains(&found.len()));
     assert!(found.iter().all(|one| one.full_name.len() < 1000));
 }
@@ -136,7 +136,7 @@ fn definitions_in_one_another_stay_few_and_small() {
 #[test]
 fn a_header_that_is_never_closed_ends() {
     let lines = vec!["def f("; 50_000];
-    let found = definitions(&lines, Layout::Indented);
+    let found = scanned(&lines, Layout::Indented);
     assert_eq!(found.len(), 4000);
     assert!(found.iter().all(|one| one.end - one.start <= 202));
 }

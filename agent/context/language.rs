@@ -1,5 +1,7 @@
 //! What a file's name says of the language in it.
 
+use super::syntax::Grammar;
+
 /// How a language marks what belongs to a definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -14,15 +16,17 @@ pub enum Layout {
 pub struct Language {
     /// What follows a fence's backticks.
     pub name: &'static str,
-    /// How definitions are told; none for what has no such.
+    /// What whole files of it are read by; none where no grammar is built in.
+    pub grammar: Option<Grammar>,
+    /// How definitions are told without a grammar; none for what has no such.
     pub layout: Option<Layout>,
     /// What begins a comment up to the line's end.
     pub comment: &'static str,
 }
 
 const LANGUAGES: &[(&str, Language)] = &[
-    ("py", indented("python")),
-    ("pyi", indented("python")),
+    ("py", indented("python").read_by(Grammar::Python)),
+    ("pyi", indented("python").read_by(Grammar::Python)),
     ("pyx", indented("cython")),
     ("rs", braced("rust")),
     ("go", braced("go")),
@@ -55,7 +59,7 @@ const LANGUAGES: &[(&str, Language)] = &[
     ("exs", plain("elixir", "#")),
     ("jl", plain("julia", "#")),
     ("r", plain("r", "#")),
-    ("sh", plain("bash", "#")),
+    ("sh", plain("bash", "#").read_by(Grammar::Bash)),
     ("bash", plain("bash", "#")),
     ("pl", plain("perl", "#")),
     ("lua", plain("lua", "--")),
@@ -65,9 +69,19 @@ const LANGUAGES: &[(&str, Language)] = &[
     ("clj", plain("clojure", ";")),
 ];
 
+impl Language {
+    const fn read_by(self, grammar: Grammar) -> Language {
+        Language {
+            grammar: Some(grammar),
+            ..self
+        }
+    }
+}
+
 const fn indented(name: &'static str) -> Language {
     Language {
         name,
+        grammar: None,
         layout: Some(Layout::Indented),
         comment: "#",
     }
@@ -76,6 +90,7 @@ const fn indented(name: &'static str) -> Language {
 const fn braced(name: &'static str) -> Language {
     Language {
         name,
+        grammar: None,
         layout: Some(Layout::Braced),
         comment: "//",
     }
@@ -84,6 +99,7 @@ const fn braced(name: &'static str) -> Language {
 const fn plain(name: &'static str, comment: &'static str) -> Language {
     Language {
         name,
+        grammar: None,
         layout: None,
         comment,
     }

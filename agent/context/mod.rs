@@ -12,9 +12,10 @@ mod mentions;
 mod pack;
 mod rank;
 mod suspect;
+pub mod syntax;
 mod walk;
 
-pub use definitions::{Definition, definitions, identifier, indent_of};
+pub use definitions::{Definition, Kind, definitions, identifier, indent_of, scanned};
 pub use language::{Language, Layout, language};
 pub use pack::{Excerpt, PackRequest, Packed, Ranking, pack};
 

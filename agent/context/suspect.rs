@@ -19,16 +19,15 @@ const TITLE: f64 = 3.0;
 pub(super) fn suspect(tree: &Path, order: &Order) -> Option<(String, Definition)> {
     let mut best: Option<(f64, String, Definition)> = None;
     for file in order.files.iter().filter(|file| !file.is_test).take(MOST_FILES) {
-        let Some(layout) = language(&file.path).and_then(|language| language.layout) else {
+        let Some(language) = language(&file.path) else {
             continue;
         };
         let Some(text) = walk::read(tree, &file.path) else {
             continue;
         };
-        let lines: Vec<&str> = text.lines().collect();
-        for one in definitions(&lines, layout)
+        for one in definitions(&text, &language)
             .into_iter()
-            .filter(|one| !one.is_class)
+            .filter(|one| !one.is_class())
         {
             let named = file
                 .lines

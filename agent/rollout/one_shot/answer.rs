@@ -1,6 +1,6 @@
 //! Reads a model's answer: edits as SEARCH/REPLACE blocks, or code blocks, however sloppily they are written.
 
-use crate::context::{definitions, language};
+use crate::context::{language, scanned};
 
 /// A part of an answer that may change a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(super) fn defines(parts: &[Part], function: &str, path: &str) -> bool {
     let of_part = |part: &Part| match part {
         Part::Code { lines, .. } => {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            definitions(&lines, layout)
+            scanned(&lines, layout)
         }
         Part::Block { .. } => Vec::new(),
     };

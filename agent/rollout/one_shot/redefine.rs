@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::matching::is_elision;
 use super::plan::Hunk;
-use crate::context::{Definition, Layout, definitions, indent_of};
+use crate::context::{Definition, Layout, indent_of, scanned};
 
 /// Whole files must hold so much of what stands outside of the file's definitions, in percent.
 const WHOLE_FILE_PERCENT: usize = 80;
@@ -20,9 +20,7 @@ impl<'a> Source<'a> {
     pub(super) fn new(lines: &'a [String], layout: Option<Layout>) -> Source<'a> {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         Source {
-            definitions: layout
-                .map(|layout| definitions(&lines, layout))
-                .unwrap_or_default(),
+            definitions: layout.map(|layout| scanned(&lines, layout)).unwrap_or_default(),
             lines,
             layout,
         }
@@ -35,7 +33,7 @@ impl<'a> Source<'a> {
 
     /// The definition of that name, or the only one whose own name is the same.
     fn like(&self, code: &Source<'_>, other: &Definition) -> Option<&Definition> {
-        let fits = |own: &&Definition| own.is_class == other.is_class;
+        let fits = |own: &&Definition| own.is_class() == other.is_class();
         let full: Vec<&Definition> = self
             .definitions
             .iter()
@@ -158,12 +156,12 @@ fn by_name(file: &Source<'_>, code: &Source<'_>) -> Vec<Hunk> {
     let mut added: Vec<&Definition> = Vec::new();
     for new in &code.definitions {
         let holder = code.holder(new);
-        if holder.is_some_and(|holder| !holder.is_class || replaced_whole(file, code, holder)) {
+        if holder.is_some_and(|holder| !holder.is_class() || replaced_whole(file, code, holder)) {
             continue;
         }
         match file.like(code, new) {
             // Its members are replaced one by one.
-            Some(_) if new.is_class && !replaced_whole(file, code, new) => {}
+            Some(_) if new.is_class() && !replaced_whole(file, code, new) => {}
             Some(old) => hunks.push(replacement(file, old, code, new)),
             None if is_new(file, new) => added.push(new),
             None => {}

@@ -1,0 +1,114 @@
+//! A file's text in, what it defines, what it imports and where its prose stands out, by the grammar of its language.
+//!
+//! A text that is broken is read as far as the grammar's parser recovers; one that would take too long is read not at all. How much is
+//! too much is counted in steps, not in seconds: the same text is always read the same.
+
+mod c;
+mod csharp;
+mod go;
+mod grammar;
+mod java;
+mod php;
+mod python;
+mod ruby;
+mod rust;
+mod script;
+mod shell;
+mod table;
+mod visit;
+
+use std::ops::{ControlFlow, Range};
+
+use tree_sitter::{ParseOptions, ParseState, Parser};
+
+use super::definitions::Definition;
+pub use grammar::Grammar;
+
+/// Longer texts are not read.
+const MOST_BYTES: usize = 1 << 20;
+/// The parser asks after every hundred of its steps whether to go on: it may so often, and once more for so many bytes. Texts that
+/// people write need a tenth of it; what is made to be ambiguous everywhere would take minutes and gigabytes.
+const FEWEST_STEPS: usize = 5_000;
+const BYTES_A_STEP: usize = 20;
+
+/// What a file's text says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// In order of their first lines.
+    pub definitions: Vec<Definition>,
+    /// In order of the text.
+    pub imports: Vec<Import>,
+    /// The bytes of comments and of string literals, in order and apart from one another: prose, not code. Code within a string, as in
+    /// `f"{code}"`, is left out.
+    pub prose: Vec<Range<usize>>,
+}
+
+/// Another module, or another file, that a text takes something from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Import {
+    /// As it is written, without quotes and keyword: `a.b`, `..x`, `./price`, `crate::a::b`, `net/http`, `stdio.h`. Rust's `mod x;` is
+    /// `self::x`.
+    pub module: String,
+    /// What is taken from it, by the names that it has there; `*` for all, `default` for a script's default export. Empty where the
+    /// module itself is taken.
+    pub names: Vec<String>,
+    /// Whether it is looked for from the file's own place, by how it is written.
+    pub is_relative: bool,
+}
+
+/// What a text holds. For many texts a [`Reader`] is cheaper.
+pub fn outline(text: &str, grammar: Grammar) -> Outline {
+    Reader::default().outline(text, grammar)
+}
+
+/// Reads one text after another, with what a parser has allotted. A thread has its own.
+#[derive(Default)]
+pub struct Reader {
+    parser: Parser,
+    grammar: Option<Grammar>,
+}
+
+impl Reader {
+    /// What a text holds; nothing when it is too long or too hard.
+    pub fn outline(&mut self, text: &str, grammar: Grammar) -> Outline {
+        match self.parse(text, grammar) {
+            Some(tree) => visit::outline(text, &tree, grammar),
+            None => Outline::default(),
+        }
+    }
+
+    fn parse(&mut self, text: &str, grammar: Grammar) -> Option<tree_sitter::Tree> {
+        if text.len() > MOST_BYTES {
+            return None;
+        }
+        if self.grammar != Some(grammar) {
+            self.grammar = None;
+            self.parser.set_language(&grammar.language()).ok()?;
+            self.grammar = Some(grammar);
+        }
+        let mut left = FEWEST_STEPS + text.len() / BYTES_A_STEP;
+        let mut go_on = |_: &ParseState| {
+            left = left.saturating_sub(1);
+            if left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let bytes = text.as_bytes();
+        let tree = self.parser.parse_with_options(
+            &mut |at, _| bytes.get(at..).unwrap_or_default(),
+            None,
+            Some(ParseOptions::new().progress_callback(&mut go_on)),
+        );
+        if tree.is_none() {
+            // What it had begun would be gone on with.
+            self.parser.reset();
+        }
+        tree
+    }
+}
+
+#[cfg(test)]
+#[path = "syntax_tests.rs"]
+mod tests;
