@@ -59,10 +59,12 @@ pub(super) const MOST_NESTED: usize = 64;
 /// A header whose brackets are not closed after so many lines is taken to end there.
 const MOST_HEADER_LINES: usize = 200;
 
-/// The functions and classes of a file's whole text, in order of their first lines.
+/// The functions and classes of a file's whole text, in order of their first lines. By layout where no grammar is built in, and where the
+/// text is too hard for it.
 pub fn definitions(text: &str, language: &Language) -> Vec<Definition> {
-    if let Some(grammar) = language.grammar {
-        let mut found = syntax::outline(text, grammar).definitions;
+    let read = |grammar| syntax::Reader::default().try_outline(text, grammar);
+    if let Some(outline) = language.grammar.and_then(read) {
+        let mut found = outline.definitions;
         found.retain(|one| matches!(one.kind, Kind::Function | Kind::Class));
         return found;
     }

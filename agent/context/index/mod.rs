@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::definitions::definitions;
+use super::definitions::scanned;
 use super::language::language;
 use super::syntax::{Outline, Reader};
 use super::walk::{self, LeftOut, LeftOutCounts, Stamp};
@@ -291,19 +291,20 @@ fn read_file(tree: &Path, file: &IndexedFile, reader: &mut Reader, names: &mut I
 
 /// What a text holds: by its language's grammar, else by its layout; prose where there is neither.
 fn outline(reader: &mut Reader, path: &str, text: &str) -> Outline {
-    match language(path) {
-        Some(language) => match language.grammar {
-            Some(grammar) => reader.outline(text, grammar),
-            None => Outline {
-                definitions: definitions(text, &language),
-                ..Outline::default()
-            },
-        },
-        None => Outline {
+    let Some(language) = language(path) else {
+        return Outline {
             prose: vec![0..text.len()],
             ..Outline::default()
-        },
-    }
+        };
+    };
+    let by_grammar = language.grammar.and_then(|grammar| reader.try_outline(text, grammar));
+    by_grammar.unwrap_or_else(|| {
+        let lines: Vec<&str> = text.lines().collect();
+        Outline {
+            definitions: language.layout.map(|layout| scanned(&lines, layout)).unwrap_or_default(),
+            ..Outline::default()
+        }
+    })
 }
 
 /// Where the index of a repository is kept in a folder of caches.

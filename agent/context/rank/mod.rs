@@ -184,7 +184,7 @@ fn judge_all(
     let mut numbers: Vec<usize> = contents.keys().copied().collect();
     numbers.sort_unstable();
     let mut passages: Vec<Vec<Passage>> = Vec::new();
-    let mut files: Vec<Judged<'_>> = Vec::new();
+    let mut files: Vec<Judged> = Vec::new();
     for number in &numbers {
         if let Some(content) = contents.get_mut(number) {
             passages.push(std::mem::take(&mut content.passages));

@@ -184,8 +184,7 @@ impl Cutter<'_> {
 }
 
 /// A file whose passages are to be judged.
-pub(super) struct Judged<'t> {
-    pub(super) text: &'t str,
+pub(super) struct Judged {
     pub(super) passages: Vec<Passage>,
     pub(super) is_test: bool,
     /// Lines that are named, from 1.
@@ -194,22 +193,21 @@ pub(super) struct Judged<'t> {
     uses: Vec<Uses>,
 }
 
-impl<'t> Judged<'t> {
+impl Judged {
     /// Looks at the words of each passage.
     pub(super) fn new(
-        text: &'t str,
+        text: &str,
         passages: Vec<Passage>,
         is_test: bool,
         lines: BTreeSet<usize>,
         matcher: &Matcher<'_>,
-    ) -> Judged<'t> {
+    ) -> Judged {
         let mut known: HashMap<&str, Option<Match>> = HashMap::new();
         let uses = texts(text, &passages)
             .into_iter()
             .map(|text| in_text(text, matcher, &mut known))
             .collect();
         Judged {
-            text,
             passages,
             is_test,
             lines,
@@ -235,7 +233,7 @@ fn texts<'t>(text: &'t str, passages: &[Passage]) -> Vec<&'t str> {
 }
 
 /// Gathers what speaks for each passage; of its file only what the others say.
-pub(super) fn judge(files: &mut [Judged<'_>], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
+pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
     let most_telling = telling.names.iter().copied().fold(1e-9, f64::max);
     let words_worth = |words: &[u16]| -> f64 {
         let each = words.iter().map(|word| telling.words.get(usize::from(*word)));
@@ -282,8 +280,8 @@ pub(super) fn judge(files: &mut [Judged<'_>], query: &Query, matcher: &Matcher<'
     }
 }
 
-fn normalise(files: &mut [Judged<'_>], signal: usize) {
-    let all = |files: &[Judged<'_>]| -> f64 {
+fn normalise(files: &mut [Judged], signal: usize) {
+    let all = |files: &[Judged]| -> f64 {
         let each = files.iter().flat_map(|file| &file.passages);
         each.filter_map(|passage| passage.signals.get(signal)).copied().fold(0.0, f64::max)
     };

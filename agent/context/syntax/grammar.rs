@@ -9,7 +9,7 @@ use super::{c, csharp, go, java, php, python, ruby, rust, script, shell};
 
 /// A language with a grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Grammar {
+pub(in crate::context) enum Grammar {
     /// Python, stubs included.
     Python,
     /// Rust.

@@ -1,10 +1,12 @@
 //! A file's text in, what it defines, what it imports and where its prose stands out, by the grammar of its language.
 //!
-//! A text that is broken is read as far as the grammar's parser recovers; one that would take too long is read not at all. How much is
-//! too much is counted in steps, not in seconds: the same text is always read the same.
+//! A text that is broken is read as far as the grammar's parser recovers; one that would take too long is read not at all. What is too
+//! long is counted in the parser's steps, so that the same text is always read the same; only what makes single steps slow, which no
+//! person writes, is ended by the clock.
 
 mod c;
 mod csharp;
+mod depth;
 mod go;
 mod grammar;
 mod java;
@@ -18,22 +20,26 @@ mod table;
 mod visit;
 
 use std::ops::{ControlFlow, Range};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tree_sitter::{ParseOptions, ParseState, Parser};
 
 use super::definitions::Definition;
-pub use grammar::Grammar;
+pub(super) use grammar::Grammar;
 
-/// Longer texts are not read.
+/// Longer texts are not read, nor what holds a NUL, which is no text.
 const MOST_BYTES: usize = 1 << 20;
 /// The parser asks after every hundred of its steps whether to go on: it may so often, and once more for so many bytes. Texts that
-/// people write need a tenth of it; what is made to be ambiguous everywhere would take minutes and gigabytes.
+/// people write need a third of it: tables of numbers, the densest, a step for 18 bytes.
 const FEWEST_STEPS: usize = 5_000;
-const BYTES_A_STEP: usize = 20;
+const BYTES_A_STEP: usize = 10;
+/// A text is given up after so much of a processor's time, however few its steps were.
+const MOST_TIME: Duration = Duration::from_secs(2);
 
 /// What a file's text says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outline {
+pub(super) struct Outline {
     /// In order of their first lines.
     pub definitions: Vec<Definition>,
     /// In order of the text.
@@ -45,7 +51,7 @@ pub struct Outline {
 
 /// Another module, or another file, that a text takes something from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Import {
+pub(super) struct Import {
     /// As it is written, without quotes and keyword: `a.b`, `..x`, `./price`, `crate::a::b`, `net/http`, `stdio.h`. Rust's `mod x;` is
     /// `self::x`.
     pub module: String,
@@ -57,28 +63,32 @@ pub struct Import {
 }
 
 /// What a text holds. For many texts a [`Reader`] is cheaper.
-pub fn outline(text: &str, grammar: Grammar) -> Outline {
+#[cfg(test)]
+fn outline(text: &str, grammar: Grammar) -> Outline {
     Reader::default().outline(text, grammar)
 }
 
 /// Reads one text after another, with what a parser has allotted. A thread has its own.
 #[derive(Default)]
-pub struct Reader {
+pub(super) struct Reader {
     parser: Parser,
     grammar: Option<Grammar>,
 }
 
 impl Reader {
     /// What a text holds; nothing when it is too long or too hard.
-    pub fn outline(&mut self, text: &str, grammar: Grammar) -> Outline {
-        match self.parse(text, grammar) {
-            Some(tree) => visit::outline(text, &tree, grammar),
-            None => Outline::default(),
-        }
+    pub(super) fn outline(&mut self, text: &str, grammar: Grammar) -> Outline {
+        self.try_outline(text, grammar).unwrap_or_default()
+    }
+
+    /// What a text holds; none when it is too long or too hard.
+    pub fn try_outline(&mut self, text: &str, grammar: Grammar) -> Option<Outline> {
+        let tree = self.parse(text, grammar)?;
+        Some(visit::outline(text, &tree, grammar))
     }
 
     fn parse(&mut self, text: &str, grammar: Grammar) -> Option<tree_sitter::Tree> {
-        if text.len() > MOST_BYTES {
+        if text.len() > MOST_BYTES || text.contains('\0') || depth::is_too_deep(text, grammar) {
             return None;
         }
         if self.grammar != Some(grammar) {
@@ -86,10 +96,11 @@ impl Reader {
             self.parser.set_language(&grammar.language()).ok()?;
             self.grammar = Some(grammar);
         }
+        let begin = own_time();
         let mut left = FEWEST_STEPS + text.len() / BYTES_A_STEP;
         let mut go_on = |_: &ParseState| {
             left = left.saturating_sub(1);
-            if left == 0 {
+            if left == 0 || own_time().saturating_sub(begin) > MOST_TIME {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -107,6 +118,12 @@ impl Reader {
         }
         tree
     }
+}
+
+/// How long this thread has had a processor: other than a clock, it does not run on while the machine does something else.
+fn own_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(now).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -49,6 +49,9 @@ fn define<'t>(source: &Source<'t>, node: Node<'t>) -> Option<Found<'t>> {
 }
 
 fn import(source: &Source<'_>, node: Node<'_>, found: &mut Vec<Import>) {
+    if !node.kind().ends_with("import_statement") && node.kind() != "import_from_statement" {
+        return;
+    }
     // Of `a as b` what it is called where it comes from.
     let plain = |name: Node<'_>| match name.child_by_field_name("name") {
         Some(own) => source.text(own).to_owned(),

@@ -19,7 +19,7 @@ struct Open<'t> {
     container: Option<&'t str>,
     /// Whether what is assigned in it directly is its constant.
     is_class: bool,
-    /// The body's own node, which may be a function that has a name already.
+    /// The body, by which a function or a class is known that has a name already.
     body: Option<usize>,
 }
 
@@ -110,20 +110,18 @@ impl<'t> Visit<'t> {
             .filter(|leading| leading.end >= node.start_position().row);
         match role {
             Role::Pass => {}
-            Role::Define | Role::DefineOrScope => match self.named(node, depth) {
+            // `const f = function g() {}` is f.
+            Role::DefineOrScope if self.has_name(node) => {}
+            Role::Define | Role::DefineOrScope => match self.named(node) {
                 Some(found) => self.define(node, found, depth, before),
-                None => {
-                    (self.table.import)(&self.source, node, &mut self.found.imports);
-                    if role == Role::DefineOrScope {
-                        self.open_scope(depth);
-                    }
-                }
+                None if role == Role::DefineOrScope => self.open_scope(depth),
+                None => (self.table.import)(&self.source, node, &mut self.found.imports),
             },
             Role::Scope => self.open_scope(depth),
             Role::Import => (self.table.import)(&self.source, node, &mut self.found.imports),
             Role::Wrapper | Role::Group => {
                 self.wrap(node, role == Role::Group, depth, before.clone());
-                match self.named(node, depth) {
+                match self.named(node) {
                     Some(found) => self.define(node, found, depth, before),
                     None if role == Role::Wrapper => {
                         (self.table.import)(&self.source, node, &mut self.found.imports);
@@ -159,15 +157,16 @@ impl<'t> Visit<'t> {
         }
     }
 
-    /// What a node defines, if it is worth keeping.
-    fn named(&self, node: Node<'t>, depth: usize) -> Option<Found<'t>> {
-        // `const f = function g() {}` is f.
-        let has_name = |open: &Open<'_>| open.body == Some(node.id()) && open.depth < depth;
-        if self.open.last().is_some_and(has_name) {
-            return None;
-        }
+    /// What a node defines, if it has a name.
+    fn named(&self, node: Node<'t>) -> Option<Found<'t>> {
         let found = (self.table.define)(&self.source, node)?;
         (!found.name.is_empty() && found.name.len() <= MOST_NAME).then_some(found)
+    }
+
+    /// Whether a function or a class is what the definition around it assigns.
+    fn has_name(&self, node: Node<'t>) -> bool {
+        let body = node.child_by_field_name("body").map(|body| body.id());
+        body.is_some() && self.open.last().is_some_and(|open| open.body == body)
     }
 
     fn open_scope(&mut self, depth: usize) {
@@ -203,7 +202,9 @@ impl<'t> Visit<'t> {
         before: Option<Leading>,
     ) -> Option<()> {
         let is_constant = found.kind == Kind::Constant;
-        if self.open.len() >= MOST_NESTED || (is_constant && self.open.iter().any(|open| !open.is_class)) {
+        // Within a function they are variables, and what looks like a prototype may be one.
+        let is_plain = matches!(found.kind, Kind::Function | Kind::Class);
+        if self.open.len() >= MOST_NESTED || (!is_plain && self.open.iter().any(|open| !open.is_class)) {
             return None;
         }
         let full_name = joined(&self.open, found)?;

@@ -3,11 +3,19 @@
 use std::path::Path;
 
 use super::*;
+use crate::context::RankRequest;
 
 fn hidden(path: &str, text: &str, issue: &str) -> Option<(String, (String, String))> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(path), text).unwrap();
-    let ranking = Ranking::of(folder.path(), Path::new("/repository"), issue, &[]).unwrap();
+    let ranking = Ranking::of(&RankRequest {
+        tree: folder.path(),
+        root: Path::new("/repository"),
+        issue,
+        failures: &[],
+        caches: None,
+    })
+    .unwrap();
     let lines = text.lines().count();
     let mut files = [ShownFile {
         path: path.to_owned(),
