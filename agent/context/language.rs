@@ -17,7 +17,7 @@ pub struct Language {
     /// What follows a fence's backticks.
     pub name: &'static str,
     /// What whole files of it are read by; none where no grammar is built in.
-    pub grammar: Option<Grammar>,
+    pub(super) grammar: Option<Grammar>,
     /// How definitions are told without a grammar; none for what has no such.
     pub layout: Option<Layout>,
     /// What begins a comment up to the line's end.

@@ -132,7 +132,7 @@ fn items(files: &[RankedFile], limits: Limits) -> Vec<Item> {
             let (whole, signature) = bytes.get(place).copied().unwrap_or_default();
             let presence = if is_first && *value >= likeliest {
                 is_first = false;
-                file.likelihood * experiment("CWM_PRESENCE", PRESENCE)
+                file.likelihood * PRESENCE
             } else {
                 0.0
             };
@@ -142,13 +142,13 @@ fn items(files: &[RankedFile], limits: Limits) -> Vec<Item> {
                     file: rank,
                     passage: place,
                     shown,
-                    ratio: value / tokens.powf(experiment("CWM_EXP", 1.0)),
+                    ratio: value / tokens,
                 });
             };
             let has_signature = signature > 0 && signature * 2 < whole;
             if limits.signatures && has_signature {
-                push(Shown::Signature, value * experiment("CWM_SIG", SIGNATURE) + presence, signature);
-                push(Shown::Whole, value * (1.0 - experiment("CWM_SIG", SIGNATURE)), whole - signature);
+                push(Shown::Signature, value * SIGNATURE + presence, signature);
+                push(Shown::Whole, value * (1.0 - SIGNATURE), whole - signature);
             } else {
                 push(Shown::Whole, value + presence, whole);
             }
@@ -317,8 +317,4 @@ impl ChosenFile<'_> {
         }
         runs
     }
-}
-
-fn experiment(name: &str, usual: f64) -> f64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }

@@ -31,7 +31,7 @@ const MOST_NAMES: usize = 200;
 /// Files that are shown at most.
 const MOST_FILES: usize = 400;
 /// Without signatures, files whose likelihood is less than this part of the best one's are not worth reading.
-const LEAST: f64 = 0.02;
+const LEAST: f64 = 0.005;
 const MOST_EXCERPTED: usize = 24;
 /// Rounds of taking back what is too much, where a vocabulary's counts do not add up.
 const ROUNDS: usize = 8;

@@ -25,6 +25,8 @@ use uses::{Matcher, Telling, in_files};
 const CANDIDATES: usize = 200;
 /// Log-odds of files are divided by this, to be a signal like the others.
 const FILE_ODDS: f64 = 8.0;
+/// The log-odds that tests and prose stay behind the likeliest code.
+const BEHIND: f64 = 0.2;
 
 /// A file in the order of how much it matters.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +80,7 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
     let mut lines = signals::named_lines(&query);
     let mut contents = read(index, tree, candidates);
     judge_all(&mut contents, index, &lines, &query, &matcher, &telling, &mut signals);
-    let odds = odds(&signals);
+    let odds = behind_code(odds(&signals), index);
     sort(&mut order, &odds, index);
     set_likelihoods(&mut contents, &odds);
     let files = order.into_iter().filter_map(|number| {
@@ -103,6 +105,19 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
         names: names.map(|(wanted, telling)| (wanted.text.clone(), *telling)).collect(),
         title: query.title,
     }
+}
+
+/// No test, and no prose, comes before the likeliest of the code.
+fn behind_code(mut odds: Vec<f64>, index: &Index) -> Vec<f64> {
+    let is_code = |path: &str| language(path).is_some() && !is_test(path);
+    let code = odds.iter().zip(&index.files).filter(|(_, file)| is_code(&file.path));
+    let best = code.map(|(odds, _)| *odds).fold(f64::MIN, f64::max);
+    for (odds, file) in odds.iter_mut().zip(&index.files) {
+        if best > f64::MIN && !is_code(&file.path) {
+            *odds = odds.min(best - BEHIND);
+        }
+    }
+    odds
 }
 
 /// Says of each passage how likely it is, then again with what the likeliest say of others.
@@ -200,7 +215,8 @@ fn judge_all(
     judge(&mut files, query, matcher, telling);
     let best: Vec<f64> = files.iter().map(|file| passages::best(&file.passages)).collect();
     let judged: Vec<Vec<Passage>> = files.into_iter().map(|file| file.passages).collect();
-    let most = best.iter().copied().fold(1e-9, f64::max);
+    // Where no passage tells much, the best of them does not either.
+    let most = best.iter().copied().fold(1.0, f64::max);
     for ((number, passages), best) in numbers.into_iter().zip(judged).zip(best) {
         if let Some(content) = contents.get_mut(&number) {
             content.passages = passages;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::signals::TELLING;
 use super::uses::{Match, Matcher, Telling, Uses, in_text};
 use crate::context::query::Query;
 use crate::context::index::{DefinitionKind, IndexedFile, Strings, identifiers, segments};
@@ -10,7 +11,7 @@ use crate::context::index::{DefinitionKind, IndexedFile, Strings, identifiers, s
 pub(super) type PassageSignals = [f64; PASSAGE_SIGNALS.len()];
 
 /// What may speak for a passage, by the words in which people are told of it.
-pub(super) const PASSAGE_SIGNALS: [&str; 15] = [
+pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
     "uses words of the issue",
     "uses names of the issue",
     "is named",
@@ -18,7 +19,6 @@ pub(super) const PASSAGE_SIGNALS: [&str; 15] = [
     "its class is named",
     "a line of it is named",
     "is used by likely passages",
-    "uses likely passages",
     "is its file's likeliest",
     "is in a likely file",
     "is a function",
@@ -36,14 +36,13 @@ mod at {
     pub(super) const CLASS: usize = 4;
     pub(super) const LINE: usize = 5;
     pub(super) const USED: usize = 6;
-    pub(super) const USES: usize = 7;
-    pub(super) const BEST: usize = 8;
-    pub(super) const FILE: usize = 9;
-    pub(super) const FUNCTION: usize = 10;
-    pub(super) const OUTSIDE: usize = 11;
-    pub(super) const LONG: usize = 12;
-    pub(super) const SHORT: usize = 13;
-    pub(super) const TEST: usize = 14;
+    pub(super) const BEST: usize = 7;
+    pub(super) const FILE: usize = 8;
+    pub(super) const FUNCTION: usize = 9;
+    pub(super) const OUTSIDE: usize = 10;
+    pub(super) const LONG: usize = 11;
+    pub(super) const SHORT: usize = 12;
+    pub(super) const TEST: usize = 13;
 }
 
 /// A class of no more lines is one passage.
@@ -285,10 +284,7 @@ fn normalise(files: &mut [Judged], signal: usize) {
         let each = files.iter().flat_map(|file| &file.passages);
         each.filter_map(|passage| passage.signals.get(signal)).copied().fold(0.0, f64::max)
     };
-    let most = all(files);
-    if most <= 0.0 {
-        return;
-    }
+    let most = all(files).max(TELLING);
     for passage in files.iter_mut().flat_map(|file| &mut file.passages) {
         if let Some(place) = passage.signals.get_mut(signal) {
             *place /= most;
@@ -307,7 +303,7 @@ pub(super) fn best(passages: &[Passage]) -> f64 {
     each.fold(0.0, f64::max)
 }
 
-/// Makes likely what the likeliest passages use, and what uses them. `files` are texts with their passages.
+/// Makes likely what the likeliest passages use. `files` are texts with their passages.
 pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
     let mut order: Vec<(f64, usize, usize)> = Vec::new();
     let mut definers: HashMap<String, f64> = HashMap::new();
@@ -321,8 +317,7 @@ pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
     }
     order.sort_by(|one, other| other.0.total_cmp(&one.0).then((one.1, one.2).cmp(&(other.1, other.2))));
     order.truncate(SEEDS);
-    // What likely passages use, and the likely passages' own names.
-    let (mut used, mut likely): (HashMap<&str, f64>, HashMap<String, f64>) = Default::default();
+    let mut used: HashMap<String, f64> = HashMap::new();
     for (value, number, place) in &order {
         let Some((text, passages)) = files.get(*number) else {
             continue;
@@ -330,10 +325,6 @@ pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
         let Some(passage) = passages.get(*place) else {
             continue;
         };
-        if passage.kind == PassageKind::Function {
-            let count = definers.get(&passage.name).copied().unwrap_or(1.0);
-            *likely.entry(passage.name.clone()).or_default() += value / count;
-        }
         let mut seen = BTreeSet::new();
         let own = texts(text, passages).get(*place).copied().unwrap_or_default();
         identifiers(own, |_, name| {
@@ -341,25 +332,14 @@ pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
                 && passage.name != name
                 && seen.insert(name)
             {
-                *used.entry(name).or_default() += value / count;
+                *used.entry(name.to_owned()).or_default() += value / count;
             }
         });
     }
     let most = used.values().copied().fold(1e-9, f64::max);
-    let most_likely = likely.values().copied().fold(1e-9, f64::max);
-    for (text, passages) in files.iter_mut() {
-        let own = texts(text, passages);
-        for (passage, own) in passages.iter_mut().zip(own) {
-            let worth = used.get(passage.name.as_str()).copied().unwrap_or(0.0);
-            passage.signals[at::USED] = (worth / most).sqrt();
-            let mut uses: f64 = 0.0;
-            identifiers(own, |_, name| {
-                if let Some(worth) = likely.get(name).filter(|_| passage.name != name) {
-                    uses = uses.max(*worth);
-                }
-            });
-            passage.signals[at::USES] = (uses / most_likely).sqrt();
-        }
+    for passage in files.iter_mut().flat_map(|(_, passages)| passages.iter_mut()) {
+        let worth = used.get(&passage.name).copied().unwrap_or(0.0);
+        passage.signals[at::USED] = (worth / most).sqrt();
     }
 }
 

@@ -13,13 +13,14 @@ use crate::context::walk::is_test;
 pub(super) type FileSignals = [f64; FILE_SIGNALS.len()];
 
 /// What may speak for a file, by the words in which people are told of it.
-pub(super) const FILE_SIGNALS: [&str; 16] = [
+pub(super) const FILE_SIGNALS: [&str; 17] = [
     "uses words of the issue",
     "uses names of the issue",
     "defines names of the issue",
     "has words of the issue in its definitions",
     "has words of the issue in its path",
     "is named in the issue",
+    "is in a traceback of the issue",
     "is named as a module in the issue",
     "is named by failing tests",
     "is imported by what is named",
@@ -40,16 +41,17 @@ pub(super) mod at {
     pub(crate) const DEFINED_WORDS: usize = 3;
     pub(crate) const PATH: usize = 4;
     pub(crate) const NAMED: usize = 5;
-    pub(crate) const MODULE: usize = 6;
-    pub(crate) const FAILURE: usize = 7;
-    pub(crate) const IMPORTED: usize = 8;
-    pub(crate) const LINKED: usize = 9;
-    pub(crate) const TOGETHER: usize = 10;
-    pub(crate) const PASSAGE: usize = 11;
-    pub(crate) const USED: usize = 12;
-    pub(crate) const CHANGED: usize = 13;
-    pub(crate) const TEST: usize = 14;
-    pub(crate) const OTHER: usize = 15;
+    pub(crate) const FRAME: usize = 6;
+    pub(crate) const MODULE: usize = 7;
+    pub(crate) const FAILURE: usize = 8;
+    pub(crate) const IMPORTED: usize = 9;
+    pub(crate) const LINKED: usize = 10;
+    pub(crate) const TOGETHER: usize = 11;
+    pub(crate) const PASSAGE: usize = 12;
+    pub(crate) const USED: usize = 13;
+    pub(crate) const CHANGED: usize = 14;
+    pub(crate) const TEST: usize = 15;
+    pub(crate) const OTHER: usize = 16;
 }
 
 /// Files from which likelihood spreads.
@@ -57,6 +59,8 @@ const SEEDS: usize = 24;
 /// Rounds of spreading, and how much goes on in each (Page and Brin's damping).
 const ROUNDS: usize = 12;
 const DAMPING: f64 = 0.7;
+/// What words are worth together, in log-odds of chance, that tell a file from others.
+pub(super) const TELLING: f64 = 24.0;
 /// Named files whose imports are followed.
 const MOST_FOLLOWED: usize = 12;
 
@@ -92,7 +96,7 @@ pub(super) fn from_texts(
     add_mentions(index, query, &mut all);
     add_past(index, &mut all);
     for signal in [at::WORDS, at::NAMES, at::DEFINES, at::DEFINED_WORDS, at::PATH] {
-        normalise(&mut all, signal);
+        normalise(&mut all, signal, TELLING);
     }
     all
 }
@@ -135,16 +139,18 @@ fn add_mentions(index: &Index, query: &Query, all: &mut [FileSignals]) {
     for (number, mention) in query.issue_files.iter().enumerate() {
         // Whoever names a package seldom means the file that only gathers it.
         let is_package = index.files.get(mention.file).is_some_and(|file| file.path.ends_with("__init__.py"));
-        let value = match (last == Some(number), is_package) {
-            (true, _) => 1.0,
-            (false, false) => 0.7,
-            (false, true) => 0.1,
+        let signal = match (mention.by_path, mention.line) {
+            (true, None) => at::NAMED,
+            (true, Some(_)) => at::FRAME,
+            (false, _) => at::MODULE,
         };
-        raise(
-            mention.file,
-            if mention.by_path { at::NAMED } else { at::MODULE },
-            value,
-        );
+        let value = match (signal, is_package) {
+            (at::FRAME, _) if last == Some(number) => 1.0,
+            (at::FRAME, _) => 0.6,
+            (_, true) => 0.1,
+            (_, false) => 1.0,
+        };
+        raise(mention.file, signal, value);
     }
     for mention in &query.failure_files {
         raise(mention.file, at::FAILURE, if mention.by_path { 1.0 } else { 0.5 });
@@ -188,10 +194,10 @@ fn add_past(index: &Index, all: &mut [FileSignals]) {
     }
 }
 
-/// Divides a signal by the greatest value that it has.
-fn normalise(all: &mut [FileSignals], signal: usize) {
+/// Divides a signal by the greatest value that it has, if that is at least `least`: in a small tree no word is rare, and none tells much.
+fn normalise(all: &mut [FileSignals], signal: usize, least: f64) {
     let value = |signals: &FileSignals| signals.get(signal).copied().unwrap_or(0.0);
-    let most = all.iter().map(value).fold(0.0, f64::max);
+    let most = all.iter().map(value).fold(least, f64::max);
     if most > 0.0 {
         for place in all.iter_mut().filter_map(|signals| signals.get_mut(signal)) {
             *place /= most;
@@ -231,7 +237,7 @@ pub(super) fn add_graph(index: &Index, likely: &[f64], all: &mut [FileSignals]) 
         }
     }
     for signal in [at::LINKED, at::TOGETHER] {
-        normalise(all, signal);
+        normalise(all, signal, 0.0);
         for signals in all.iter_mut() {
             if let Some(value) = signals.get_mut(signal) {
                 *value = value.sqrt();

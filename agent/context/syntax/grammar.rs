@@ -40,7 +40,7 @@ pub(in crate::context) enum Grammar {
 
 impl Grammar {
     /// Every grammar, each at its own number's place.
-    pub const ALL: [Grammar; 13] = [
+    pub(in crate::context) const ALL: [Grammar; 13] = [
         Grammar::Python,
         Grammar::Rust,
         Grammar::JavaScript,

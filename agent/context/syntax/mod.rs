@@ -77,12 +77,13 @@ pub(super) struct Reader {
 
 impl Reader {
     /// What a text holds; nothing when it is too long or too hard.
-    pub(super) fn outline(&mut self, text: &str, grammar: Grammar) -> Outline {
+    #[cfg(test)]
+    fn outline(&mut self, text: &str, grammar: Grammar) -> Outline {
         self.try_outline(text, grammar).unwrap_or_default()
     }
 
     /// What a text holds; none when it is too long or too hard.
-    pub fn try_outline(&mut self, text: &str, grammar: Grammar) -> Option<Outline> {
+    pub(super) fn try_outline(&mut self, text: &str, grammar: Grammar) -> Option<Outline> {
         let tree = self.parse(text, grammar)?;
         Some(visit::outline(text, &tree, grammar))
     }
