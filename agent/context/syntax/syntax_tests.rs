@@ -183,6 +183,8 @@ fn deep_and_odd_texts_do_no_harm() {
         deep("a("),
         deep("a<"),
         deep("a=>"),
+        deep("(a)"),
+        deep("- "),
         "a<".repeat(900) + &";\n".repeat(100),
         ("a<".repeat(900) + ";\n").repeat(20),
         deep("if a:\n"),
