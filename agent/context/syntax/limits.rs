@@ -5,24 +5,25 @@
 
 use super::Grammar;
 
-/// Texts of more words and signs are not parsed: each may take most of a kilobyte. A megabyte of what people write has about as many.
-const MOST_TOKENS: usize = 200_000;
+/// Texts of more words and signs are not parsed: each may take most of a kilobyte. Half a megabyte of what people write has fewer.
+const MOST_TOKENS: usize = 150_000;
 /// More open brackets are not parsed.
 const MOST_BRACKETS: usize = 1000;
 /// Nor is an expression of more signs than this: `- - - -` nests, and `(a)(a)(a)` may.
 const MOST_SIGNS: usize = 10_000;
-/// Nor more than this of squares of the depths that nest without brackets, in all expressions together.
-const MOST_SQUARES: usize = 2_000_000;
+/// Nor more than this of squares of the depths that nest without brackets, in the whole text.
+const MOST_SQUARES: usize = 1_000_000;
 
-/// Whether a text is larger or nests deeper than is worth parsing. By its characters only, so that what strings and comments leave open counts, too.
+/// Whether a text is larger or nests deeper than is worth parsing. By its characters only, so that what strings and comments leave open
+/// counts, too.
 pub(super) fn is_too_hard(text: &str, grammar: Grammar) -> bool {
-    // These try whether `<` is less than or opens arguments of a type, and read `a = b = c` from its end.
-    let nests_by_signs = matches!(
-        grammar,
-        Grammar::C | Grammar::Cpp | Grammar::CSharp | Grammar::Java | Grammar::TypeScript | Grammar::Tsx
-    );
+    // These try whether `<` is less than or opens arguments of a type; scripts do so across statements.
+    let is_script = matches!(grammar, Grammar::TypeScript | Grammar::Tsx);
+    let has_types = is_script || matches!(grammar, Grammar::Cpp | Grammar::CSharp | Grammar::Java);
+    // And these read `a = b = c` from its end.
+    let has_chains = has_types || grammar == Grammar::C;
     let (mut brackets, mut signs, mut squares) = (0_usize, 0_usize, 0_usize);
-    let (mut angles, mut equals) = (0_usize, 0_usize);
+    let (mut angles, mut equals, mut before) = (0_usize, 0_usize, 0);
     let (mut tokens, mut in_word) = (0_usize, false);
     for byte in text.bytes() {
         let is_sign = byte.is_ascii_punctuation() && byte != b'_';
@@ -32,23 +33,27 @@ pub(super) fn is_too_hard(text: &str, grammar: Grammar) -> bool {
         match byte {
             b'(' | b'[' | b'{' => brackets += 1,
             b')' | b']' | b'}' => brackets = brackets.saturating_sub(1),
-            // One more makes a square larger by twice its side.
-            b'<' if nests_by_signs => {
+            // `<<` is none. One more makes a square larger by twice its side.
+            b'<' if before == byte => angles = angles.saturating_sub(1),
+            b'<' if has_types => {
                 squares += 2 * angles;
                 angles += 1;
             }
+            // `->` and `=>` end none, but hardly stand among a thousand that are never ended.
             b'>' => angles = angles.saturating_sub(1),
-            b'=' if nests_by_signs => {
+            b'=' if has_chains => {
                 squares += 2 * equals;
                 equals += 1;
             }
+            // Two comparisons a statement are none of types, as in `for (; a < b && c < d;)`.
+            b';' if !is_script => angles = angles.saturating_sub(2),
             _ => {}
         }
         match byte {
-            b'{' | b'}' | b';' => (angles, equals, signs) = (0, 0, 0),
-            b',' => (equals, signs) = (0, 0),
+            b'{' | b'}' | b';' | b',' => (equals, signs) = (0, 0),
             _ => signs += usize::from(is_sign),
         }
+        before = byte;
         if brackets > MOST_BRACKETS || signs > MOST_SIGNS || squares > MOST_SQUARES || tokens > MOST_TOKENS {
             return true;
         }
