@@ -17,9 +17,12 @@ const MOST_SQUARES: usize = 1_000_000;
 /// Whether a text is larger or nests deeper than is worth parsing. By its characters only, so that what strings and comments leave open
 /// counts, too.
 pub(super) fn is_too_hard(text: &str, grammar: Grammar) -> bool {
-    // These try whether `<` is less than or opens arguments of a type; scripts do so across statements.
-    let is_script = matches!(grammar, Grammar::TypeScript | Grammar::Tsx);
-    let has_types = is_script || matches!(grammar, Grammar::Cpp | Grammar::CSharp | Grammar::Java);
+    // These try whether `<` is less than or opens arguments of a type, and where a text is broken do so across statements. So that a
+    // thousand comparisons in a file count as if they nested.
+    let has_types = matches!(
+        grammar,
+        Grammar::Cpp | Grammar::CSharp | Grammar::Java | Grammar::TypeScript | Grammar::Tsx
+    );
     // And these read `a = b = c` from its end.
     let has_chains = has_types || grammar == Grammar::C;
     let (mut brackets, mut signs, mut squares) = (0_usize, 0_usize, 0_usize);
@@ -45,8 +48,6 @@ pub(super) fn is_too_hard(text: &str, grammar: Grammar) -> bool {
                 squares += 2 * equals;
                 equals += 1;
             }
-            // Two comparisons a statement are none of types, as in `for (; a < b && c < d;)`.
-            b';' if !is_script => angles = angles.saturating_sub(2),
             _ => {}
         }
         match byte {

@@ -174,8 +174,8 @@ fn a_reader_may_change_its_language_and_goes_on_after_what_it_gives_up() {
 
 #[test]
 fn what_people_write_is_not_too_hard() {
-    let loops = "for (int i = 0; i < n; i++) { std::cout << a << b; x->y(i <= 2); }\n".repeat(1500);
-    assert!(!limits::is_too_hard(&loops[..60_000], Grammar::Cpp));
+    let loops = "for (int i = 0; i < n; i++) { std::cout << a << b; x->y(i <= 2); }\n".repeat(500);
+    assert!(!limits::is_too_hard(&loops, Grammar::Cpp));
     let table = "    [KEY] = 0x00, /* <a> */\n".repeat(10_000);
     assert!(!limits::is_too_hard(&table, Grammar::C));
     let calls = "value = function(first, second)\n".repeat(10_000);
