@@ -6,10 +6,10 @@
 
 mod c;
 mod csharp;
-mod depth;
 mod go;
 mod grammar;
 mod java;
+mod limits;
 mod php;
 mod python;
 mod ruby;
@@ -89,7 +89,7 @@ impl Reader {
     }
 
     fn parse(&mut self, text: &str, grammar: Grammar) -> Option<tree_sitter::Tree> {
-        if text.len() > MOST_BYTES || text.contains('\0') || depth::is_too_deep(text, grammar) {
+        if text.len() > MOST_BYTES || text.contains('\0') || limits::is_too_hard(text, grammar) {
             return None;
         }
         if self.grammar != Some(grammar) {

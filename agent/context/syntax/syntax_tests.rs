@@ -173,6 +173,18 @@ fn a_reader_may_change_its_language_and_goes_on_after_what_it_gives_up() {
 }
 
 #[test]
+fn what_people_write_is_not_too_hard() {
+    let loops = "for (int i = 0; i < n; i++) { std::cout << a << b; x->y(i <= 2); }\n".repeat(500);
+    assert!(!limits::is_too_hard(&loops, Grammar::Cpp));
+    let table = "    [KEY] = 0x00, /* <a> */\n".repeat(10_000);
+    assert!(!limits::is_too_hard(&table, Grammar::C));
+    let calls = "value = function(first, second)\n".repeat(10_000);
+    assert!(!limits::is_too_hard(&calls, Grammar::Python));
+    assert!(limits::is_too_hard(&"a<b;\n".repeat(3_000), Grammar::TypeScript));
+    assert!(limits::is_too_hard(&"(".repeat(2_000), Grammar::Python));
+}
+
+#[test]
 fn deep_and_odd_texts_do_no_harm() {
     let mut reader = Reader::default();
     let deep = |open: &str| open.repeat(100_000 / open.len());
@@ -183,6 +195,8 @@ fn deep_and_odd_texts_do_no_harm() {
         deep("a("),
         deep("a<"),
         deep("a=>"),
+        deep("(a)"),
+        deep("- "),
         "a<".repeat(900) + &";\n".repeat(100),
         ("a<".repeat(900) + ";\n").repeat(20),
         deep("if a:\n"),
