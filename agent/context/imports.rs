@@ -64,7 +64,10 @@ pub(super) fn imports<'n>(
                 found.extend(names.by_module(&module.split('.').collect::<Vec<_>>()));
             }
             "php" | "cs" => {
-                let parts: Vec<&str> = module.split(['\\', '.']).filter(|part| !part.is_empty()).collect();
+                let parts: Vec<&str> = module
+                    .split(['\\', '.'])
+                    .filter(|part| !part.is_empty())
+                    .collect();
                 let file = parts.join("/");
                 let ends = if extension == "php" { ".php" } else { ".cs" };
                 found.extend(names.by_path(&format!("{file}{ends}")));

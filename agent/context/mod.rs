@@ -23,8 +23,8 @@ pub use definitions::{Definition, Kind, definitions, identifier, indent_of, scan
 pub use index::IndexWork;
 pub use language::{Language, Layout, language};
 pub use pack::{
-    Excerpt, Explanation, Level, Pack, PackOptions, Packed, PackedFile, PartExplanation, RankRequest, RankTimes, Ranking,
-    Reason,
+    Excerpt, Explanation, Level, Pack, PackOptions, Packed, PackedFile, PartExplanation, RankRequest,
+    RankTimes, Ranking, Reason,
 };
 pub use walk::{LeftOut, LeftOutCounts};
 

@@ -20,15 +20,128 @@ const FAILURE: f64 = 0.4;
 
 /// Words that are in every text.
 const COMMON: &[&str] = &[
-    "the", "and", "for", "that", "this", "with", "not", "but", "are", "was", "were", "has", "have", "had",
-    "from", "when", "what", "which", "would", "should", "could", "can", "will", "does", "did", "doe", "you",
-    "your", "they", "them", "there", "their", "then", "than", "here", "into", "also", "only", "just", "like",
-    "some", "any", "all", "how", "why", "who", "out", "its", "it", "is", "in", "on", "of", "to", "be", "by",
-    "as", "at", "or", "an", "if", "we", "my", "me", "so", "do", "no", "up", "us", "am", "http", "https", "www",
-    "com", "org", "github", "issue", "bug", "problem", "follow", "expect", "actual", "behavior", "behaviour",
-    "describ", "description", "reproduc", "step", "version", "see", "because", "since", "instead", "seem",
-    "now", "one", "two", "more", "most", "other", "same", "get", "got", "use", "us", "work", "way", "want",
-    "need", "think", "mak", "make", "thi", "ha", "wa", "doesn", "don", "isn", "didn", "self", "def", "import",
+    "the",
+    "and",
+    "for",
+    "that",
+    "this",
+    "with",
+    "not",
+    "but",
+    "are",
+    "was",
+    "were",
+    "has",
+    "have",
+    "had",
+    "from",
+    "when",
+    "what",
+    "which",
+    "would",
+    "should",
+    "could",
+    "can",
+    "will",
+    "does",
+    "did",
+    "doe",
+    "you",
+    "your",
+    "they",
+    "them",
+    "there",
+    "their",
+    "then",
+    "than",
+    "here",
+    "into",
+    "also",
+    "only",
+    "just",
+    "like",
+    "some",
+    "any",
+    "all",
+    "how",
+    "why",
+    "who",
+    "out",
+    "its",
+    "it",
+    "is",
+    "in",
+    "on",
+    "of",
+    "to",
+    "be",
+    "by",
+    "as",
+    "at",
+    "or",
+    "an",
+    "if",
+    "we",
+    "my",
+    "me",
+    "so",
+    "do",
+    "no",
+    "up",
+    "us",
+    "am",
+    "http",
+    "https",
+    "www",
+    "com",
+    "org",
+    "github",
+    "issue",
+    "bug",
+    "problem",
+    "follow",
+    "expect",
+    "actual",
+    "behavior",
+    "behaviour",
+    "describ",
+    "description",
+    "reproduc",
+    "step",
+    "version",
+    "see",
+    "because",
+    "since",
+    "instead",
+    "seem",
+    "now",
+    "one",
+    "two",
+    "more",
+    "most",
+    "other",
+    "same",
+    "get",
+    "got",
+    "use",
+    "us",
+    "work",
+    "way",
+    "want",
+    "need",
+    "think",
+    "mak",
+    "make",
+    "thi",
+    "ha",
+    "wa",
+    "doesn",
+    "don",
+    "isn",
+    "didn",
+    "self",
+    "def",
+    "import",
 ];
 
 /// A word that is looked for, and how much it counts.
@@ -56,7 +169,10 @@ impl Query {
     /// Reads the texts.
     pub(super) fn new(issue: &str, failures: &[String], paths: &Paths<'_>) -> Query {
         let issue = cut(issue);
-        let title = issue.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let title = issue
+            .lines()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default();
         let mut names = Names::default();
         let mut words: BTreeMap<String, f64> = BTreeMap::new();
         names.add(issue, 1.0);
@@ -122,7 +238,11 @@ impl<'a> Names<'a> {
             .into_iter()
             .map(|(name, (order, often, is_code))| {
                 let looks = if is_code { CODE } else { 1.0 };
-                let place = if title.found.contains_key(name) { TITLE } else { 1.0 };
+                let place = if title.found.contains_key(name) {
+                    TITLE
+                } else {
+                    1.0
+                };
                 let weight = looks * place * (1.0 + often).ln();
                 let text = name.to_owned();
                 (order, Wanted { text, weight })
@@ -139,8 +259,7 @@ impl<'a> Names<'a> {
 /// Whether a word can hardly be prose: it has an underscore inside, or capitals behind its first letter.
 fn looks_like_code(name: &str) -> bool {
     let inner = name.trim_matches('_');
-    let has_capitals =
-        inner.chars().skip(1).any(char::is_uppercase) && inner.chars().any(char::is_lowercase);
+    let has_capitals = inner.chars().skip(1).any(char::is_uppercase) && inner.chars().any(char::is_lowercase);
     inner.contains('_') || has_capitals
 }
 
@@ -164,7 +283,12 @@ fn words_wanted(words: BTreeMap<String, f64>) -> Vec<Wanted> {
             weight: (1.0 + often).ln(),
         })
         .collect();
-    all.sort_by(|one, other| other.weight.total_cmp(&one.weight).then(one.text.cmp(&other.text)));
+    all.sort_by(|one, other| {
+        other
+            .weight
+            .total_cmp(&one.weight)
+            .then(one.text.cmp(&other.text))
+    });
     all.truncate(MOST_WORDS);
     all
 }

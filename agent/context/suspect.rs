@@ -26,10 +26,17 @@ pub(super) fn suspect(tree: &Path, order: &Order) -> Option<(String, Definition)
         let Ok(text) = walk::read(tree, &file.path) else {
             continue;
         };
-        for one in definitions(&text, &language).into_iter().filter(|one| !one.is_class()) {
+        for one in definitions(&text, &language)
+            .into_iter()
+            .filter(|one| !one.is_class())
+        {
             let named = file.lines.range(one.start + 1..=one.end).count();
             let worth = order.names.get(&one.name).copied().unwrap_or(0.0);
-            let title = if order.title.contains(&one.name) { TITLE } else { 1.0 };
+            let title = if order.title.contains(&one.name) {
+                TITLE
+            } else {
+                1.0
+            };
             let value = named as f64 * LINE + worth * NAME * title;
             if value > best.as_ref().map_or(0.0, |(most, ..)| *most) {
                 best = Some((value, file.path.clone(), one));

@@ -211,7 +211,9 @@ pub(super) fn walk(tree: &Path) -> io::Result<Walked> {
         Box::new(move |entry| visit(tree, entry, &mut share.own))
     });
     let mut walked = all.into_inner().unwrap_or_default();
-    walked.files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    walked
+        .files
+        .sort_unstable_by(|one, other| one.path.cmp(&other.path));
     if walked.files.len() > MOST_FILES {
         let more = walked.files.len() - MOST_FILES;
         walked.files.truncate(MOST_FILES);

@@ -43,7 +43,11 @@ impl TokenizerSource {
     /// The file that [`TokenizerSource::read`] reads the vocabulary from, as far as that is known without reading it.
     #[must_use]
     pub fn file(path: &Path) -> PathBuf {
-        let own = ["tokenizer.json", "tokenizer.model"].into_iter().map(|name| path.join(name));
-        own.into_iter().find(|file| file.exists()).unwrap_or_else(|| path.to_owned())
+        let own = ["tokenizer.json", "tokenizer.model"]
+            .into_iter()
+            .map(|name| path.join(name));
+        own.into_iter()
+            .find(|file| file.exists())
+            .unwrap_or_else(|| path.to_owned())
     }
 }

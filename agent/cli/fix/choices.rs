@@ -105,7 +105,11 @@ impl Choices {
             test_timeout: budget.test_timeout.unwrap_or(RunOptions::default().timeout),
             max_turns: number(budget.max_turns),
             max_tokens: number(budget.max_tokens),
-            pack_tokens: if budget.no_pack { Some(0) } else { number(budget.pack_tokens) },
+            pack_tokens: if budget.no_pack {
+                Some(0)
+            } else {
+                number(budget.pack_tokens)
+            },
             max_time: budget.max_time,
             command_timeout: budget.command_timeout,
             rounds: number(budget.rounds),

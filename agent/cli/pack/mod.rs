@@ -165,7 +165,9 @@ fn vocabulary(
                 model.to_string_lossy()
             ),
         )
-        .with_hint("Name its vocabulary with --model FILE: a tokenizer.json, or a GGUF file of the same family.")
+        .with_hint(
+            "Name its vocabulary with --model FILE: a tokenizer.json, or a GGUF file of the same family.",
+        )
         .into()),
     }
 }

@@ -173,8 +173,16 @@ pub(super) fn explanation(
     match shown {
         None => text.push_str("not in the pack\n"),
         Some(file) => {
-            let lines: Vec<String> = file.lines.iter().map(|(first, last)| format!("{first}-{last}")).collect();
-            text.push_str(&format!("in the pack: {}, {} tokens", level_name(file.level), file.tokens));
+            let lines: Vec<String> = file
+                .lines
+                .iter()
+                .map(|(first, last)| format!("{first}-{last}"))
+                .collect();
+            text.push_str(&format!(
+                "in the pack: {}, {} tokens",
+                level_name(file.level),
+                file.tokens
+            ));
             if !lines.is_empty() && file.level < Level::Whole {
                 text.push_str(&format!(", lines {}", lines.join(" ")));
             }
@@ -185,7 +193,11 @@ pub(super) fn explanation(
         text.push_str(&format!("  {:+.2}  {}\n", reason.weight, reason.signal));
     }
     for part in found.parts.iter().take(MOST_PARTS) {
-        let name = if part.name.is_empty() { "(outside)" } else { &part.name };
+        let name = if part.name.is_empty() {
+            "(outside)"
+        } else {
+            &part.name
+        };
         text.push_str(&format!(
             "lines {}-{} {}: likelihood {:.3}\n",
             part.first,

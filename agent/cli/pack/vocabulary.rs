@@ -51,8 +51,12 @@ impl Vocabulary {
         match counted {
             Some(Ok(tokens)) => tokens.len(),
             Some(Err(error)) => {
-                let message = format!("The vocabulary of {} cannot count a text: {error}.", self.path.display());
-                self.failure.replace(Some(Failure::new(ExitCode::Environment, message)));
+                let message = format!(
+                    "The vocabulary of {} cannot count a text: {error}.",
+                    self.path.display()
+                );
+                self.failure
+                    .replace(Some(Failure::new(ExitCode::Environment, message)));
                 text.len() / TOKEN_BYTES
             }
             None => text.len() / TOKEN_BYTES,

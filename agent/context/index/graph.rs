@@ -83,7 +83,9 @@ pub(super) fn edges(files: &[IndexedFile], names: &Strings, past: &Past) -> Edge
     let mut edges = Edges::default();
     for own in found {
         edges.edges.extend(own);
-        edges.ends.push(u32::try_from(edges.edges.len()).unwrap_or(u32::MAX));
+        edges
+            .ends
+            .push(u32::try_from(edges.edges.len()).unwrap_or(u32::MAX));
     }
     for own in imported {
         edges.imports.extend(own);
@@ -162,7 +164,10 @@ fn resolve(files: &[IndexedFile], names: &Strings) -> Vec<Vec<u32>> {
             (names.get(one.module), taken)
         });
         let found = imports(&paths, &file.path, own);
-        found.into_iter().filter_map(|file| u32::try_from(file).ok()).collect()
+        found
+            .into_iter()
+            .filter_map(|file| u32::try_from(file).ok())
+            .collect()
     };
     files.iter().map(of_file).collect()
 }

@@ -15,8 +15,8 @@ mod words;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -129,8 +129,7 @@ impl Index {
         repository: &Path,
     ) -> IndexWork {
         let old = std::mem::take(&mut self.files);
-        let mut known: HashMap<String, IndexedFile> =
-            HashMap::with_capacity(old.len());
+        let mut known: HashMap<String, IndexedFile> = HashMap::with_capacity(old.len());
         let before = old.len();
         for file in old {
             known.insert(file.path.clone(), file);
@@ -277,9 +276,7 @@ fn read_file(tree: &Path, file: &IndexedFile, reader: &mut Reader, names: &mut I
         Ok(text) => {
             let content = hash(text.as_bytes());
             let same = content == file.content && file.left_out.is_none() && content != 0;
-            let scanned = (!same).then(|| {
-                scan::scan(&text, &outline(reader, &file.path, &text), names)
-            });
+            let scanned = (!same).then(|| scan::scan(&text, &outline(reader, &file.path, &text), names));
             ReadFile {
                 stamp,
                 content,
@@ -293,15 +290,20 @@ fn read_file(tree: &Path, file: &IndexedFile, reader: &mut Reader, names: &mut I
 fn outline(reader: &mut Reader, path: &str, text: &str) -> Outline {
     let Some(language) = language(path) else {
         return Outline {
-            prose: vec![0..text.len()],
+            prose: std::iter::once(0..text.len()).collect(),
             ..Outline::default()
         };
     };
-    let by_grammar = language.grammar.and_then(|grammar| reader.try_outline(text, grammar));
+    let by_grammar = language
+        .grammar
+        .and_then(|grammar| reader.try_outline(text, grammar));
     by_grammar.unwrap_or_else(|| {
         let lines: Vec<&str> = text.lines().collect();
         Outline {
-            definitions: language.layout.map(|layout| scanned(&lines, layout)).unwrap_or_default(),
+            definitions: language
+                .layout
+                .map(|layout| scanned(&lines, layout))
+                .unwrap_or_default(),
             ..Outline::default()
         }
     })

@@ -27,7 +27,10 @@ impl Strings {
         let Some(&end) = self.ends.get(id) else {
             return "";
         };
-        let start = id.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        let start = id
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied();
         self.text
             .get(start.unwrap_or(0) as usize..end as usize)
             .unwrap_or_default()
@@ -132,7 +135,7 @@ mod tests {
         for (number, id) in ids.iter().enumerate() {
             assert_eq!(names.strings.get(*id), format!("name{}", number % 300));
         }
-        let mut again = Interner::of(names.strings.clone());
+        let mut again = Interner::of(names.strings);
         assert_eq!(again.id("name7"), Some(7));
         assert_eq!(again.id("other"), Some(300));
         assert_eq!(again.strings.iter().last(), Some("other"));

@@ -45,8 +45,7 @@ pub(crate) fn parts(word: &str, mut found: impl FnMut(&str)) {
         let after = bytes.get(at + 1).copied();
         let begins = byte.is_ascii_uppercase()
             && before.is_some_and(|before| {
-                !before.is_ascii_uppercase()
-                    || after.is_some_and(|after| after.is_ascii_lowercase())
+                !before.is_ascii_uppercase() || after.is_some_and(|after| after.is_ascii_lowercase())
             });
         if byte == b'_' || begins {
             emit(lower.get(..length).unwrap_or_default());

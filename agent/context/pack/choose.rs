@@ -114,7 +114,10 @@ pub(super) fn choose<'r>(
 
 /// Everything that may be chosen, the most worth its tokens first.
 fn items(files: &[RankedFile], limits: Limits) -> Vec<Item> {
-    let best = files.iter().find(|file| !file.is_test).map_or(0.0, |file| file.likelihood);
+    let best = files
+        .iter()
+        .find(|file| !file.is_test)
+        .map_or(0.0, |file| file.likelihood);
     let mut items = Vec::new();
     for (rank, file) in files.iter().enumerate() {
         let Some(content) = &file.content else {
@@ -125,7 +128,11 @@ fn items(files: &[RankedFile], limits: Limits) -> Vec<Item> {
             continue;
         }
         let bytes = passage_bytes(content);
-        let values: Vec<f64> = content.passages.iter().map(|passage| value(file, passage)).collect();
+        let values: Vec<f64> = content
+            .passages
+            .iter()
+            .map(|passage| value(file, passage))
+            .collect();
         let likeliest = values.iter().copied().fold(0.0, f64::max);
         let mut is_first = true;
         for (place, value) in values.iter().enumerate() {

@@ -95,6 +95,10 @@ fn part(passage: &Passage) -> PartExplanation {
 }
 
 fn reasons(all: Vec<(&'static str, f64, f64)>) -> Vec<Reason> {
-    let reason = |(signal, value, weight)| Reason { signal, value, weight };
+    let reason = |(signal, value, weight)| Reason {
+        signal,
+        value,
+        weight,
+    };
     all.into_iter().map(reason).collect()
 }

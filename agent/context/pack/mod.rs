@@ -233,13 +233,10 @@ impl Ranking {
         packed
     }
 
-    fn packed(
-        &self,
-        options: &PackOptions<'_>,
-        room: usize,
-        counts: &mut TokenCounts<'_>,
-    ) -> Pack {
-        let issue = options.issue.map(|issue| format!("{}{}\n", render::ISSUE_HEAD, issue.trim_end()));
+    fn packed(&self, options: &PackOptions<'_>, room: usize, counts: &mut TokenCounts<'_>) -> Pack {
+        let issue = options
+            .issue
+            .map(|issue| format!("{}{}\n", render::ISSUE_HEAD, issue.trim_end()));
         let issue = issue.unwrap_or_default();
         let fixed = counts.text(&issue) + counts.text(render::FILES_HEAD);
         let left = room.saturating_sub(fixed);
@@ -343,7 +340,11 @@ impl Ranking {
                 (false, false) => Level::Signatures,
             },
             tokens: chosen.tokens,
-            lines: chosen.runs().into_iter().map(|(first, end)| (first + 1, end)).collect(),
+            lines: chosen
+                .runs()
+                .into_iter()
+                .map(|(first, end)| (first + 1, end))
+                .collect(),
             reasons: strongest(chosen.file),
         }
     }
@@ -392,7 +393,11 @@ fn excerpts(chosen: &ChosenFile<'_>) -> Vec<Excerpt> {
         text: render::lines(text, run).to_owned(),
         first_line: run.0 + 1,
         file_lines,
-        reason: strongest(chosen.file).first().copied().unwrap_or("is one of few files").to_owned(),
+        reason: strongest(chosen.file)
+            .first()
+            .copied()
+            .unwrap_or("is one of few files")
+            .to_owned(),
         is_test: chosen.file.is_test,
     };
     chosen.runs().into_iter().map(excerpt).collect()

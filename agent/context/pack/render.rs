@@ -8,7 +8,8 @@ use crate::context::language::language;
 use crate::context::rank::{Content, RankedFile};
 
 /// What stands before the files.
-pub(super) const FILES_HEAD: &str = "# Files\n\nParts of a file begin with the numbers of their first and last line.\n\n";
+pub(super) const FILES_HEAD: &str =
+    "# Files\n\nParts of a file begin with the numbers of their first and last line.\n\n";
 /// What stands before names of files of which nothing is shown.
 pub(super) const NAMES_HEAD: &str = "# Other files that may matter\n\n";
 /// What stands before the issue.

@@ -16,8 +16,8 @@ use super::paths::Paths;
 use super::query::Query;
 use super::walk::{self, is_test};
 
-pub(super) use passages::{Passage, PassageKind};
 use passages::{Judged, PASSAGE_SIGNALS, judge};
+pub(super) use passages::{Passage, PassageKind};
 use signals::{FILE_SIGNALS, FileSignals, at};
 use uses::{Matcher, Telling, in_files};
 
@@ -79,7 +79,15 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
     let candidates = order.get(..order.len().min(CANDIDATES)).unwrap_or_default();
     let mut lines = signals::named_lines(&query);
     let mut contents = read(index, tree, candidates);
-    judge_all(&mut contents, index, &lines, &query, &matcher, &telling, &mut signals);
+    judge_all(
+        &mut contents,
+        index,
+        &lines,
+        &query,
+        &matcher,
+        &telling,
+        &mut signals,
+    );
     let odds = behind_code(odds(&signals), index);
     sort(&mut order, &odds, index);
     set_likelihoods(&mut contents, &odds);
@@ -102,7 +110,9 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
     let names = query.names.iter().zip(&telling.names);
     Order {
         files,
-        names: names.map(|(wanted, telling)| (wanted.text.clone(), *telling)).collect(),
+        names: names
+            .map(|(wanted, telling)| (wanted.text.clone(), *telling))
+            .collect(),
         title: query.title,
     }
 }
@@ -110,7 +120,10 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
 /// No test, and no prose, comes before the likeliest of the code.
 fn behind_code(mut odds: Vec<f64>, index: &Index) -> Vec<f64> {
     let is_code = |path: &str| language(path).is_some() && !is_test(path);
-    let code = odds.iter().zip(&index.files).filter(|(_, file)| is_code(&file.path));
+    let code = odds
+        .iter()
+        .zip(&index.files)
+        .filter(|(_, file)| is_code(&file.path));
     let best = code.map(|(odds, _)| *odds).fold(f64::MIN, f64::max);
     for (odds, file) in odds.iter_mut().zip(&index.files) {
         if best > f64::MIN && !is_code(&file.path) {
@@ -122,7 +135,10 @@ fn behind_code(mut odds: Vec<f64>, index: &Index) -> Vec<f64> {
 
 /// Says of each passage how likely it is, then again with what the likeliest say of others.
 fn set_likelihoods(contents: &mut HashMap<usize, Content>, odds: &[f64]) {
-    let mut all: Vec<(usize, &mut Content)> = contents.iter_mut().map(|(number, content)| (*number, content)).collect();
+    let mut all: Vec<(usize, &mut Content)> = contents
+        .iter_mut()
+        .map(|(number, content)| (*number, content))
+        .collect();
     all.sort_by_key(|(number, _)| *number);
     let likelihoods = |passages: &mut [Passage]| {
         for passage in passages {
@@ -209,7 +225,13 @@ fn judge_all(
         if let (Some(content), Some(file)) = (contents.get(number), index.files.get(*number)) {
             let lines = lines.get(number).cloned().unwrap_or_default();
             let own = std::mem::take(passages);
-            files.push(Judged::new(&content.text, own, is_test(&file.path), lines, matcher));
+            files.push(Judged::new(
+                &content.text,
+                own,
+                is_test(&file.path),
+                lines,
+                matcher,
+            ));
         }
     }
     judge(&mut files, query, matcher, telling);
@@ -237,7 +259,11 @@ impl RankedFile {
 impl Passage {
     /// What speaks for it: signals with their values and what they add to its log-odds, the strongest first.
     pub(super) fn reasons(&self) -> Vec<(&'static str, f64, f64)> {
-        reasons(&PASSAGE_SIGNALS, &self.signals, &weights::passage_shares(&self.signals))
+        reasons(
+            &PASSAGE_SIGNALS,
+            &self.signals,
+            &weights::passage_shares(&self.signals),
+        )
     }
 }
 

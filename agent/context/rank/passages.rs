@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::signals::TELLING;
 use super::uses::{Match, Matcher, Telling, Uses, in_text};
-use crate::context::query::Query;
 use crate::context::index::{DefinitionKind, IndexedFile, Strings, identifiers, segments};
+use crate::context::query::Query;
 
 /// One number for each of what may speak for a passage.
 pub(super) type PassageSignals = [f64; PASSAGE_SIGNALS.len()];
@@ -101,7 +101,10 @@ pub(super) fn passages(file: &IndexedFile, text: &str, names: &Strings) -> Vec<P
         let (start, end) = (begin(one.start as usize), begin(one.end as usize).min(lines));
         let is_small = one.kind == DefinitionKind::Class && end.saturating_sub(start) <= SMALL_CLASS;
         let is_class = one.kind == DefinitionKind::Class && !is_small;
-        if start < cutter.at || end <= start || !(is_small || is_class || one.kind == DefinitionKind::Function) {
+        if start < cutter.at
+            || end <= start
+            || !(is_small || is_class || one.kind == DefinitionKind::Function)
+        {
             continue;
         }
         cutter.close(start);
@@ -113,7 +116,11 @@ pub(super) fn passages(file: &IndexedFile, text: &str, names: &Strings) -> Vec<P
             cutter.open.push((end, name, container, body));
             continue;
         }
-        let kind = if is_small { PassageKind::Class } else { PassageKind::Function };
+        let kind = if is_small {
+            PassageKind::Class
+        } else {
+            PassageKind::Function
+        };
         cutter.passages.push(Passage {
             start,
             end,
@@ -171,7 +178,11 @@ impl Cutter<'_> {
                 start: self.at,
                 end,
                 body,
-                kind: if class.is_some() { PassageKind::Class } else { PassageKind::Outside },
+                kind: if class.is_some() {
+                    PassageKind::Class
+                } else {
+                    PassageKind::Outside
+                },
                 name,
                 container,
                 signals: [0.0; PASSAGE_SIGNALS.len()],
@@ -234,10 +245,6 @@ fn texts<'t>(text: &'t str, passages: &[Passage]) -> Vec<&'t str> {
 /// Gathers what speaks for each passage; of its file only what the others say.
 pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
     let most_telling = telling.names.iter().copied().fold(1e-9, f64::max);
-    let words_worth = |words: &[u16]| -> f64 {
-        let each = words.iter().map(|word| telling.words.get(usize::from(*word)));
-        each.flatten().sum()
-    };
     // A word that is in most files may be in few of their passages.
     let all: Vec<&Uses> = files.iter().flat_map(|file| &file.uses).collect();
     let among_passages = Telling::new(query, all);
@@ -257,7 +264,7 @@ pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, 
                 signals[at::NAMED] = worth;
                 signals[at::CLASS] = class_worth.copied().unwrap_or(0.0) / most_telling;
             }
-            signals[at::NAME_WORDS] = words_worth(&found.words);
+            signals[at::NAME_WORDS] = telling.worth(&found.words);
             let named = file.lines.range(passage.start + 1..=passage.end).count();
             signals[at::LINE] = f64::from(u8::from(named > 0));
             let lines = (passage.end - passage.start) as f64;
@@ -282,7 +289,9 @@ pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, 
 fn normalise(files: &mut [Judged], signal: usize) {
     let all = |files: &[Judged]| -> f64 {
         let each = files.iter().flat_map(|file| &file.passages);
-        each.filter_map(|passage| passage.signals.get(signal)).copied().fold(0.0, f64::max)
+        each.filter_map(|passage| passage.signals.get(signal))
+            .copied()
+            .fold(0.0, f64::max)
     };
     let most = all(files).max(TELLING);
     for passage in files.iter_mut().flat_map(|file| &mut file.passages) {
@@ -315,7 +324,12 @@ pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
             }
         }
     }
-    order.sort_by(|one, other| other.0.total_cmp(&one.0).then((one.1, one.2).cmp(&(other.1, other.2))));
+    order.sort_by(|one, other| {
+        other
+            .0
+            .total_cmp(&one.0)
+            .then((one.1, one.2).cmp(&(other.1, other.2)))
+    });
     order.truncate(SEEDS);
     let mut used: HashMap<String, f64> = HashMap::new();
     for (value, number, place) in &order {

@@ -84,11 +84,8 @@ pub(super) fn from_texts(
                 telling / definers.get(usize::from(*name)).copied().unwrap_or(1.0).max(1.0)
             })
             .sum();
-        let worth = |words: &[u16]| -> f64 {
-            let each = words.iter().map(|word| telling.words.get(usize::from(*word)));
-            each.flatten().sum()
-        };
-        signals[at::DEFINED_WORDS] = worth(&uses.defined_words);
+        let worth = |words: &[u16]| telling.worth(words);
+        signals[at::DEFINED_WORDS] = telling.worth(&uses.defined_words);
         signals[at::PATH] = path_worth(&file.path, matcher, &worth);
         signals[at::TEST] = f64::from(u8::from(is_test(&file.path)));
         signals[at::OTHER] = f64::from(u8::from(language(&file.path).is_none()));
@@ -135,10 +132,16 @@ fn add_mentions(index: &Index, query: &Query, all: &mut [FileSignals]) {
         }
     };
     // The last frame of a traceback is nearest to the fault.
-    let last = query.issue_files.iter().rposition(|mention| mention.line.is_some());
+    let last = query
+        .issue_files
+        .iter()
+        .rposition(|mention| mention.line.is_some());
     for (number, mention) in query.issue_files.iter().enumerate() {
         // Whoever names a package seldom means the file that only gathers it.
-        let is_package = index.files.get(mention.file).is_some_and(|file| file.path.ends_with("__init__.py"));
+        let is_package = index
+            .files
+            .get(mention.file)
+            .is_some_and(|file| file.path.ends_with("__init__.py"));
         let signal = match (mention.by_path, mention.line) {
             (true, None) => at::NAMED,
             (true, Some(_)) => at::FRAME,

@@ -72,13 +72,16 @@ impl<'q> Matcher<'q> {
     }
 }
 
+/// Numbers of what is wanted, and how often each was found.
+type Counts = Vec<(u16, u32)>;
+
 /// How often the wanted stand in a file, or in a part of one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Uses {
     /// By the words' numbers.
-    pub(super) words: Vec<(u16, u32)>,
+    pub(super) words: Counts,
     /// By the names' numbers.
-    pub(super) names: Vec<(u16, u32)>,
+    pub(super) names: Counts,
     /// Wanted names that it defines.
     pub(super) defines: Vec<u16>,
     /// Wanted words in the names that it defines.
@@ -114,7 +117,7 @@ impl Sums {
     }
 
     /// What was added up, and nothing left.
-    fn take(&mut self) -> (Vec<(u16, u32)>, Vec<(u16, u32)>) {
+    fn take(&mut self) -> (Counts, Counts) {
         let taken = |sums: &mut Vec<u32>| {
             let used = sums.iter_mut().zip(0_u16..).filter(|(sum, _)| **sum > 0);
             used.map(|(sum, number)| (number, std::mem::take(sum))).collect()
@@ -126,7 +129,12 @@ impl Sums {
 /// The uses in every file of the index.
 pub(super) fn in_files(index: &Index, matcher: &Matcher<'_>) -> Vec<Uses> {
     let found = matches(index, matcher);
-    let of = |name: u32| found.numbers.get(name as usize).and_then(|&at| found.matches.get(at as usize));
+    let of = |name: u32| {
+        found
+            .numbers
+            .get(name as usize)
+            .and_then(|&at| found.matches.get(at as usize))
+    };
     let mut all = vec![Uses::default(); index.files.len()];
     let share = index.files.len().div_ceil(threads()).max(1);
     std::thread::scope(|scope| {
@@ -262,6 +270,12 @@ impl Telling {
             names: weigh(&names, &query.names),
             average_length: (length / total).max(1.0),
         }
+    }
+
+    /// What wanted words, by their numbers, tell together.
+    pub(super) fn worth(&self, words: &[u16]) -> f64 {
+        let each = words.iter().map(|word| self.words.get(usize::from(*word)));
+        each.flatten().sum()
     }
 
     /// BM25 of a text for the wanted words, and for the wanted names.

@@ -17,16 +17,16 @@ const FILES: Weights<{ FILE_SIGNALS.len() }> = Weights {
         0.725,  // defines names of the issue
         0.997,  // has words of the issue in its definitions
         2.142,  // has words of the issue in its path
-        4.000,  // is named in the issue: set by hand, for the issues that were fitted on name few paths in their prose
-        2.245,  // is in a traceback of the issue
-        1.000,  // is named as a module in the issue: set by hand, as those that were fitted on name packages
-        2.000,  // is named by failing tests: set by hand, for nothing of failing tests was fitted on
-        1.841,  // is imported by what is named
-        1.285,  // is linked to likely files
-        0.582,  // changed together with likely files
-        2.330,  // holds the likeliest passages
+        4.000, // is named in the issue: set by hand, for the issues that were fitted on name few paths in their prose
+        2.245, // is in a traceback of the issue
+        1.000, // is named as a module in the issue: set by hand, as those that were fitted on name packages
+        2.000, // is named by failing tests: set by hand, for nothing of failing tests was fitted on
+        1.841, // is imported by what is named
+        1.285, // is linked to likely files
+        0.582, // changed together with likely files
+        2.330, // holds the likeliest passages
         -0.336, // is much used
-        0.436,  // changed often lately
+        0.436, // changed often lately
         -3.007, // is a test
         -2.565, // is no code
     ],
