@@ -31,3 +31,6 @@ pub use walk::{LeftOut, LeftOutCounts};
 #[cfg(test)]
 #[path = "context_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod pack_tests;
