@@ -242,14 +242,22 @@ impl Ranking {
         let left = room.saturating_sub(fixed);
         let map = self.map((left / MAP_SHARE).min(MOST_MAP), counts);
         let map_tokens = counts.text(&map);
-        let names_room = left / NAMES_SHARE;
-        let limits = Limits {
-            budget: left.saturating_sub(map_tokens + names_room),
+        let room_for = |names: usize| Limits {
+            budget: left.saturating_sub(map_tokens + names),
             signatures: true,
             least: 0.0,
             most_files: MOST_FILES,
         };
-        let (chosen, used) = choose(&self.order.files, limits, &TextFrame, counts);
+        let mut names_room = left / NAMES_SHARE;
+        let (mut chosen, mut used) = choose(&self.order.files, room_for(names_room), &TextFrame, counts);
+        let named = self
+            .names(&chosen, left.saturating_sub(map_tokens + used), counts)
+            .1;
+        if named.len() < MOST_NAMES && named.len() + chosen.len() >= self.order.files.len() {
+            // No further file needs that room.
+            names_room = named.iter().map(|file| file.tokens).sum();
+            (chosen, used) = choose(&self.order.files, room_for(names_room), &TextFrame, counts);
+        }
         let (names, named) = self.names(&chosen, left.saturating_sub(map_tokens + used), counts);
         let mut text = map;
         text.push_str(&names);
