@@ -198,7 +198,7 @@ impl Query {
 }
 
 /// A text's beginning, at most as much as is read.
-pub(super) fn cut(text: &str) -> &str {
+fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MOST_BYTES)).unwrap_or(text)
 }
 

@@ -284,9 +284,8 @@ pub(super) fn threads() -> usize {
 /// A file's text; the reason when it is of no use.
 pub(super) fn read(tree: &Path, path: &str) -> Result<String, LeftOut> {
     let unreadable = |_| LeftOut::Unreadable;
-    let full = tree.join(path);
     // It may have become a link since the walk: neither it nor a folder above it may lead out.
-    let file = open_below(tree, path, &full).map_err(unreadable)?;
+    let file = open_below(tree, path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(LeftOut::Special);
@@ -311,7 +310,7 @@ pub(super) fn read(tree: &Path, path: &str) -> Result<String, LeftOut> {
 
 /// Opens a file without following any link below the tree.
 #[cfg(target_os = "linux")]
-fn open_below(tree: &Path, path: &str, _full: &Path) -> io::Result<File> {
+fn open_below(tree: &Path, path: &str) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, ResolveFlags};
     let folder = File::open(tree)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -319,14 +318,14 @@ fn open_below(tree: &Path, path: &str, _full: &Path) -> io::Result<File> {
     match rustix::fs::openat2(&folder, path, flags, Mode::empty(), resolve) {
         Ok(file) => Ok(File::from(file)),
         // An old kernel, or a filter that knows the call not: the file itself is looked at, at least.
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open_plainly(_full),
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open_plainly(&tree.join(path)),
         Err(error) => Err(error.into()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_below(_tree: &Path, _path: &str, full: &Path) -> io::Result<File> {
-    open_plainly(full)
+fn open_below(tree: &Path, path: &str) -> io::Result<File> {
+    open_plainly(&tree.join(path))
 }
 
 fn open_plainly(full: &Path) -> io::Result<File> {

@@ -43,11 +43,9 @@ impl TokenizerSource {
     /// The file that [`TokenizerSource::read`] reads the vocabulary from, as far as that is known without reading it.
     #[must_use]
     pub fn file(path: &Path) -> PathBuf {
-        let own = ["tokenizer.json", "tokenizer.model"]
+        let mut own = ["tokenizer.json", "tokenizer.model"]
             .into_iter()
             .map(|name| path.join(name));
-        own.into_iter()
-            .find(|file| file.exists())
-            .unwrap_or_else(|| path.to_owned())
+        own.find(|file| file.exists()).unwrap_or_else(|| path.to_owned())
     }
 }

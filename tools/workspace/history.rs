@@ -14,8 +14,6 @@ const MOST_BYTES: u64 = 32 << 20;
 /// A commit of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastCommit {
-    /// When it was made, in seconds since 1970.
-    pub seconds: i64,
     /// The paths that it changed, as far as they are UTF-8.
     pub paths: Vec<String>,
 }
@@ -34,12 +32,6 @@ impl History {
     pub fn open(path: &Path) -> Result<History, WorkspaceError> {
         let repository = source::UserRepository::open(path)?;
         Ok(History { repository })
-    }
-
-    /// The root of the working tree.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.repository.root
     }
 
     /// The commit that `HEAD` is.
@@ -90,10 +82,7 @@ fn parse(output: &[u8]) -> Vec<PastCommit> {
             continue;
         }
         match (begins, text.parse::<i64>()) {
-            (true, Ok(seconds)) => commits.push(PastCommit {
-                seconds,
-                paths: Vec::new(),
-            }),
+            (true, Ok(_)) => commits.push(PastCommit { paths: Vec::new() }),
             _ => {
                 if let Some(commit) = commits.last_mut() {
                     commit.paths.push(text.trim_start_matches('\n').to_owned());

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::past::Past;
-use super::record::DefinitionKind;
 use super::{IndexedFile, Strings};
+use crate::context::definitions::Kind;
 use crate::context::imports::imports;
 use crate::context::paths::Paths;
 use crate::context::walk::is_test;
@@ -102,7 +102,7 @@ fn add_references(found: &mut [BTreeMap<u32, u32>], files: &[IndexedFile], names
     let mut users = vec![0_u32; names.len()];
     for (file, number) in files.iter().zip(0_u32..) {
         let own = file.record.definitions();
-        let own = own.filter(|one| one.kind != DefinitionKind::Constant || !is_test(&file.path));
+        let own = own.filter(|one| one.kind != Kind::Constant || !is_test(&file.path));
         definers.extend(own.map(|one| (one.name, number)));
         for count in file.record.words().filter(|count| count.code > 0) {
             if let Some(users) = users.get_mut(count.word as usize) {

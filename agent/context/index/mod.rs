@@ -28,7 +28,7 @@ use super::walk::{self, LeftOut, LeftOutCounts, Stamp};
 
 pub(super) use graph::Edges;
 pub(super) use past::Past;
-pub(super) use record::{DefinitionKind, FileRecord};
+pub(super) use record::FileRecord;
 pub(super) use strings::{NameId, Strings};
 pub(super) use tokens::{TokenCounts, TokenStore, hash, segments};
 pub(super) use words::{identifiers, parts};
@@ -149,19 +149,15 @@ impl Index {
                 }
             }
         }
-        let mut unchanged = known.is_empty() && files.len() == before && to_read.is_empty();
-        let touched = !to_read.is_empty();
         let read = self.read(tree, &mut files, &to_read);
         self.files = files;
-        let gone = !known.is_empty() || self.files.len() != before;
-        if self.past.head.as_deref() != head {
+        // Files are known by their numbers, which others than before may have now.
+        let renumbered = !known.is_empty() || self.files.len() != before;
+        let is_later = self.past.head.as_deref() != head;
+        if is_later || renumbered {
             self.past = past::read(repository, head, &self.files);
-            unchanged = false;
-            self.edges = graph::edges(&self.files, &self.names, &self.past);
-        } else if read > 0 || gone {
-            if gone {
-                self.past = past::read(repository, head, &self.files);
-            }
+        }
+        if is_later || renumbered || read > 0 {
             self.edges = graph::edges(&self.files, &self.names, &self.past);
         }
         let mut left_out = walked.left_out;
@@ -174,7 +170,7 @@ impl Index {
         IndexWork {
             files: self.files.len(),
             read,
-            unchanged: unchanged && !touched,
+            unchanged: to_read.is_empty() && !renumbered && !is_later,
         }
     }
 

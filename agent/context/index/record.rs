@@ -3,17 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::strings::NameId;
-
-/// What a definition is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DefinitionKind {
-    Function,
-    /// A class or its like, which holds other definitions.
-    Class,
-    Constant,
-    /// A function without a body.
-    Declared,
-}
+use crate::context::definitions::Kind;
 
 /// A definition, by the numbers of its names. Lines from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +11,8 @@ pub(crate) struct DefinitionRecord {
     pub(crate) name: NameId,
     /// The names of what it stands in, joined by dots; the empty name at the top.
     pub(crate) container: NameId,
-    pub(crate) kind: DefinitionKind,
+    pub(crate) kind: Kind,
     pub(crate) start: u32,
-    pub(crate) header: u32,
     pub(crate) body: u32,
     pub(crate) end: u32,
 }
@@ -54,7 +43,6 @@ pub(crate) struct FileRecord {
     imports: Vec<u8>,
     /// All words together.
     pub(crate) length: u32,
-    pub(crate) lines: u32,
 }
 
 impl FileRecord {
@@ -63,13 +51,9 @@ impl FileRecord {
         mut words: Vec<WordCount>,
         definitions: &[DefinitionRecord],
         imports: &[ImportRecord],
-        lines: u32,
     ) -> FileRecord {
         words.sort_unstable_by_key(|count| count.word);
-        let mut record = FileRecord {
-            lines,
-            ..FileRecord::default()
-        };
+        let mut record = FileRecord::default();
         let mut before = 0;
         for count in &words {
             record.length = record.length.saturating_add(count.code + count.prose);
@@ -85,19 +69,17 @@ impl FileRecord {
         }
         for one in definitions {
             let kind = match one.kind {
-                DefinitionKind::Function => 0,
-                DefinitionKind::Class => 1,
-                DefinitionKind::Constant => 2,
-                DefinitionKind::Declared => 3,
+                Kind::Function => 0,
+                Kind::Class => 1,
+                Kind::Constant => 2,
+                Kind::Declared => 3,
             };
-            let (header, body) = (one.header.max(one.start), one.body.max(one.start));
             let numbers = [
                 one.name,
                 one.container,
                 kind,
                 one.start,
-                header - one.start,
-                body - one.start,
+                one.body.max(one.start) - one.start,
                 one.end.max(one.start) - one.start,
             ];
             for number in numbers {
@@ -137,10 +119,10 @@ impl FileRecord {
         std::iter::from_fn(move || {
             let (name, container) = (numbers.take()?, numbers.take()?);
             let kind = match numbers.take()? {
-                0 => DefinitionKind::Function,
-                1 => DefinitionKind::Class,
-                2 => DefinitionKind::Constant,
-                _ => DefinitionKind::Declared,
+                0 => Kind::Function,
+                1 => Kind::Class,
+                2 => Kind::Constant,
+                _ => Kind::Declared,
             };
             let start = numbers.take()?;
             let mut behind = || numbers.take().map(|lines| start.saturating_add(lines));
@@ -149,7 +131,6 @@ impl FileRecord {
                 container,
                 kind,
                 start,
-                header: behind()?,
                 body: behind()?,
                 end: behind()?,
             })
@@ -204,21 +185,20 @@ mod tests {
         #[test]
         fn records_come_back_as_they_were(
             words in proptest::collection::btree_map(any::<u32>(), (0..1_u32 << 30, 0..9_u32), 0..50),
-            definitions in proptest::collection::vec((any::<u32>(), any::<u32>(), 0..4_u8, 0..1000_u32, 0..9_u32, 0..9_u32, 0..900_u32), 0..20),
+            definitions in proptest::collection::vec((any::<u32>(), any::<u32>(), 0..4_u8, 0..1000_u32, 0..9_u32, 0..900_u32), 0..20),
             imports in proptest::collection::vec((any::<u32>(), proptest::collection::vec(any::<u32>(), 0..5)), 0..9),
         ) {
             let words: Vec<WordCount> = words.into_iter().map(|(word, (code, prose))| WordCount { word, code, prose }).collect();
-            let definitions: Vec<DefinitionRecord> = definitions.into_iter().map(|(name, container, kind, start, header, body, end)| DefinitionRecord {
+            let definitions: Vec<DefinitionRecord> = definitions.into_iter().map(|(name, container, kind, start, body, end)| DefinitionRecord {
                 name,
                 container,
-                kind: [DefinitionKind::Function, DefinitionKind::Class, DefinitionKind::Constant, DefinitionKind::Declared][usize::from(kind)],
+                kind: [Kind::Function, Kind::Class, Kind::Constant, Kind::Declared][usize::from(kind)],
                 start,
-                header: start + header,
                 body: start + body,
                 end: start + end,
             }).collect();
             let imports: Vec<ImportRecord> = imports.into_iter().map(|(module, names)| ImportRecord { module, names }).collect();
-            let record = FileRecord::new(words.clone(), &definitions, &imports, 7);
+            let record = FileRecord::new(words.clone(), &definitions, &imports);
             prop_assert_eq!(record.words().collect::<Vec<_>>(), words);
             prop_assert_eq!(record.definitions().collect::<Vec<_>>(), definitions);
             prop_assert_eq!(record.imports().collect::<Vec<_>>(), imports);
@@ -226,7 +206,7 @@ mod tests {
 
         #[test]
         fn damaged_records_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let record = FileRecord { words: bytes.clone(), definitions: bytes.clone(), imports: bytes, length: 0, lines: 0 };
+            let record = FileRecord { words: bytes.clone(), definitions: bytes.clone(), imports: bytes, length: 0 };
             // Sums of differences may run over: what is read is a name that there is not.
             prop_assert!(record.definitions().count() + record.imports().count() < 200);
         }

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::record::{DefinitionKind, DefinitionRecord, FileRecord, ImportRecord, WordCount};
+use super::record::{DefinitionRecord, FileRecord, ImportRecord, WordCount};
 use super::strings::{Interner, NameId};
 use super::words::identifiers;
-use crate::context::definitions::Kind;
 use crate::context::syntax::Outline;
 
 /// Of a file no more different words than these are kept.
@@ -16,7 +15,6 @@ pub(super) struct Scanned {
     words: Vec<WordCount>,
     definitions: Vec<DefinitionRecord>,
     imports: Vec<ImportRecord>,
-    lines: u32,
 }
 
 /// Reads a text. Names get their numbers from `names`.
@@ -30,14 +28,8 @@ pub(super) fn scan(text: &str, outline: &Outline, names: &mut Interner) -> Scann
             Some(DefinitionRecord {
                 name: names.id(&one.name)?,
                 container: names.id(container.trim_end_matches('.'))?,
-                kind: match one.kind {
-                    Kind::Function => DefinitionKind::Function,
-                    Kind::Class => DefinitionKind::Class,
-                    Kind::Constant => DefinitionKind::Constant,
-                    Kind::Declared => DefinitionKind::Declared,
-                },
+                kind: one.kind,
                 start: line(one.start)?,
-                header: line(one.header)?,
                 body: line(one.body)?,
                 end: line(one.end)?,
             })
@@ -59,7 +51,6 @@ pub(super) fn scan(text: &str, outline: &Outline, names: &mut Interner) -> Scann
         words: words(text, outline, names),
         definitions,
         imports,
-        lines: u32::try_from(text.split_inclusive('\n').count()).unwrap_or(u32::MAX),
     }
 }
 
@@ -106,6 +97,6 @@ impl Scanned {
             renumber(&mut one.module);
             one.names.iter_mut().for_each(renumber);
         }
-        FileRecord::new(self.words, &self.definitions, &self.imports, self.lines)
+        FileRecord::new(self.words, &self.definitions, &self.imports)
     }
 }

@@ -1,6 +1,7 @@
 //! A short map of a repository: the files that others use most, with what they define. The same whatever the issue is.
 
-use crate::context::index::{DefinitionKind, Index, IndexedFile};
+use crate::context::definitions::Kind;
+use crate::context::index::{Index, IndexedFile};
 use crate::context::language::language;
 use crate::context::walk::is_test;
 
@@ -36,7 +37,7 @@ fn line(index: &Index, file: &IndexedFile) -> String {
     for one in file.record.definitions() {
         let is_outer = index.names.get(one.container).is_empty();
         let name = index.names.get(one.name);
-        if is_outer && one.kind != DefinitionKind::Constant && !names.contains(&name) {
+        if is_outer && one.kind != Kind::Constant && !names.contains(&name) {
             names.push(name);
         }
     }

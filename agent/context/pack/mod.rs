@@ -108,7 +108,7 @@ pub struct PackedFile {
 }
 
 /// A packed prompt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pack {
     /// The whole text.
     pub text: String,
@@ -219,7 +219,7 @@ impl Ranking {
     pub fn pack(&self, options: &PackOptions<'_>) -> Pack {
         let mut store = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts = store.counts(options.vocabulary, options.count);
-        let (mut room, mut packed) = (options.budget, Pack::empty());
+        let (mut room, mut packed) = (options.budget, Pack::default());
         for _ in 0..ROUNDS {
             packed = self.packed(options, room, &mut counts);
             // Sums of parts are not always the whole's count.
@@ -248,17 +248,16 @@ impl Ranking {
             least: 0.0,
             most_files: MOST_FILES,
         };
-        let mut names_room = left / NAMES_SHARE;
-        let (mut chosen, mut used) = choose(&self.order.files, room_for(names_room), &TextFrame, counts);
-        let named = self
-            .names(&chosen, left.saturating_sub(map_tokens + used), counts)
-            .1;
-        if named.len() < MOST_NAMES && named.len() + chosen.len() >= self.order.files.len() {
+        let files = &self.order.files;
+        let (mut chosen, used) = choose(files, room_for(left / NAMES_SHARE), &TextFrame, counts);
+        let (mut names, mut named) = self.names(&chosen, left.saturating_sub(map_tokens + used), counts);
+        if named.len() < MOST_NAMES && named.len() + chosen.len() >= files.len() {
             // No further file needs that room.
-            names_room = named.iter().map(|file| file.tokens).sum();
-            (chosen, used) = choose(&self.order.files, room_for(names_room), &TextFrame, counts);
+            let needed = named.iter().map(|file| file.tokens).sum();
+            let used;
+            (chosen, used) = choose(files, room_for(needed), &TextFrame, counts);
+            (names, named) = self.names(&chosen, left.saturating_sub(map_tokens + used), counts);
         }
-        let (names, named) = self.names(&chosen, left.saturating_sub(map_tokens + used), counts);
         let mut text = map;
         text.push_str(&names);
         text.push_str(render::FILES_HEAD);
@@ -360,17 +359,6 @@ impl Ranking {
     /// The function that the issue is most likely about, with its file; none when no function is named.
     pub fn suspect(&self) -> Option<(String, Definition)> {
         suspect(&self.tree, &self.order)
-    }
-}
-
-impl Pack {
-    fn empty() -> Pack {
-        Pack {
-            text: String::new(),
-            tokens: 0,
-            map_tokens: 0,
-            files: Vec::new(),
-        }
     }
 }
 

@@ -214,20 +214,14 @@ fn judge_all(
 ) {
     let mut numbers: Vec<usize> = contents.keys().copied().collect();
     numbers.sort_unstable();
-    let mut passages: Vec<Vec<Passage>> = Vec::new();
     let mut files: Vec<Judged> = Vec::new();
     for number in &numbers {
-        if let Some(content) = contents.get_mut(number) {
-            passages.push(std::mem::take(&mut content.passages));
-        }
-    }
-    for (number, passages) in numbers.iter().zip(&mut passages) {
-        if let (Some(content), Some(file)) = (contents.get(number), index.files.get(*number)) {
+        if let (Some(content), Some(file)) = (contents.get_mut(number), index.files.get(*number)) {
+            let passages = std::mem::take(&mut content.passages);
             let lines = lines.get(number).cloned().unwrap_or_default();
-            let own = std::mem::take(passages);
             files.push(Judged::new(
                 &content.text,
-                own,
+                passages,
                 is_test(&file.path),
                 lines,
                 matcher,
@@ -236,12 +230,11 @@ fn judge_all(
     }
     judge(&mut files, query, matcher, telling);
     let best: Vec<f64> = files.iter().map(|file| passages::best(&file.passages)).collect();
-    let judged: Vec<Vec<Passage>> = files.into_iter().map(|file| file.passages).collect();
     // Where no passage tells much, the best of them does not either.
     let most = best.iter().copied().fold(1.0, f64::max);
-    for ((number, passages), best) in numbers.into_iter().zip(judged).zip(best) {
+    for ((number, file), best) in numbers.into_iter().zip(files).zip(best) {
         if let Some(content) = contents.get_mut(&number) {
-            content.passages = passages;
+            content.passages = file.passages;
         }
         if let Some(signals) = signals.get_mut(number) {
             signals[at::PASSAGE] = best / most;

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::signals::TELLING;
 use super::uses::{Match, Matcher, Telling, Uses, in_text};
-use crate::context::index::{DefinitionKind, IndexedFile, Strings, identifiers, segments};
+use crate::context::definitions::Kind;
+use crate::context::index::{IndexedFile, Strings, identifiers, segments};
 use crate::context::query::Query;
 
 /// One number for each of what may speak for a passage.
@@ -99,12 +100,9 @@ pub(super) fn passages(file: &IndexedFile, text: &str, names: &Strings) -> Vec<P
     };
     for one in file.record.definitions() {
         let (start, end) = (begin(one.start as usize), begin(one.end as usize).min(lines));
-        let is_small = one.kind == DefinitionKind::Class && end.saturating_sub(start) <= SMALL_CLASS;
-        let is_class = one.kind == DefinitionKind::Class && !is_small;
-        if start < cutter.at
-            || end <= start
-            || !(is_small || is_class || one.kind == DefinitionKind::Function)
-        {
+        let is_small = one.kind == Kind::Class && end.saturating_sub(start) <= SMALL_CLASS;
+        let is_class = one.kind == Kind::Class && !is_small;
+        if start < cutter.at || end <= start || !(is_small || is_class || one.kind == Kind::Function) {
             continue;
         }
         cutter.close(start);

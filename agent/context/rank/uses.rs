@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::context::index::{DefinitionKind, FileRecord, Index, identifiers, parts};
+use crate::context::definitions::Kind;
+use crate::context::index::{FileRecord, Index, identifiers, parts};
 use crate::context::query::Query;
 use crate::context::walk::threads;
 
@@ -190,7 +191,7 @@ fn in_file<'m>(record: &FileRecord, of: &impl Fn(u32) -> Option<&'m Match>, sums
         let Some(found) = of(one.name) else {
             continue;
         };
-        if let Some(name) = found.name.filter(|_| one.kind != DefinitionKind::Constant) {
+        if let Some(name) = found.name.filter(|_| one.kind != Kind::Constant) {
             uses.defines.push(name);
         }
         uses.defined_words.extend(&found.words);

@@ -76,21 +76,9 @@ fn skinny<'a>(
     })
 }
 
-/// The matrices of a layer; the head is never needed for many rows.
+/// The matrices of a layer.
 pub(super) fn many_rows(stage: &mut Stage<'_>) -> Result<(), Finding> {
-    for rows in stage.plan.many_rows {
-        for (name, outputs, inputs) in stage.plan.model.matrices() {
-            if name == "head" {
-                continue;
-            }
-            let shape = format!("{name} [{outputs}, {inputs}], {rows} rows");
-            stage.add(&shape, |stage| {
-                let input = stage.pool((rows * inputs * 2) as u64)?;
-                gemm(stage, *rows, outputs, inputs, input)
-            })?;
-        }
-    }
-    Ok(())
+    each_with_many_rows(stage, false)
 }
 
 /// The same products by the matrix library, if there is one.
@@ -103,6 +91,11 @@ pub(super) fn many_rows_by_library(stage: &mut Stage<'_>) -> Result<(), Finding>
             return Ok(());
         }
     }
+    each_with_many_rows(stage, true)
+}
+
+/// Adds a case for each matrix; the head is never needed for many rows.
+fn each_with_many_rows(stage: &mut Stage<'_>, by_library: bool) -> Result<(), Finding> {
     for rows in stage.plan.many_rows {
         for (name, outputs, inputs) in stage.plan.model.matrices() {
             if name == "head" {
@@ -112,7 +105,7 @@ pub(super) fn many_rows_by_library(stage: &mut Stage<'_>) -> Result<(), Finding>
             stage.add(&shape, |stage| {
                 let input = stage.pool((rows * inputs * 2) as u64)?;
                 Ok(Case {
-                    by_library: true,
+                    by_library,
                     ..gemm(stage, *rows, outputs, inputs, input)?
                 })
             })?;
