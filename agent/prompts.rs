@@ -26,7 +26,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use thiserror::Error;
 
-pub use one_shot::{AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance};
+pub use one_shot::{AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance, TestsRequest};
 pub use rollout::{ArgumentsError, Scarce, SystemPrompt, TestsBefore, TestsOutcome};
 
 const EXTENSION: &str = ".jinja";
@@ -85,6 +85,7 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "one_shot_hidden": ["comment"],
     "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
     "one_shot_prefix": ["language", "path", "format", "explain"],
+    "one_shot_tests": ["part", "files", "issue", "name", "rivals", "most"],
 };
 
 /// A file inside that keeps an output.

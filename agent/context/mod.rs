@@ -28,6 +28,12 @@ pub use pack::{
 };
 pub use walk::{LeftOut, LeftOutCounts};
 
+/// The code of a file without what does not change what it does: comments, layout, doc strings, names of locals. Equal for texts that do
+/// the same; none for what cannot be read by a grammar.
+pub fn canonical_code(path: &str, text: &str) -> Option<String> {
+    syntax::canonical(text, language(path)?.grammar?)
+}
+
 #[cfg(test)]
 #[path = "context_tests.rs"]
 mod tests;

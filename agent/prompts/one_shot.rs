@@ -89,6 +89,21 @@ pub struct OneShotRequest {
     pub tests: Vec<ShownFile>,
 }
 
+/// What tests of the issue are asked for with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TestsRequest {
+    /// Files, the likeliest first.
+    pub files: Vec<ShownFile>,
+    /// What is to be mended.
+    pub issue: String,
+    /// The function that the issue is about; else empty.
+    pub name: String,
+    /// Diffs that tests are to tell apart, if that is what they are for.
+    pub rivals: Vec<String>,
+    /// How many tests are asked for.
+    pub most: usize,
+}
+
 impl ShownFile {
     fn variables(&self) -> minijinja::Value {
         let ShownFile {
@@ -190,6 +205,26 @@ impl Prompts {
         let AskFor { format, explain, .. } = ask;
         let format = format.name();
         self.render("one_shot_prefix", context! { language, path, format, explain })
+    }
+
+    /// A part of what asks for tests of the issue: `system`, `request` or `prefix`, what the answer begins with.
+    ///
+    /// # Errors
+    ///
+    /// When the template fails.
+    pub fn one_shot_tests(&self, part: &str, request: &TestsRequest) -> Result<String, PromptError> {
+        let TestsRequest {
+            files,
+            issue,
+            name,
+            rivals,
+            most,
+        } = request;
+        let files: Vec<_> = files.iter().map(ShownFile::variables).collect();
+        self.render(
+            "one_shot_tests",
+            context! { part, files, issue, name, rivals, most },
+        )
     }
 
     /// The line that stands for a function's hidden body. `comment` begins a comment in its language.

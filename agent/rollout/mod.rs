@@ -20,4 +20,5 @@ mod whole_issue;
 pub use control::{Control, TimeLeft};
 pub use types::{
     AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy, Workbench,
+    WrittenTest,
 };

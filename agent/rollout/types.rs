@@ -216,6 +216,19 @@ pub struct Candidate {
     pub seconds: f64,
 }
 
+/// A test that a model wrote for the issue: a script that stands alone and prints, for what it looks at, one of three lines:
+/// `Issue reproduced`, `Issue resolved` or `Other issues`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenTest {
+    /// What it claims, for people.
+    pub name: String,
+    /// What it looks at: tests that look at the same thing and claim different things cannot all be right. Empty where that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asks: String,
+    /// For Python, to be run in the repository's root.
+    pub script: String,
+}
+
 /// Patches are bytes: as text where they are text, else as a list of numbers.
 mod patch_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

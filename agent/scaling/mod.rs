@@ -5,13 +5,15 @@
 
 mod baseline;
 mod choose;
-mod evidence;
 mod inline;
+mod issue_tests;
 mod judge;
 mod measure;
 mod pass;
+mod ranking;
 mod runners;
 mod solve;
+mod tampering;
 #[cfg(test)]
 mod testing;
 mod validate;

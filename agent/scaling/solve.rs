@@ -24,6 +24,8 @@ pub struct Plan {
     pub strategy: Strategy,
     /// How many attempts at most.
     pub samples: usize,
+    /// Whether all are made, also those behind a verified one.
+    pub every_one: bool,
     /// How many at once.
     pub parallel: usize,
     /// How tokens are chosen; attempt i has the seed plus i.
@@ -136,15 +138,16 @@ struct Shared {
 
 impl Shared {
     /// Takes down what an attempt came to; tells whether those behind it are needless.
-    fn store(&mut self, index: usize, result: Result<Attempted, String>) -> bool {
+    fn store(&mut self, index: usize, result: Result<Attempted, String>, every_one: bool) -> bool {
         let verified = result.as_ref().is_ok_and(|attempted| attempted.verdict.verified);
-        if verified {
+        let enough = verified && !every_one;
+        if enough {
             self.enough_at = Some(self.enough_at.map_or(index, |at| at.min(index)));
         }
         if let Some(place) = self.outcomes.get_mut(index) {
             *place = Some(result);
         }
-        verified
+        enough
     }
 
     /// What the attempts came to, up to the first verified one.
@@ -220,14 +223,14 @@ impl Run<'_> {
         match result {
             Ok(None) => {}
             Ok(Some(attempted)) => {
-                if shared.store(index, Ok(attempted)) {
+                if shared.store(index, Ok(attempted), self.plan.every_one) {
                     for later in self.controls.iter().skip(index + 1) {
                         later.stop();
                     }
                 }
             }
             Err(Trouble::Attempt(reason)) => {
-                shared.store(index, Err(reason));
+                shared.store(index, Err(reason), self.plan.every_one);
             }
             Err(Trouble::Run(error)) => {
                 shared.fatal.get_or_insert(error);

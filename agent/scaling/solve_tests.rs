@@ -47,7 +47,7 @@ fn outcome(samples: usize, ended: &[(usize, Result<bool, &str>)]) -> Outcome {
             .map(|verified| attempted(*index, verified))
             .map_err(str::to_owned);
         let verified = matches!(&result, Ok(attempted) if attempted.verdict.verified);
-        assert_eq!(shared.store(*index, result), verified);
+        assert_eq!(shared.store(*index, result, false), verified);
     }
     shared.outcome().unwrap()
 }

@@ -11,7 +11,7 @@ use cwm_tools::patch::apply::Applied;
 use cwm_tools::patch::{Patch, is_test_path, parse};
 use cwm_tools::sandbox::SandboxError;
 
-use super::evidence;
+use super::tampering;
 use super::judge::{judge, name_some, told_apart};
 use super::measure::Measure;
 use super::pass::{Bench, Pass, unsteady};
@@ -142,7 +142,7 @@ fn doubts_about(patch: &Patch, measure: &Measure, copies: &Copies, baseline: &[T
         ];
     }
     let commands: Vec<&str> = baseline.iter().map(|run| run.command.command.as_str()).collect();
-    evidence::against(patch, &copies.snapshot.tree(), &commands)
+    tampering::against(patch, &copies.snapshot.tree(), &commands)
 }
 
 /// What the patch itself shows that a person should know.

@@ -29,6 +29,8 @@ pub(super) struct Choices {
     pub(super) model: OsString,
     pub(super) strategy: StrategyChoice,
     pub(super) samples: Option<usize>,
+    /// Whether attempts behind a verified one are made.
+    pub(super) all_attempts: bool,
     pub(super) parallel: usize,
     pub(super) seed: u64,
     pub(super) temperature: Option<f32>,
@@ -97,6 +99,7 @@ impl Choices {
             model: arguments.model.clone().unwrap_or_else(|| DEFAULT_MODEL.into()),
             strategy: arguments.strategy.unwrap_or_default(),
             samples: number(arguments.samples),
+            all_attempts: budget.all_attempts,
             parallel: number(budget.parallel).unwrap_or(8),
             seed: arguments.seed.unwrap_or(0),
             temperature: budget.temperature,
@@ -185,6 +188,7 @@ impl Choices {
         Ok(Plan {
             strategy,
             samples,
+            every_one: self.all_attempts,
             parallel: self.parallel,
             sampling,
             fixed: Fixed {

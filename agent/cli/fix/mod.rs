@@ -129,6 +129,9 @@ pub(crate) struct BudgetArguments {
     /// Attempts at once [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) parallel: Option<u32>,
+    /// Make every attempt, also those behind a verified one
+    #[arg(long)]
+    pub(crate) all_attempts: bool,
     /// Replaces the strategy's own temperature
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub(crate) temperature: Option<f32>,

@@ -94,6 +94,11 @@ fn print_small(record: &Record, baseline: &[TestRun], printer: &mut Printer) -> 
         Record::Diverged { attempt, kept } => {
             printer.event("fix.diverged", &Diverged { attempt, kept: *kept })
         }
+        Record::WrittenTests { attempt, tests } => {
+            let tests = tests.iter().map(|test| WrittenTest { name: &test.name, script: &test.script });
+            let tests = tests.collect();
+            printer.event("fix.written_tests", &WrittenTests { attempt, tests })
+        }
         Record::Notice { attempt, text } => {
             let (text, _) = shorten(text, MOST_TEXT);
             let attempt = attempt.as_deref();
@@ -117,6 +122,18 @@ fn list(cut: bool, field: &'static str) -> Vec<&'static str> {
 
 fn names(all: &[String]) -> &[String] {
     all.get(..MOST_NAMES).unwrap_or(all)
+}
+
+#[derive(Serialize)]
+struct WrittenTests<'a> {
+    attempt: &'a str,
+    tests: Vec<WrittenTest<'a>>,
+}
+
+#[derive(Serialize)]
+struct WrittenTest<'a> {
+    name: &'a str,
+    script: &'a str,
 }
 
 #[derive(Serialize)]

@@ -18,6 +18,9 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
             note(printer, format!("the run goes on with {}", one_line(&model.name)));
         }
         Record::Baseline { runs, flaky } => baseline(runs, flaky, printer),
+        Record::WrittenTests { attempt, tests } => {
+            detail(printer, format!("{attempt}: {} written", several(tests.len(), "test")));
+        }
         Record::Notice { attempt, text } => match attempt {
             Some(attempt) => note(printer, format!("{attempt}: {}", one_line(text))),
             None => note(printer, one_line(text)),

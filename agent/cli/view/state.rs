@@ -103,6 +103,7 @@ impl Overview {
             | Record::Diverged { .. }
             | Record::Notice { .. }
             | Record::Resumed { .. }
+            | Record::WrittenTests { .. }
             | Record::End { .. } => {}
         }
     }

@@ -5,6 +5,7 @@
 //! person writes, is ended by the clock.
 
 mod c;
+mod canonical;
 mod csharp;
 mod go;
 mod grammar;
@@ -26,6 +27,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tree_sitter::{ParseOptions, ParseState, Parser};
 
 use super::definitions::Definition;
+pub(super) use canonical::canonical;
 pub(super) use grammar::Grammar;
 
 /// Longer texts are not read, nor what holds a NUL, which is no text.

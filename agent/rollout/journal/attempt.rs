@@ -211,7 +211,7 @@ pub fn steps_of<'r>(records: impl IntoIterator<Item = &'r Record>, attempt: &str
     for record in records {
         match record {
             _ if record.attempt() != Some(attempt) => {}
-            Record::Candidate(_) | Record::Validation(_) => {}
+            Record::Candidate(_) | Record::Validation(_) | Record::WrittenTests { .. } => {}
             Record::Diverged { kept, .. } => {
                 let mut places = steps.iter().enumerate().filter(|(_, record)| is_step(record));
                 if let Some((end, _)) = places.nth(*kept) {

@@ -8,14 +8,14 @@ use cwm_runtime::source::{ChatMessage, Completion, Sampled, StopReason, ToolCall
 use cwm_tools::call::Tool;
 use serde::{Deserialize, Serialize};
 
-use crate::rollout::types::{Budget, Candidate, Guidance, Strategy};
+use crate::rollout::types::{Budget, Candidate, Guidance, Strategy, WrittenTest};
 use crate::suite::{Comparison, TestCommand, TestRun};
 
 /// The version of the journal's form. It grows when a field is renamed, removed or changes its meaning.
 pub const SCHEMA: u32 = 1;
 
 /// The names of all events. Lines with others were written by a later version, and are passed over.
-pub(super) const EVENTS: [&str; 14] = [
+pub(super) const EVENTS: [&str; 15] = [
     "run",
     "resumed",
     "baseline",
@@ -29,6 +29,7 @@ pub(super) const EVENTS: [&str; 14] = [
     "notice",
     "candidate",
     "validation",
+    "written_tests",
     "end",
 ];
 
@@ -117,6 +118,13 @@ pub enum Record {
     Candidate(Box<Candidate>),
     /// A candidate was tried in a fresh copy.
     Validation(Box<Verdict>),
+    /// A sample wrote tests for the issue.
+    WrittenTests {
+        /// The sample's name, which stands where an attempt's does.
+        attempt: String,
+        /// What it wrote.
+        tests: Vec<WrittenTest>,
+    },
     /// The run ended.
     End {
         /// The attempt that was chosen.
@@ -140,7 +148,8 @@ impl Record {
             | Record::Tool { attempt, .. }
             | Record::Tests { attempt, .. }
             | Record::Elision { attempt, .. }
-            | Record::Diverged { attempt, .. } => Some(attempt),
+            | Record::Diverged { attempt, .. }
+            | Record::WrittenTests { attempt, .. } => Some(attempt),
             Record::Notice { attempt, .. } => attempt.as_deref(),
             Record::Candidate(candidate) => Some(&candidate.attempt),
             Record::Validation(verdict) => Some(&verdict.attempt),

@@ -5,6 +5,7 @@
 //! not plain, nothing is changed and the model is asked again. Every change goes through the same tools that the turn loop uses.
 
 mod answer;
+mod assertions;
 mod calls;
 mod failures;
 mod hide;
@@ -16,7 +17,9 @@ mod redefine;
 mod rounds;
 mod say;
 mod testing;
+mod write_tests;
 
 pub(super) use failures::output as failing_output;
 pub use ladder::{Fixed, ladder};
 pub use rounds::attempt;
+pub use write_tests::write_tests;

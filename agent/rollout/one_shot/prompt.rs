@@ -61,6 +61,23 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// A question for code, without an example, whose answer has so many tokens at most.
+    pub(super) fn plain(messages: Vec<ChatMessage>, prefix: String, answer: usize) -> Question {
+        Question {
+            messages,
+            prefix,
+            shown: Vec::new(),
+            answer,
+            ask: AskFor {
+                format: AnswerFormat::Function,
+                explain: false,
+                hint: "",
+            },
+            rewrite: (String::new(), String::new()),
+            example: 0..0,
+        }
+    }
+
     /// Whether an answer repeats the example's: it holds a line of it that is nowhere in what the question shows.
     pub(super) fn is_example(&self, answer: &str) -> bool {
         let lines = |text: &str| -> BTreeSet<String> {
@@ -200,6 +217,29 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
         "a window of {} tokens is too small for the issue and the files that it is about; choose a model with a longer context, or allow more with --context",
         window.context
     )))
+}
+
+/// What a question about the code is asked with, whatever it asks: files without tests, and the issue.
+pub(super) struct Material {
+    pub(super) files: Vec<ShownFile>,
+    pub(super) issue: String,
+}
+
+/// The files that matter and the issue, so that an answer of so many tokens and half as much of other words fit.
+pub(super) fn material(
+    window: Window<'_>,
+    budget: &Budget,
+    answer: usize,
+) -> Result<Material, RolloutError> {
+    let problem = window.bench.problem;
+    let left = window.context.saturating_sub(answer + answer / 2 + MARGIN);
+    let issue = fitted(window, problem.issue.trim(), (left / 3).min(budget.prompt_tokens))?;
+    let most = if window.small { SMALL_FILES } else { MOST_FILES };
+    let room = most.min(left.saturating_sub(window.count(&issue)));
+    let packed = ranking(problem)?.cut(room, &|text| window.count(text));
+    let mut files: Vec<ShownFile> = packed.excerpts.iter().map(shown_file).collect();
+    files.retain(|file| !file.is_test);
+    Ok(Material { files, issue })
 }
 
 /// The forms to try, in order: the one that is wanted, and one that suits whatever is shown.

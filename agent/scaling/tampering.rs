@@ -93,7 +93,7 @@ fn content(state: &Option<FileState>) -> &[u8] {
 }
 
 /// A file of the tree, never one outside of it.
-fn read(tree: &Path, path: &[u8]) -> io::Result<Option<FileState>> {
+pub(super) fn read(tree: &Path, path: &[u8]) -> io::Result<Option<FileState>> {
     let relative = bytes_path::to_path(path);
     if !relative
         .components()
@@ -140,5 +140,5 @@ fn read(tree: &Path, path: &[u8]) -> io::Result<Option<FileState>> {
 }
 
 #[cfg(test)]
-#[path = "evidence_tests.rs"]
+#[path = "tampering_tests.rs"]
 mod tests;

@@ -1,0 +1,232 @@
+//! Tests that were written for the issue: gathered, kept when they fail before anything is changed in the way that the issue tells of, and run on
+//! every candidate.
+//!
+//! A test says one of three things (see [`WrittenTest`]). What it prints is told from what the code under test prints by a mark that is
+//! put into the script right before it runs, and that the code cannot know.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cwm_tools::isolated::IsolatedCopy;
+use cwm_tools::sandbox::SandboxError;
+use cwm_tools::shell_word::quoted;
+
+use super::ranking::Cell;
+use super::validate::ValidateError;
+use crate::rollout::{Control, Copies, WrittenTest};
+use crate::suite::{RunEnding, RunOptions, TestCommand, run};
+
+/// How long a script may take.
+const TIME: Duration = Duration::from_secs(20);
+/// Bytes of a script's output that are read.
+const MOST_OUTPUT: usize = 64 << 10;
+/// The name of the file that a script is run from.
+const FILE: &str = "test_issue.py";
+
+/// What a script prints: that the issue is there, that it is gone, that something else is wrong.
+const PHRASES: [&str; 3] = ["Issue reproduced", "Issue resolved", "Other issues"];
+
+/// A written test, and how many samples wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IssueTest {
+    /// The test.
+    pub written: WrittenTest,
+    /// How many samples wrote it.
+    pub votes: usize,
+}
+
+/// What a test said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Reproduced,
+    Resolved,
+    /// Something else, several things, or nothing.
+    Other,
+}
+
+/// Tests of several samples, each once, the most frequent first. What a sample wrote twice is one vote.
+pub fn gather(samples: &[Vec<WrittenTest>]) -> Vec<IssueTest> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut tests: Vec<(IssueTest, usize)> = Vec::new();
+    for (sample, written) in samples.iter().enumerate() {
+        for test in written {
+            let place = *places.entry(without_layout(&test.script)).or_insert_with(|| {
+                tests.push((
+                    IssueTest {
+                        written: test.clone(),
+                        votes: 0,
+                    },
+                    usize::MAX,
+                ));
+                tests.len() - 1
+            });
+            if let Some((known, last)) = tests.get_mut(place)
+                && *last != sample
+            {
+                known.votes += 1;
+                *last = sample;
+            }
+        }
+    }
+    let mut tests: Vec<IssueTest> = tests.into_iter().map(|(test, _)| test).collect();
+    tests.sort_by_key(|test| std::cmp::Reverse(test.votes));
+    tests
+}
+
+/// A script without what does not matter: blanks, and which quotes.
+fn without_layout(script: &str) -> String {
+    let signs = script.chars().filter(|sign| !sign.is_whitespace());
+    signs.map(|sign| if sign == '\'' { '"' } else { sign }).collect()
+}
+
+/// Where tests are run.
+#[derive(Clone, Copy)]
+pub(super) struct Stand<'a> {
+    pub(super) copies: &'a Copies,
+    pub(super) control: &'a Control,
+    /// The commands that test the repository: they tell which Python is the right one.
+    pub(super) commands: &'a [TestCommand],
+}
+
+impl Stand<'_> {
+    /// The tests that say, each of two times, that the issue is there before anything is changed.
+    ///
+    /// # Errors
+    ///
+    /// When there is no copy, its sandbox is lost, or the user ends it.
+    pub(super) fn kept(&self, tests: Vec<IssueTest>) -> Result<Vec<IssueTest>, ValidateError> {
+        let mut kept = tests;
+        for _ in 0..2 {
+            if kept.is_empty() {
+                break;
+            }
+            let said = self.said("tests-base", None, &kept)?.unwrap_or_default();
+            let mut said = said.into_iter();
+            kept.retain(|_| said.next() == Some(Said::Reproduced));
+        }
+        Ok(kept)
+    }
+
+    /// What becomes of each test with a patch: passed when it says that the issue is gone, and nothing else. Nothing is known with a
+    /// patch that cannot be applied.
+    ///
+    /// # Errors
+    ///
+    /// When there is no copy, or the user ends it. A patch that brings its sandbox down fails the tests.
+    pub(super) fn cells(&self, name: &str, patch: &[u8], tests: &[IssueTest]) -> Result<Vec<Cell>, ValidateError> {
+        let Some(said) = self.said(name, Some(patch), tests)? else {
+            return Ok(vec![Cell::Unknown; tests.len()]);
+        };
+        let cell = |said: &Said| match said {
+            Said::Resolved => Cell::Passed,
+            Said::Reproduced | Said::Other => Cell::Failed,
+        };
+        Ok(said.iter().map(cell).collect())
+    }
+
+    /// What each test says in one fresh copy; none where the patch does not apply.
+    fn said(&self, name: &str, patch: Option<&[u8]>, tests: &[IssueTest]) -> Result<Option<Vec<Said>>, ValidateError> {
+        let mut copy: Option<IsolatedCopy> = None;
+        let mut all = Vec::new();
+        for test in tests {
+            if self.control.stopped() {
+                return Err(ValidateError::Interrupted);
+            }
+            let mut ready = match copy.take() {
+                Some(ready) => ready,
+                None => match self.open(name, patch)? {
+                    Some(ready) => ready,
+                    None => return Ok(None),
+                },
+            };
+            let _registered = self.control.register(ready.session().interrupter());
+            match self.run(&mut ready, &test.written.script) {
+                Ok(said) => {
+                    all.push(said);
+                    copy = Some(ready);
+                }
+                // What brings the sandbox down fails; the next test has one of its own.
+                Err(SandboxError::Lost(_) | SandboxError::Refused(_)) if !self.control.stopped() => {
+                    all.push(Said::Other);
+                }
+                Err(_) if self.control.stopped() => return Err(ValidateError::Interrupted),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(all))
+    }
+
+    fn open(&self, name: &str, patch: Option<&[u8]>) -> Result<Option<IsolatedCopy>, ValidateError> {
+        let mut copy = self.copies.open(name)?;
+        if let Some(patch) = patch
+            && copy.apply(patch, true)?.is_err()
+        {
+            return Ok(None);
+        }
+        Ok(Some(copy))
+    }
+
+    fn run(&self, copy: &mut IsolatedCopy, script: &str) -> Result<Said, SandboxError> {
+        let mark = format!("{:016x}", rand_mark());
+        let path = copy.root().join(FILE).display().to_string();
+        let folder = quoted(&copy.root().display().to_string());
+        let python = self.python();
+        let file = quoted(&path);
+        // The shell writes the file: a patch may have put another one there.
+        let command = format!(
+            "cd {folder} && rm -rf {file} && cat > {file} <<'END-OF-{mark}'\n{}\nEND-OF-{mark}\n{python} -B {file}",
+            marked(script, &mark)
+        );
+        let options = RunOptions {
+            timeout: TIME,
+            most_output: MOST_OUTPUT,
+            ..RunOptions::default()
+        };
+        let done = run(copy.session(), &TestCommand::given(&command), &options)?;
+        Ok(match done.ending {
+            RunEnding::TimedOut | RunEnding::Stopped { .. } => Said::Other,
+            RunEnding::Ran | RunEnding::NotStarted { .. } => told(&done.output, &mark),
+        })
+    }
+
+    /// The Python that runs the repository's own tests, where they name one; else the usual one.
+    fn python(&self) -> String {
+        let words = self.commands.iter().flat_map(|test| test.command.split_whitespace());
+        let is_python = |word: &&str| {
+            let name = word.rsplit('/').next().unwrap_or_default();
+            name.strip_prefix("python").is_some_and(|rest| rest.chars().all(|sign| sign.is_ascii_digit() || sign == '.'))
+        };
+        match words.filter(is_python).next() {
+            Some(word) => quoted(word),
+            None => "$(command -v python || command -v python3)".to_owned(),
+        }
+    }
+}
+
+/// A number that nothing under test can foresee.
+fn rand_mark() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library's own keys are random.
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// A script whose phrases carry a mark.
+fn marked(script: &str, mark: &str) -> String {
+    PHRASES
+        .iter()
+        .fold(script.to_owned(), |script, phrase| script.replace(phrase, &format!("{phrase} {mark}")))
+}
+
+/// What an output says: the issue is gone only where every marked line says so.
+fn told(output: &str, mark: &str) -> Said {
+    let says = |phrase: &str| output.contains(&format!("{phrase} {mark}"));
+    match PHRASES.map(says) {
+        [true, false, false] => Said::Reproduced,
+        [false, true, false] => Said::Resolved,
+        _ => Said::Other,
+    }
+}
+
+#[cfg(test)]
+#[path = "issue_tests_tests.rs"]
+mod tests;

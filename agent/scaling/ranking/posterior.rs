@@ -1,0 +1,233 @@
+//! Our own rule: how probable is each behaviour the right one?
+//!
+//! Right patches behave alike, and wrong ones are wrong in many ways; a test that was written for the issue may itself ask for the wrong
+//! thing. So candidates with the same outcomes are one behaviour, each behaviour may be the right one, or none is, and how far a written
+//! test can be trusted follows from who passes it: tests and behaviours that agree support each other (as in CodeT, Chen and others 2022),
+//! which is reckoned in turns until it stands still. Tests of the same outcomes are one idea, however often it was written. What breaks
+//! tests that passed before is suspicious, the less so the more of the other behaviours break them too: a right change may contradict an old test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::evidence::{CandidateEvidence, Cell, Cells, Evidence, Sign, TestColumn, TestSource};
+use super::published::same_form;
+use super::weights::Weights;
+use super::{Place, reasons};
+
+/// How often behaviours and tests are weighed against each other; far fewer times suffice.
+const TURNS: usize = 30;
+/// A right patch passes a test that asks for the right thing, and one that does not, with these probabilities.
+const RIGHT_PASSES_VALID: f64 = 0.97;
+const RIGHT_PASSES_INVALID: f64 = 0.15;
+
+/// The candidates by how probable it is that they are right.
+pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Vec<Place> {
+    let same = same_form(evidence);
+    let behaviours = behaviours(evidence);
+    let alike = sizes(&behaviours);
+    let ideas = ideas(evidence);
+    let fixed: Vec<f64> = evidence
+        .candidates
+        .iter()
+        .enumerate()
+        .map(|(index, candidate)| {
+            let frequency = weights.same * ln(at(&same, index)) + weights.alike * ln(at(&alike, index));
+            frequency
+                + failing(evidence, index, weights)
+                - weights.passing * broken(evidence, index, &behaviours)
+                - signs(candidate, weights)
+        })
+        .collect();
+    let scores = agreed(&fixed, &ideas, &behaviours, evidence, weights);
+    let confidences = confidences(&scores, &behaviours, evidence, weights);
+    let mut places: Vec<Place> = (0..evidence.candidates.len())
+        .map(|index| Place {
+            index,
+            confidence: Some(at(&confidences, index)),
+            same: at(&same, index),
+            alike: at(&alike, index),
+            reasons: reasons::of(evidence, index, at(&same, index)),
+        })
+        .collect();
+    let key = |place: &Place| {
+        let candidate = evidence.candidates.get(place.index);
+        let tier = candidate.map_or(3, tier);
+        // Whole thousandths, so that sums in another order are no other result.
+        let score = (at(&scores, place.index) * 1000.0).round();
+        let signs = candidate.map_or(0, |candidate| candidate.signs.len());
+        let lines = candidate.map_or(0, |candidate| candidate.lines);
+        (tier, std::cmp::Reverse(score as i64), signs, lines, std::cmp::Reverse(place.same), place.index)
+    };
+    places.sort_by_key(key);
+    places
+}
+
+/// What no weight outweighs: what cannot be tried is last, what only changes tests before it, what is verified first.
+fn tier(candidate: &CandidateEvidence) -> u8 {
+    match candidate {
+        CandidateEvidence { refused: Some(_), .. } => 3,
+        CandidateEvidence { only_tests: true, .. } => 2,
+        CandidateEvidence { verified: true, .. } => 0,
+        _ => 1,
+    }
+}
+
+fn at<T: Copy + Default>(values: &[T], index: usize) -> T {
+    values.get(index).copied().unwrap_or_default()
+}
+
+fn ln(count: usize) -> f64 {
+    (count.max(1) as f64).ln()
+}
+
+fn share(part: usize, of: usize) -> f64 {
+    if of == 0 { 0.0 } else { part as f64 / of as f64 }
+}
+
+/// A number for each candidate that is the same for those with the same outcomes. Where no test tells of the issue, the code decides.
+fn behaviours(evidence: &Evidence) -> Vec<usize> {
+    let telling = evidence.tests.iter().any(|test| test.source != TestSource::Passing);
+    let mut known: BTreeMap<(Vec<Cell>, &str), usize> = BTreeMap::new();
+    let mut numbers = Vec::new();
+    for (index, candidate) in evidence.candidates.iter().enumerate() {
+        let outcomes = evidence.tests.iter().map(|test| test.cells.of(index)).collect();
+        let form = if telling && candidate.refused.is_none() { "" } else { candidate.form.as_str() };
+        let next = known.len();
+        numbers.push(*known.entry((outcomes, form)).or_insert(next));
+    }
+    numbers
+}
+
+fn sizes(numbers: &[usize]) -> Vec<usize> {
+    let size = |number: &usize| numbers.iter().filter(|other| *other == number).count();
+    numbers.iter().map(size).collect()
+}
+
+/// Between all of the failing tests passed and none, in proportion.
+fn failing(evidence: &Evidence, index: usize, weights: &Weights) -> f64 {
+    let tests: Vec<&TestColumn> = evidence.columns(TestSource::Failing).collect();
+    let passed = tests.iter().filter(|test| test.cells.of(index) == Cell::Passed).count();
+    weights.failing * share(passed, tests.len())
+}
+
+/// How much it tells that tests are broken: from 0 to 1 by how few of the other behaviours break the one that speaks most against it, and
+/// a little more for every further one.
+fn broken(evidence: &Evidence, index: usize, behaviours: &[usize]) -> f64 {
+    let own = at(behaviours, index);
+    let others: BTreeMap<usize, usize> = behaviours
+        .iter()
+        .enumerate()
+        .filter(|(other, number)| **number != own && is_tried(evidence, *other))
+        .map(|(other, number)| (*number, other))
+        .collect();
+    let (mut worst, mut all) = (0.0_f64, 0.0);
+    for test in evidence.columns(TestSource::Passing) {
+        if test.cells.of(index) != Cell::Failed {
+            continue;
+        }
+        let too = others.values().filter(|other| test.cells.of(**other) == Cell::Failed);
+        let telling = 1.0 - share(too.count(), others.len());
+        worst = worst.max(telling);
+        all += telling;
+    }
+    worst + 0.25 * (1.0 + all - worst).ln()
+}
+
+fn is_tried(evidence: &Evidence, index: usize) -> bool {
+    let candidate = evidence.candidates.get(index);
+    candidate.is_some_and(|candidate| candidate.refused.is_none())
+}
+
+fn signs(candidate: &CandidateEvidence, weights: &Weights) -> f64 {
+    let once: BTreeSet<Sign> = candidate.signs.iter().copied().collect();
+    once.into_iter().map(|sign| weights.of_sign(sign)).sum()
+}
+
+/// Written tests of the same outcomes: one idea, and how often it was written.
+struct Idea<'a> {
+    cells: &'a Cells,
+    votes: usize,
+}
+
+fn ideas(evidence: &Evidence) -> Vec<Idea<'_>> {
+    let mut known: BTreeMap<&Cells, usize> = BTreeMap::new();
+    for test in evidence.columns(TestSource::Written) {
+        *known.entry(&test.cells).or_default() += test.votes.max(1);
+    }
+    known.into_iter().map(|(cells, votes)| Idea { cells, votes }).collect()
+}
+
+/// The candidates' scores with what written tests say, each trusted as far as those who pass it deserve.
+fn agreed(fixed: &[f64], ideas: &[Idea<'_>], behaviours: &[usize], evidence: &Evidence, weights: &Weights) -> Vec<f64> {
+    let mut validity = vec![weights.validity; ideas.len()];
+    let mut scores = fixed.to_vec();
+    for _ in 0..TURNS {
+        for (index, score) in scores.iter_mut().enumerate() {
+            let said = ideas.iter().zip(&validity);
+            *score = at(fixed, index) + said.map(|(idea, validity)| told(idea, index, *validity, weights)).sum::<f64>();
+        }
+        let shares = probabilities(&scores, behaviours, evidence, weights);
+        for (idea, validity) in ideas.iter().zip(&mut validity) {
+            let (mut passed, mut known) = (0.0, 0.0);
+            for (_, (index, share)) in &shares {
+                match idea.cells.of(*index) {
+                    Cell::Passed => (passed, known) = (passed + share, known + share),
+                    Cell::Failed => known += share,
+                    Cell::Unknown => {}
+                }
+            }
+            let strength = weights.validity_strength;
+            *validity = (strength * weights.validity + passed) / (strength + known);
+        }
+    }
+    scores
+}
+
+/// What an idea's outcome with a candidate says for its being right, in log-odds. Passing never speaks against it.
+fn told(idea: &Idea<'_>, index: usize, validity: f64, weights: &Weights) -> f64 {
+    let right = validity * RIGHT_PASSES_VALID + (1.0 - validity) * RIGHT_PASSES_INVALID;
+    let wrong = weights.wrong_passes.min(right);
+    let often = (idea.votes as f64).powf(weights.repetition);
+    match idea.cells.of(index) {
+        Cell::Passed => often * (right / wrong).ln(),
+        Cell::Failed => often * ((1.0 - right) / (1.0 - wrong)).ln(),
+        Cell::Unknown => 0.0,
+    }
+}
+
+/// For each behaviour the candidate that stands for it, the best, and how probable it is; what is missing to 1 is that none is right.
+fn probabilities(
+    scores: &[f64],
+    behaviours: &[usize],
+    evidence: &Evidence,
+    weights: &Weights,
+) -> BTreeMap<usize, (usize, f64)> {
+    let mut best: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+    for (index, score) in scores.iter().enumerate() {
+        if !is_tried(evidence, index) {
+            continue;
+        }
+        let entry = best.entry(at(behaviours, index)).or_insert((index, *score));
+        if *score > entry.1 {
+            *entry = (index, *score);
+        }
+    }
+    let most = best.values().map(|(_, score)| *score).fold(weights.none, f64::max);
+    let total: f64 = best.values().map(|(_, score)| (score - most).exp()).sum::<f64>() + (weights.none - most).exp();
+    for (_, score) in best.values_mut() {
+        *score = (*score - most).exp() / total;
+    }
+    best
+}
+
+/// How probable it is that each candidate is right: its behaviour's probability, less for those that stand behind the best of it.
+fn confidences(scores: &[f64], behaviours: &[usize], evidence: &Evidence, weights: &Weights) -> Vec<f64> {
+    let shares = probabilities(scores, behaviours, evidence, weights);
+    let confidence = |index: usize| {
+        let (best, share) = shares.get(&at(behaviours, index)).copied()?;
+        let behind = (at(scores, index) - at(scores, best)).exp();
+        let probability = (share * behind).clamp(1e-6, 1.0 - 1e-6);
+        let odds = (probability / (1.0 - probability)).ln() * weights.sharpness;
+        is_tried(evidence, index).then(|| 1.0 / (1.0 + (-odds).exp()))
+    };
+    (0..scores.len()).map(|index| confidence(index).unwrap_or(0.0)).collect()
+}

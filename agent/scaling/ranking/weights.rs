@@ -1,0 +1,64 @@
+//! The numbers of our own rule, in natural logarithms of odds unless said otherwise.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Sign;
+
+/// What each kind of evidence weighs. The defaults were fitted on the tuning half of the bugs of `benches/ranking`; its README says how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Weights {
+    /// All of the failing tests of the repository against none of them.
+    pub failing: f64,
+    /// Breaking a test that passed before, when nobody else does.
+    pub passing: f64,
+    /// How probable it is that a written test asks for the right thing, before anything is seen of it: from 0 to 1.
+    pub validity: f64,
+    /// How many candidates that opinion counts as.
+    pub validity_strength: f64,
+    /// How probable it is that a wrong patch passes a written test: from 0 to 1.
+    pub wrong_passes: f64,
+    /// What more tests of one outcome add: the exponent of their number. 0 for nothing, 1 when each counts.
+    pub repetition: f64,
+    /// For each e-fold of candidates with the same code.
+    pub same: f64,
+    /// For each e-fold of candidates that behave alike.
+    pub alike: f64,
+    /// That none of the candidates is right.
+    pub none: f64,
+    /// For each sign against a patch.
+    pub sign: f64,
+    /// Confidence is shrunk by this factor of its log-odds, so that of patches with 80 % four in five are right.
+    pub sharpness: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Weights {
+            failing: 5.0,
+            passing: 1.5,
+            validity: 0.6,
+            validity_strength: 2.0,
+            wrong_passes: 0.3,
+            repetition: 0.5,
+            same: 0.5,
+            alike: 0.5,
+            none: 0.0,
+            sign: 1.0,
+            sharpness: 1.0,
+        }
+    }
+}
+
+impl Weights {
+    /// What a sign takes away: some say nearly all.
+    pub(super) fn of_sign(&self, sign: Sign) -> f64 {
+        let times = match sign {
+            Sign::NoCode => 6.0,
+            Sign::EndsProcess | Sign::TouchesRunner => 4.0,
+            Sign::ExpectedValue | Sign::SwallowsErrors | Sign::DoesNotEnd => 2.0,
+            Sign::WeakensTests | Sign::ChangesSettings | Sign::Elsewhere => 1.0,
+        };
+        times * self.sign
+    }
+}
