@@ -5,6 +5,7 @@
 //! put into the script right before it runs, and that the code cannot know.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cwm_tools::isolated::IsolatedCopy;
@@ -16,6 +17,8 @@ use super::validate::ValidateError;
 use crate::rollout::{Control, Copies, WrittenTest};
 use crate::suite::{RunEnding, RunOptions, TestCommand, run};
 
+/// So many candidates are tested at once at most.
+const MOST_AT_ONCE: usize = 8;
 /// How long a script may take.
 const TIME: Duration = Duration::from_secs(20);
 /// Bytes of a script's output that are read.
@@ -45,7 +48,7 @@ enum Said {
 }
 
 /// Tests of several samples, each once, the most frequent first. What a sample wrote twice is one vote.
-pub fn gather(samples: &[Vec<WrittenTest>]) -> Vec<IssueTest> {
+pub(super) fn gather(samples: &[Vec<WrittenTest>]) -> Vec<IssueTest> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut tests: Vec<(IssueTest, usize)> = Vec::new();
     for (sample, written) in samples.iter().enumerate() {
@@ -81,11 +84,13 @@ fn without_layout(script: &str) -> String {
 
 /// Where tests are run.
 #[derive(Clone, Copy)]
-pub(super) struct Stand<'a> {
-    pub(super) copies: &'a Copies,
-    pub(super) control: &'a Control,
+pub struct Stand<'a> {
+    /// Where copies come from.
+    pub copies: &'a Copies,
+    /// Whether to go on.
+    pub control: &'a Control,
     /// The commands that test the repository: they tell which Python is the right one.
-    pub(super) commands: &'a [TestCommand],
+    pub commands: &'a [TestCommand],
 }
 
 impl Stand<'_> {
@@ -122,6 +127,40 @@ impl Stand<'_> {
             Said::Reproduced | Said::Other => Cell::Failed,
         };
         Ok(said.iter().map(cell).collect())
+    }
+
+    /// The same for several patches by their names, two at once.
+    ///
+    /// # Errors
+    ///
+    /// As of one.
+    pub(super) fn all(
+        &self,
+        patches: &BTreeMap<&str, &[u8]>,
+        tests: &[IssueTest],
+    ) -> Result<Vec<(String, Vec<Cell>)>, ValidateError> {
+        let next = AtomicUsize::new(0);
+        let patches: Vec<(&str, &[u8])> = patches.iter().map(|(name, patch)| (*name, *patch)).collect();
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((name, patch)) = patches.get(next.fetch_add(1, Ordering::SeqCst)) {
+                let cells = self.cells(&format!("tests-{name}"), patch, tests)?;
+                done.push(((*name).to_owned(), cells));
+            }
+            Ok(done)
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..processors.clamp(1, MOST_AT_ONCE)).map(|_| scope.spawn(work)).collect();
+            let mut all = Vec::new();
+            for thread in threads {
+                let done: Result<Vec<_>, ValidateError> = thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                all.extend(done?);
+            }
+            Ok(all)
+        })
     }
 
     /// What each test says in one fresh copy; none where the patch does not apply.

@@ -17,6 +17,8 @@ pub(super) struct Judgement {
     pub(super) verified: bool,
     /// Whether it would be if those tests were left aside that failed before and fail still.
     pub(super) but_for_still_failing: bool,
+    /// Whether nothing speaks against it but that nothing failed before: what the issue tells of is not tested.
+    pub(super) but_for_nothing_failing: bool,
     pub(super) remarks: Vec<String>,
 }
 
@@ -103,7 +105,8 @@ pub(super) fn judge(
         ));
     }
     let before = changes.fixed.len() + changes.still_failing.len();
-    if before == 0 && failing_before(baseline, &[]).is_empty() {
+    let nothing_failing = before == 0 && failing_before(baseline, &[]).is_empty();
+    if nothing_failing {
         against.push("nothing fails without it, so that nothing can show that it mends anything".to_owned());
     } else if before == 0 {
         against
@@ -128,6 +131,7 @@ pub(super) fn judge(
     // They are told in one sentence: where there is another one, it tells of something else.
     let only_these = against.len() == 1 && !changes.still_failing.is_empty();
     let but_for_still_failing = only_these && !changes.fixed.is_empty();
+    let but_for_nothing_failing = nothing_failing && against.len() == 1 && !baseline.is_empty();
     let mut remarks = against;
     remarks.extend(besides);
     if !flaky.is_empty() {
@@ -139,6 +143,7 @@ pub(super) fn judge(
     Judgement {
         verified,
         but_for_still_failing,
+        but_for_nothing_failing,
         remarks,
     }
 }

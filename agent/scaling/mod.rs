@@ -4,14 +4,17 @@
 //! this room, and `cwm rank` calls its validation alone.
 
 mod baseline;
-mod choose;
+mod decide;
+mod form;
 mod inline;
 mod issue_tests;
 mod judge;
+mod matrix;
 mod measure;
 mod pass;
 mod ranking;
 mod runners;
+mod signs;
 mod solve;
 mod tampering;
 #[cfg(test)]
@@ -19,8 +22,11 @@ mod testing;
 mod validate;
 
 pub use baseline::{Baseline, baseline};
-pub use choose::{Ranked, rank};
+pub use decide::{Decision, Hearing, decide};
+pub use issue_tests::{IssueTest, Stand};
+pub use matrix::{Base, Case, Matrix};
 pub use judge::{failing_before, name_some};
 pub use measure::Measure;
-pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
+pub use ranking::{CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Place, Rule, Sign, TestColumn, TestSource, Weights, order};
+pub use solve::{Attempted, Outcome, Plan, Proof, SolveError, name, solve};
 pub use validate::{ValidateError, ValidateOptions, validate};

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
 
-use super::choose::rank;
-use super::measure::Measure;
+use super::decide::{Decision, Hearing, decide};
+use super::matrix::Case;
+use super::ranking::{Cell, TestSource};
 use super::validate::{ValidateError, ValidateOptions, validate};
 use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{
@@ -34,8 +35,26 @@ pub struct Plan {
     pub fixed: one_shot::Fixed,
     /// What an attempt may use.
     pub budget: Budget,
+    /// How many samples of tests are written for the issue; none for 0.
+    pub issue_tests: usize,
+    /// How probable it must be that a patch is right, from 0 to 1, where nothing but written tests shows it.
+    pub min_evidence: f64,
     /// How candidates are tried.
     pub validation: ValidateOptions,
+}
+
+impl Plan {
+    /// How tests for the issue are had written.
+    fn hearing(&self) -> Hearing {
+        Hearing {
+            samples: self.issue_tests,
+            parallel: self.parallel,
+            sampling: self.sampling.clone(),
+            fixed_temperature: self.fixed.temperature,
+            budget: self.budget.clone(),
+            flaky: self.validation.flaky.clone(),
+        }
+    }
 }
 
 /// An attempt that ended, and what its candidate did.
@@ -47,6 +66,18 @@ pub struct Attempted {
     pub verdict: Verdict,
 }
 
+impl Attempted {
+    /// The same as a candidate to be ranked.
+    pub(super) fn case(&self) -> Case<'_> {
+        Case {
+            name: &self.candidate.attempt,
+            patch: &self.candidate.patch,
+            tokens: self.candidate.completion_tokens,
+            verdict: &self.verdict,
+        }
+    }
+}
+
 /// What a run yields.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
@@ -56,8 +87,28 @@ pub struct Outcome {
     pub failures: Vec<(String, String)>,
     /// Whether the user ended it before its end.
     pub interrupted: bool,
+    /// What the order goes by.
+    pub decision: Decision,
+    /// How probable it must be that a patch is right, where nothing but written tests shows it.
+    pub min_evidence: f64,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// What shows that a patch solves the issue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Proof {
+    /// Tests of the user's that failed pass, and nothing is broken.
+    OwnTests,
+    /// Nothing of the user's failed; tests that were written for the issue did, and pass now.
+    WrittenTests {
+        /// How many pass.
+        passed: usize,
+        /// Of how many.
+        of: usize,
+        /// How probable it is that the patch is right.
+        confidence: f64,
+    },
 }
 
 impl Outcome {
@@ -67,9 +118,38 @@ impl Outcome {
         self.attempts.first().filter(usable)
     }
 
+    /// Puts the attempts in the order that was decided.
+    fn take(&mut self, decision: Decision) {
+        let mut attempts: Vec<Option<Attempted>> = self.attempts.drain(..).map(Some).collect();
+        for place in &decision.places {
+            self.attempts.extend(attempts.get_mut(place.index).and_then(Option::take));
+        }
+        self.decision = decision;
+    }
+
     /// Whether the best one is verified.
     pub fn verified(&self) -> bool {
-        self.best().is_some_and(|best| best.verdict.verified)
+        self.proof().is_some()
+    }
+
+    /// What shows that the best one solves the issue, if anything does.
+    pub fn proof(&self) -> Option<Proof> {
+        let best = self.best()?;
+        if best.verdict.verified {
+            return Some(Proof::OwnTests);
+        }
+        let place = self.decision.places.first()?;
+        let confidence = place.confidence?;
+        let evidence = &self.decision.evidence;
+        let written = evidence.tests.iter().filter(|test| test.source == TestSource::Written);
+        let passed = written.clone().filter(|test| test.cells.of(place.index) == Cell::Passed).count();
+        let signs = evidence.candidates.get(place.index).map_or(0, |candidate| candidate.signs.len());
+        let shown = best.verdict.but_for_nothing_failing && passed > 0 && signs == 0 && confidence >= self.min_evidence;
+        shown.then(|| Proof::WrittenTests {
+            passed,
+            of: written.count(),
+            confidence,
+        })
     }
 }
 
@@ -103,23 +183,21 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
     };
     run.work();
     let shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut outcome = shared.outcome()?;
+    if !control.stopped() {
+        let cases = outcome.attempts.iter().map(Attempted::case).collect();
+        let decided = decide(bench, &plan.hearing(), cases);
+        match decided {
+            Ok(decision) => outcome.take(decision),
+            Err(_) if control.stopped() => outcome.interrupted = true,
+            Err(error) => return Err(error),
+        }
+    }
     Ok(Outcome {
+        min_evidence: plan.min_evidence,
         seconds: started.elapsed().as_secs_f64(),
-        ..shared.outcome()?
+        ..outcome
     })
-}
-
-fn ranked(ended: Vec<Attempted>) -> Vec<Attempted> {
-    let measures: Vec<Measure> = ended
-        .iter()
-        .map(|attempted| Measure::of(&attempted.candidate.patch))
-        .collect();
-    let verdicts = ended.iter().map(|attempted| attempted.verdict.clone()).collect();
-    let order = rank(verdicts, &measures);
-    order
-        .iter()
-        .filter_map(|place| ended.get(place.index).cloned())
-        .collect()
 }
 
 /// An attempt's name by its index.
@@ -165,7 +243,7 @@ impl Shared {
                 None => outcome.interrupted = true,
             }
         }
-        outcome.attempts = ranked(ended);
+        outcome.attempts = ended;
         Ok(outcome)
     }
 }

@@ -30,6 +30,7 @@ fn attempted(index: usize, verified: bool) -> Attempted {
             test_files: Vec::new(),
             verified,
             but_for_still_failing: false,
+            but_for_nothing_failing: false,
             remarks: Vec::new(),
             seconds: 0.0,
         },

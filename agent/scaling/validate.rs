@@ -77,6 +77,7 @@ pub fn validate(
         test_files: Vec::new(),
         verified: false,
         but_for_still_failing: false,
+        but_for_nothing_failing: false,
         remarks: Vec::new(),
         seconds: 0.0,
     };
@@ -98,6 +99,7 @@ pub fn validate(
             if verdict.refused.is_none() && !doubts.is_empty() {
                 verdict.verified = false;
                 verdict.but_for_still_failing = false;
+                verdict.but_for_nothing_failing = false;
                 verdict.remarks.splice(0..0, doubts);
             }
         }
@@ -213,6 +215,7 @@ fn try_out(
     let judgement = judge(baseline, &runs, &verdict.changes, &options.flaky, &differing);
     verdict.verified = judgement.verified;
     verdict.but_for_still_failing = judgement.but_for_still_failing;
+    verdict.but_for_nothing_failing = judgement.but_for_nothing_failing;
     verdict.remarks.splice(0..0, judgement.remarks);
     for run in &mut runs {
         run.output = cut(std::mem::take(&mut run.output));

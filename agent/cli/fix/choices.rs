@@ -21,6 +21,10 @@ use crate::suite::RunOptions;
 pub(crate) const DEFAULT_MODEL: &str = "qwen2.5-coder-1.5b";
 /// A model of this machine with fewer parameters does better with one-shot attempts.
 const SMALL: u64 = 7_000_000_000;
+/// How many samples of tests are written where no test fails before anything is changed.
+const ISSUE_TESTS: usize = 4;
+/// How probable it must be that a patch is right which only written tests verify.
+const MIN_EVIDENCE: f64 = 0.8;
 /// The window that is used of a model that says nothing of its own.
 const UNKNOWN_CONTEXT: usize = 32_768;
 
@@ -31,6 +35,10 @@ pub(super) struct Choices {
     pub(super) samples: Option<usize>,
     /// Whether attempts behind a verified one are made.
     pub(super) all_attempts: bool,
+    /// How many samples of tests are written; by what failed before where the user does not say.
+    pub(super) issue_tests: Option<usize>,
+    /// From 0 to 1.
+    pub(super) min_evidence: f64,
     pub(super) parallel: usize,
     pub(super) seed: u64,
     pub(super) temperature: Option<f32>,
@@ -100,6 +108,8 @@ impl Choices {
             strategy: arguments.strategy.unwrap_or_default(),
             samples: number(arguments.samples),
             all_attempts: budget.all_attempts,
+            issue_tests: number(budget.issue_tests),
+            min_evidence: budget.min_evidence.map_or(MIN_EVIDENCE, |percent| f64::from(percent) / 100.0),
             parallel: number(budget.parallel).unwrap_or(8),
             seed: arguments.seed.unwrap_or(0),
             temperature: budget.temperature,
@@ -189,6 +199,8 @@ impl Choices {
             strategy,
             samples,
             every_one: self.all_attempts,
+            issue_tests: self.issue_tests.unwrap_or(ISSUE_TESTS),
+            min_evidence: self.min_evidence,
             parallel: self.parallel,
             sampling,
             fixed: Fixed {

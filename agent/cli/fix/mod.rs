@@ -132,6 +132,12 @@ pub(crate) struct BudgetArguments {
     /// Make every attempt, also those behind a verified one
     #[arg(long)]
     pub(crate) all_attempts: bool,
+    /// How often tests are written for the issue, by which candidates are told apart; 0 for never [default: 4 when no test fails before, else 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) issue_tests: Option<u32>,
+    /// How probable it must be, in percent, that a patch is right which only tests that were written for the issue verify [default: 80]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) min_evidence: Option<u8>,
     /// Replaces the strategy's own temperature
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub(crate) temperature: Option<f32>,

@@ -145,6 +145,11 @@ fn work(
     };
     let mut plan = prepared.plan.clone();
     plan.validation.flaky.clone_from(&baseline.flaky);
+    let shown = !scaling::failing_before(&baseline.runs, &baseline.flaky).is_empty();
+    if shown && choices.issue_tests.is_none() {
+        // The user's own tests show the issue: they decide.
+        plan.issue_tests = 0;
+    }
     let bench = Workbench {
         problem: &problem,
         model: &*prepared.model,

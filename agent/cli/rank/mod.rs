@@ -1,9 +1,12 @@
-//! `cwm rank`: tries patches in copies of a repository and puts the best first. No model takes part.
+//! `cwm rank`: tries patches in copies of a repository and puts the best first. A model takes part only where tests are to be written
+//! for an issue.
 
 mod crew;
+mod hearing;
+mod replay;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,10 +20,14 @@ use crate::cli::walls::{self, LimitArguments, OwnedRun, WallArguments, begin_run
 use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
-use crate::scaling::{Measure, Ranked, ValidateError, ValidateOptions, baseline, rank, validate};
+use crate::scaling::{
+    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Rule, Stand, ValidateError, ValidateOptions, Weights, baseline, order,
+    validate,
+};
 use crate::suite::{self, Comparison, RunOptions, TestCommand};
 
 use crew::Crew;
+use hearing::HearingArguments;
 
 /// The largest patch that is read.
 const MOST_BYTES: u64 = 60 << 20;
@@ -67,9 +74,60 @@ pub(crate) struct RankArguments {
     /// End a test command after this time, such as 90, 90s, 5m or 2h [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
     test_timeout: Option<Duration>,
+    #[command(flatten)]
+    hearing: HearingArguments,
+    /// Write what the order goes by to a file, from which --replay makes it again
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
+    /// Put in order what such files hold, one or one a line, without running anything; `-` is stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["patches", "evidence", "output", "issue", "message", "issue_test"])]
+    replay: Option<PathBuf>,
+    /// By what patches are put in order [default: weighed]
+    #[arg(long, value_name = "RULE", value_enum)]
+    rule: Option<RuleChoice>,
+    /// Weights of the rule `weighed`, as JSON
+    #[arg(long, value_name = "FILE", hide = true)]
+    weights: Option<PathBuf>,
     /// The patch files; `-` is stdin
-    #[arg(required = true, value_name = "PATCH")]
+    #[arg(required_unless_present = "replay", value_name = "PATCH")]
     patches: Vec<PathBuf>,
+}
+
+/// By what patches are put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum RuleChoice {
+    /// How probable it is that a patch is right, by all that is known
+    #[default]
+    Weighed,
+    /// Most tests passed, then most frequent, then fewest tokens, as CWM's results were published
+    Published,
+    /// The most frequent patch
+    Majority,
+}
+
+impl RankArguments {
+    fn rule(&self) -> Rule {
+        match self.rule.unwrap_or_default() {
+            RuleChoice::Weighed => Rule::Weighed,
+            RuleChoice::Published => Rule::Published,
+            RuleChoice::Majority => Rule::Majority,
+        }
+    }
+
+    fn weights(&self) -> anyhow::Result<Weights> {
+        let Some(file) = &self.weights else {
+            return Ok(Weights::default());
+        };
+        let wrong = || Failure::new(ExitCode::Usage, format!("The weights {} cannot be read.", file.display()));
+        let text = std::fs::read(file).with_context(wrong)?;
+        serde_json::from_slice(&text).with_context(wrong)
+    }
+}
+
+/// A patch with its place.
+struct Ranked {
+    place: Place,
+    verdict: Verdict,
 }
 
 /// A patch that was read.
@@ -85,6 +143,9 @@ pub(crate) fn run(
     environment: &Environment,
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &arguments.replay {
+        return replay::replay(file, arguments.rule(), &arguments.weights()?, printer);
+    }
     // First of all, so that an interruption while the copy is made ends in order too.
     let signals = Signals::catch()?;
     // Where there is no repository the snapshot says so.
@@ -109,14 +170,25 @@ pub(crate) fn run(
         control: &control,
         printer,
     };
-    let ranked = match try_all(arguments, &copies, &commands, &contenders, &mut crew) {
-        Ok(ranked) => ranked,
+    let bench = Bench {
+        arguments,
+        environment,
+        copies: &copies,
+        commands: &commands,
+        run: run.path(),
+    };
+    let (ranked, evidence) = match bench.try_all(&contenders, &mut crew) {
+        Ok(done) => done,
         Err(_) if control.stopped() => return Ok(ExitCode::Interrupted),
         Err(error) => return Err(error),
     };
     report::patches(printer, &ranked, &contenders)?;
+    if let Some(file) = &arguments.evidence {
+        let text = serde_json::to_vec(&evidence)?;
+        std::fs::write(file, text).with_context(|| unwritable(file))?;
+    }
     let verified = ranked.first().filter(|best| best.verdict.verified);
-    let best = verified.and_then(|best| contenders.get(best.index));
+    let best = verified.and_then(|best| contenders.get(best.place.index));
     if let Some(file) = &arguments.output {
         keep(best, file, printer)?;
     }
@@ -131,6 +203,7 @@ fn settled(arguments: &RankArguments, layers: &Layers) -> RankArguments {
     let mut own = arguments.clone();
     own.tests = layers.tests(&own.tests).value;
     own.test_timeout = Some(layers.test_timeout(own.test_timeout).value);
+    own.hearing = own.hearing.settled(layers);
     own.walls.network = Some(layers.network(own.walls.network).value);
     own.walls.sandbox = Some(layers.sandbox(own.walls.sandbox).value);
     own.walls.image = layers.image(own.walls.image.take()).value;
@@ -185,50 +258,106 @@ fn commands(
     Ok(found)
 }
 
-/// The patches, best first.
-fn try_all(
-    arguments: &RankArguments,
-    copies: &Copies,
-    commands: &[TestCommand],
-    contenders: &[Contender],
-    crew: &mut Crew<'_>,
-) -> anyhow::Result<Vec<Ranked>> {
-    let usual = RunOptions::default();
-    let run_options = RunOptions {
-        timeout: arguments.test_timeout.unwrap_or(usual.timeout),
-        ..usual
-    };
-    let control = crew.control;
-    let once = arguments.no_rerun;
-    let measured = crew.work(1, 1, "running the tests without a patch", |_| {
-        baseline(copies, "baseline", commands, &run_options, once, control)
-    });
-    let before = measured.into_iter().next().context("The tests were not run.")?;
-    let before = before.map_err(|error| no_verdict(&error))?;
-    report::baseline(crew.printer, &before, copies)?;
+/// What patches are tried with.
+struct Bench<'a> {
+    arguments: &'a RankArguments,
+    environment: &'a Environment,
+    copies: &'a Copies,
+    commands: &'a [TestCommand],
+    /// The run's folder.
+    run: &'a Path,
+}
 
-    let options = ValidateOptions {
-        run: run_options,
-        flaky: before.flaky.clone(),
-        once,
-    };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.map_or((processors / 2).max(1), usize::from);
-    let tried = crew.work(contenders.len(), jobs, "trying the patches", |index| {
-        let name = format!("patch-{}", index + 1);
-        match contenders.get(index) {
-            Some(contender) => validate(copies, &name, &contender.patch, &before.runs, &options, control),
-            None => Err(ValidateError::Interrupted),
+impl Bench<'_> {
+    /// The patches, best first, and what that goes by.
+    fn try_all(&self, contenders: &[Contender], crew: &mut Crew<'_>) -> anyhow::Result<(Vec<Ranked>, Evidence)> {
+        let usual = RunOptions::default();
+        let run_options = RunOptions {
+            timeout: self.arguments.test_timeout.unwrap_or(usual.timeout),
+            ..usual
+        };
+        let control = crew.control;
+        let once = self.arguments.no_rerun;
+        let measured = crew.work(1, 1, "running the tests without a patch", |_| {
+            baseline(self.copies, "baseline", self.commands, &run_options, once, control)
+        });
+        let before = measured.into_iter().next().context("The tests were not run.")?;
+        let before = before.map_err(|error| no_verdict(&error))?;
+        report::baseline(crew.printer, &before, self.copies)?;
+
+        let options = ValidateOptions {
+            run: run_options,
+            flaky: before.flaky.clone(),
+            once,
+        };
+        let verdicts = verdicts(self.validate(contenders, &before, &options, crew))?;
+        if control.stopped() {
+            return Err(no_verdict(&ValidateError::Interrupted).into());
         }
-    });
-    if control.stopped() {
-        return Err(no_verdict(&ValidateError::Interrupted).into());
+        let cases = contenders.iter().zip(&verdicts).map(|(contender, verdict)| Case {
+            name: &contender.name,
+            patch: &contender.patch,
+            tokens: 0,
+            verdict,
+        });
+        let decision = self.decide(cases.collect(), &before, crew)?;
+        let places = order(&decision.evidence, self.arguments.rule(), &self.arguments.weights()?);
+        let ranked = places.into_iter().filter_map(|place| {
+            let verdict = verdicts.get(place.index)?.clone();
+            Some(Ranked { place, verdict })
+        });
+        Ok((ranked.collect(), decision.evidence))
     }
-    let measures: Vec<Measure> = contenders
-        .iter()
-        .map(|contender| contender.measure.clone())
-        .collect();
-    Ok(rank(verdicts(tried)?, &measures))
+
+    fn validate(
+        &self,
+        contenders: &[Contender],
+        before: &Baseline,
+        options: &ValidateOptions,
+        crew: &mut Crew<'_>,
+    ) -> Vec<Result<Verdict, ValidateError>> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let jobs = self.arguments.jobs.map_or((processors / 2).max(1), usize::from);
+        let control = crew.control;
+        crew.work(contenders.len(), jobs, "trying the patches", |index| {
+            let name = format!("patch-{}", index + 1);
+            match contenders.get(index) {
+                Some(contender) => {
+                    validate(self.copies, &name, &contender.patch, &before.runs, options, control)
+                }
+                None => Err(ValidateError::Interrupted),
+            }
+        })
+    }
+
+    /// What is known of the patches, with tests for the issue where they are asked for.
+    fn decide(&self, cases: Vec<Case<'_>>, before: &Baseline, crew: &mut Crew<'_>) -> anyhow::Result<Decision> {
+        if let Some(issue) = self.arguments.hearing.issue()? {
+            return hearing::decide(self, &issue, cases, before, crew);
+        }
+        let tree = self.copies.snapshot.tree();
+        let base = Base {
+            tree: &tree,
+            issue: "",
+            runs: &before.runs,
+        };
+        let mut matrix = Matrix::of(base, cases);
+        let given = self.arguments.hearing.given()?;
+        if !given.is_empty() {
+            let stand = Stand {
+                copies: self.copies,
+                control: crew.control,
+                commands: self.commands,
+            };
+            matrix.hear(&given, stand).map_err(|error| no_verdict(&error))?;
+            report::heard(crew.printer, given.len(), matrix.tests().len());
+        }
+        Ok(Decision {
+            evidence: matrix.evidence(),
+            tests: matrix.tests().to_vec(),
+            ..Decision::default()
+        })
+    }
 }
 
 /// A patch that the machine failed to try is last; only when that is all of them, the command fails.
@@ -247,6 +376,7 @@ fn verdicts(tried: Vec<Result<Verdict, ValidateError>>) -> anyhow::Result<Vec<Ve
         test_files: Vec::new(),
         verified: false,
         but_for_still_failing: false,
+        but_for_nothing_failing: false,
         remarks: Vec::new(),
         seconds: 0.0,
     };
@@ -269,12 +399,14 @@ fn keep(best: Option<&Contender>, file: &std::path::Path, printer: &mut Printer)
         ));
         return Ok(());
     };
-    std::fs::write(file, &best.patch).with_context(|| {
-        Failure::new(
-            ExitCode::Environment,
-            format!("{} cannot be written.", file.display()),
-        )
-    })?;
+    std::fs::write(file, &best.patch).with_context(|| unwritable(file))?;
     printer.detail(format_args!("wrote {} to {}", best.name, file.display()));
     Ok(())
+}
+
+fn unwritable(file: &Path) -> Failure {
+    Failure::new(
+        ExitCode::Environment,
+        format!("{} cannot be written.", file.display()),
+    )
 }

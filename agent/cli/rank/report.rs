@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::Contender;
+use super::{Contender, Ranked};
 use crate::cli::view::words::test_ending;
 use crate::cli::{Printer, Style};
 use crate::rollout::Copies;
-use crate::scaling::{Baseline, Ranked, failing_before, name_some};
+use crate::scaling::{Baseline, failing_before, name_some};
 use crate::suite::{CommandSource, RunEnding, Status, TestCommand, TestRun};
 
 /// Lines of a failed command's output that are shown.
@@ -55,6 +55,8 @@ struct PatchEvent<'a> {
     remarks: &'a [String],
     lines: usize,
     same: usize,
+    confidence: Option<f64>,
+    reasons: &'a [String],
     commands: Vec<CommandEvent<'a>>,
     seconds: f64,
 }
@@ -149,7 +151,7 @@ pub(super) fn patches(
 ) -> anyhow::Result<()> {
     let placed: Vec<(&Ranked, &Contender)> = ranked
         .iter()
-        .filter_map(|place| Some((place, contenders.get(place.index)?)))
+        .filter_map(|place| Some((place, contenders.get(place.place.index)?)))
         .collect();
     if printer.is_json() {
         for (at, (place, contender)) in placed.iter().enumerate() {
@@ -183,7 +185,9 @@ fn event<'a>(place: usize, ranked: &'a Ranked, contender: &'a Contender) -> Patc
         test_files: &verdict.test_files,
         remarks: &verdict.remarks,
         lines: contender.measure.lines,
-        same: ranked.same,
+        same: ranked.place.same,
+        confidence: ranked.place.confidence,
+        reasons: &ranked.place.reasons,
         commands: verdict.runs.iter().map(command).collect(),
         seconds: verdict.seconds,
     }
@@ -254,7 +258,7 @@ fn table(printer: &Printer, rows: &[[String; 7]]) -> String {
 fn remarks(placed: &[(&Ranked, &Contender)]) -> String {
     let mut text = String::new();
     for (place, contender) in placed {
-        let same = (place.same > 1).then(|| format!("{} of the patches make the same change", place.same));
+        let same = (place.place.same > 1).then(|| format!("{} of the patches make the same change", place.place.same));
         let refused = place
             .verdict
             .refused
@@ -278,4 +282,15 @@ fn remarks(placed: &[(&Ranked, &Contender)]) -> String {
         }
     }
     text
+}
+
+/// Tells how many tests for the issue count.
+pub(super) fn heard(printer: &mut Printer, all: usize, kept: usize) {
+    if kept == 0 {
+        printer.warning("no test for the issue fails without a patch as the issue says, so none counts");
+    } else if all > kept {
+        printer.note(format_args!("tests for the issue: {kept} of {all} fail without a patch and count"));
+    } else {
+        printer.note(format_args!("tests for the issue: {kept}"));
+    }
 }

@@ -164,6 +164,7 @@ fn verdict(name: &str, run: TestRun, verified: bool) -> Verdict {
         test_files: Vec::new(),
         verified,
         but_for_still_failing: false,
+        but_for_nothing_failing: false,
         remarks: Vec::new(),
         seconds: 3.0,
     }

@@ -383,6 +383,9 @@ pub struct Verdict {
     /// Whether it would be verified if those tests were left aside that failed before and fail still.
     #[serde(default)]
     pub but_for_still_failing: bool,
+    /// Whether it would be verified if only something had failed before: then tests that were written for the issue can show that it is gone.
+    #[serde(default)]
+    pub but_for_nothing_failing: bool,
     /// Why it is not verified, or what remains uncertain; for people.
     pub remarks: Vec<String>,
     /// How long it took.

@@ -1,0 +1,163 @@
+//! Tests for an issue: written by a model, or given as scripts.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context;
+use clap::Args;
+use cwm_runtime::engine::SamplingParameters;
+
+use super::crew::Crew;
+use super::{Bench, no_verdict, report};
+use crate::cli::config::Layers;
+use crate::cli::fix::DEFAULT_MODEL;
+use crate::cli::model::{self, OpenArguments, Opened, model_failure};
+use crate::cli::{ExitCode, Failure, issue};
+use crate::prompts::Prompts;
+use crate::rollout::journal::{Journal, Observer, Record};
+use crate::rollout::{Budget, Problem, Workbench, WrittenTest};
+use crate::scaling::{Baseline, Case, Decision, Hearing, IssueTest, decide as decided};
+
+/// Samples of tests unless told.
+const SAMPLES: u32 = 4;
+
+/// Where tests for the issue come from.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Tests for the issue")]
+pub(super) struct HearingArguments {
+    /// Have a model write tests for the issue in a file; `-` is stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "message")]
+    pub(super) issue: Option<PathBuf>,
+    /// Have a model write tests for this issue
+    #[arg(short, long, value_name = "TEXT")]
+    pub(super) message: Option<String>,
+    /// A script in Python that prints `Issue reproduced`, `Issue resolved` or `Other issues`; may be given several times
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["issue", "message"])]
+    pub(super) issue_test: Vec<PathBuf>,
+    /// How often the model writes tests [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    issue_tests: Option<u32>,
+    /// The model that writes them: a name of `cwm model list`, a path, or a server's address
+    #[arg(long, value_name = "M")]
+    model: Option<OsString>,
+    /// The same seed gives the same tests [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    open: OpenArguments,
+}
+
+impl HearingArguments {
+    /// With what the configuration says where the flags say nothing.
+    pub(super) fn settled(&self, layers: &Layers) -> HearingArguments {
+        let mut own = self.clone();
+        own.model = layers.model(own.model.take()).value;
+        own.seed = Some(layers.seed(own.seed).value);
+        own.open = own.open.settled(layers);
+        own
+    }
+
+    /// The issue that tests are to be written for.
+    pub(super) fn issue(&self) -> anyhow::Result<Option<String>> {
+        if self.issue.is_none() && self.message.is_none() {
+            return Ok(None);
+        }
+        issue::read(self.message.as_deref(), self.issue.as_deref()).map(Some)
+    }
+
+    /// The scripts that were given.
+    pub(super) fn given(&self) -> anyhow::Result<Vec<IssueTest>> {
+        let read = |path: &PathBuf| -> anyhow::Result<IssueTest> {
+            let script = std::fs::read_to_string(path).with_context(|| {
+                Failure::new(ExitCode::Usage, format!("The test {} cannot be read.", path.display()))
+            })?;
+            Ok(IssueTest {
+                written: WrittenTest {
+                    name: path.display().to_string(),
+                    asks: String::new(),
+                    script,
+                },
+                votes: 1,
+            })
+        };
+        self.issue_test.iter().map(read).collect()
+    }
+}
+
+/// Nobody follows the tests as they are written.
+struct Silent;
+
+impl Observer for Silent {
+    fn recorded(&self, _: &Record) {}
+
+    fn generated(&self, _: &str, _: usize) {}
+}
+
+/// Has tests written and runs the patches on them.
+pub(super) fn decide(
+    bench: &Bench<'_>,
+    issue: &str,
+    cases: Vec<Case<'_>>,
+    before: &Baseline,
+    crew: &mut Crew<'_>,
+) -> anyhow::Result<Decision> {
+    let arguments = &bench.arguments.hearing;
+    let name = arguments.model.clone().unwrap_or_else(|| DEFAULT_MODEL.into());
+    let target = model::resolve_or_pull(&name, bench.environment, crew.printer)?;
+    let Opened { model, .. } = arguments.open.open(target, bench.environment, crew.printer)?;
+    let info = model.info().map_err(|error| model_failure(&error))?;
+    let usual = Budget::default();
+    let budget = Budget {
+        context: info.context.map_or(usual.context, |most| most.min(usual.context)),
+        ..usual
+    };
+    let prompts = Prompts::built_in().map_err(|error| Failure::new(ExitCode::Internal, format!("{error}.")))?;
+    let journal = Journal::create(&bench.run.join("journal.jsonl"), Arc::new(Silent))?;
+    let snapshot = &bench.copies.snapshot;
+    let problem = Problem {
+        issue: issue.to_owned(),
+        root: snapshot.root.clone(),
+        tree: snapshot.tree(),
+        tests: bench.commands.to_vec(),
+        baseline: before.runs.clone(),
+        guidance: Vec::new(),
+        caches: bench.environment.cache_folder(),
+        ranking: OnceLock::new(),
+        pack: OnceLock::new(),
+    };
+    let hearing = Hearing {
+        samples: arguments.issue_tests.unwrap_or(SAMPLES) as usize,
+        parallel: 8,
+        sampling: SamplingParameters {
+            seed: arguments.seed.unwrap_or(0),
+            ..SamplingParameters::default()
+        },
+        fixed_temperature: false,
+        budget,
+        flaky: before.flaky.clone(),
+    };
+    let control = crew.control;
+    let mut cases = Some(cases);
+    let cases = std::sync::Mutex::new(&mut cases);
+    let done = crew.work(1, 1, "writing tests for the issue", |_| {
+        let workbench = Workbench {
+            problem: &problem,
+            model: &*model,
+            prompts: &prompts,
+            copies: bench.copies,
+            journal: &journal,
+            control,
+        };
+        let cases = cases.lock().map(|mut cases| cases.take()).ok().flatten().unwrap_or_default();
+        decided(&workbench, &hearing, cases)
+    });
+    let decision = done.into_iter().next().context("No tests were written.")?;
+    let decision = match decision {
+        Ok(decision) => decision,
+        Err(_) if control.stopped() => return Err(no_verdict(&crate::scaling::ValidateError::Interrupted).into()),
+        Err(error) => return Err(Failure::new(ExitCode::Environment, format!("{error}.")).into()),
+    };
+    report::heard(crew.printer, decision.tests.len(), decision.tests.len());
+    Ok(decision)
+}

@@ -1,0 +1,202 @@
+//! From attempts to an order with reasons: tests for the issue are written and kept, every candidate is run on them, and the matrix is
+//! weighed. Where two behaviours lead side by side, tests that tell them apart are asked for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use cwm_runtime::engine::SamplingParameters;
+use cwm_tools::truncate::display_text;
+
+use super::issue_tests::{IssueTest, Stand, gather};
+use super::judge::failing_before;
+use super::matrix::{Base, Case, Matrix};
+use super::ranking::{Cell, Evidence, Place, Rule, Weights, order};
+use super::solve::SolveError;
+use crate::rollout::journal::Record;
+use crate::rollout::{AttemptOptions, Budget, RolloutError, Workbench, WrittenTest, one_shot};
+
+/// How often tests are asked for that tell the leading two apart.
+const MOST_DUELS: usize = 3;
+/// Behaviours less probable than this share of the leader's are no rivals.
+const RIVAL: f64 = 0.35;
+/// Bytes of a rival's diff that a model reads.
+const MOST_DIFF: usize = 3000;
+/// How tokens of tests are chosen, so that samples differ.
+const TEMPERATURE: f32 = 0.8;
+const TOP_P: f32 = 0.95;
+
+/// The order of the candidates, and what it goes by.
+#[derive(Debug, Clone, Default)]
+pub struct Decision {
+    /// Everything that is known of them.
+    pub evidence: Evidence,
+    /// Best first.
+    pub places: Vec<Place>,
+    /// The scripts behind the written tests, in the order of their columns.
+    pub tests: Vec<IssueTest>,
+}
+
+/// How tests are had written.
+#[derive(Debug, Clone)]
+pub struct Hearing {
+    /// How many samples write tests; none for 0.
+    pub samples: usize,
+    /// How many at once.
+    pub parallel: usize,
+    /// How tokens are chosen; sample i has the seed plus i.
+    pub sampling: SamplingParameters,
+    /// Whether the temperature is the user's word.
+    pub fixed_temperature: bool,
+    /// What a sample may use.
+    pub budget: Budget,
+    /// Tests of the baseline that do not say the same each time.
+    pub flaky: Vec<String>,
+}
+
+/// Puts candidates in order.
+///
+/// # Errors
+///
+/// When nothing can be run, or the journal cannot be written. A model that writes no tests is no error.
+pub fn decide(
+    bench: &Workbench<'_>,
+    hearing: &Hearing,
+    cases: Vec<Case<'_>>,
+) -> Result<Decision, SolveError> {
+    let problem = bench.problem;
+    let base = Base {
+        tree: &problem.tree,
+        issue: &problem.issue,
+        runs: &problem.baseline,
+    };
+    let matrix = Matrix::of(base, cases);
+    let mut council = Council {
+        bench,
+        hearing,
+        matrix,
+    };
+    council.sit()?;
+    let evidence = council.matrix.evidence();
+    Ok(Decision {
+        places: order(&evidence, Rule::Weighed, &Weights::default()),
+        evidence,
+        tests: council.matrix.tests().to_vec(),
+    })
+}
+
+/// A decision while it is made.
+struct Council<'a> {
+    bench: &'a Workbench<'a>,
+    hearing: &'a Hearing,
+    matrix: Matrix<'a>,
+}
+
+impl Council<'_> {
+    /// Has tests written, and tests that tell the leading two apart.
+    fn sit(&mut self) -> Result<(), SolveError> {
+        if self.hearing.samples == 0 || !self.is_worth_tests() {
+            return Ok(());
+        }
+        let samples = (0..self.hearing.samples).map(|index| format!("tests-{}", index + 1));
+        let written = self.written(&samples.collect::<Vec<_>>(), &[])?;
+        self.hear(&written)?;
+        for duel in 0..MOST_DUELS {
+            let Some(rivals) = self.rivals() else { break };
+            let sample = format!("tests-between-{}", duel + 1);
+            let written = self.written(&[sample], &rivals)?;
+            if !self.hear(&written)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tests are worth their time where there is something to choose, or where nothing else can show that the issue is gone.
+    fn is_worth_tests(&self) -> bool {
+        let problem = self.bench.problem;
+        let nothing_failed = failing_before(&problem.baseline, &self.hearing.flaky).is_empty();
+        self.matrix.tried() > usize::from(!nothing_failed)
+    }
+
+    fn hear(&mut self, written: &[IssueTest]) -> Result<bool, SolveError> {
+        let stand = Stand {
+            copies: self.bench.copies,
+            control: self.bench.control,
+            commands: &self.bench.problem.tests,
+        };
+        Ok(self.matrix.hear(written, stand)?)
+    }
+
+    /// What samples write, all at once: they share their prompt.
+    fn written(&self, samples: &[String], rivals: &[String]) -> Result<Vec<IssueTest>, SolveError> {
+        let next = AtomicUsize::new(0);
+        let results: Mutex<Vec<(usize, Result<Vec<WrittenTest>, RolloutError>)>> = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..self.hearing.parallel.clamp(1, samples.len().max(1)) {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::SeqCst);
+                        let Some(name) = samples.get(index) else { return };
+                        let written = one_shot::write_tests(self.bench, &self.options(index, name), rivals);
+                        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                        results.push((index, written));
+                    }
+                });
+            }
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(index, _)| *index);
+        let mut written = Vec::new();
+        for (_, result) in results {
+            match result {
+                Ok(tests) => written.push(tests),
+                Err(RolloutError::Journal(error)) => return Err(error.into()),
+                // A model that fails at this is no reason to lose what is there.
+                Err(error) => self.bench.journal.append(&Record::Notice {
+                    attempt: None,
+                    text: format!("Tests for the issue could not be written: {error}."),
+                })?,
+            }
+        }
+        Ok(gather(&written))
+    }
+
+    fn options(&self, index: usize, name: &str) -> AttemptOptions {
+        let mut sampling = self.hearing.sampling.clone();
+        if !self.hearing.fixed_temperature {
+            sampling.temperature = TEMPERATURE;
+            sampling.top_p = TOP_P;
+            sampling.top_k = 0;
+            sampling.repetition_penalty = 1.0;
+        }
+        sampling.seed = sampling.seed.wrapping_add(index as u64);
+        AttemptOptions {
+            index,
+            name: name.to_owned(),
+            sampling,
+            budget: self.hearing.budget.clone(),
+        }
+    }
+
+    /// The diffs of the leading two behaviours, when the second is nearly as probable as the first.
+    fn rivals(&self) -> Option<Vec<String>> {
+        let evidence = self.matrix.evidence();
+        let places = order(&evidence, Rule::Weighed, &Weights::default());
+        let first = places.first()?;
+        let row = |index: usize| -> Vec<Cell> { evidence.tests.iter().map(|test| test.cells.of(index)).collect() };
+        let form = |index: usize| self.matrix.form(index);
+        let confidence = |place: &Place| place.confidence.unwrap_or(0.0);
+        let second = places.iter().skip(1).find(|place| {
+            let other = row(place.index) != row(first.index) || form(place.index) != form(first.index);
+            let tried = self.matrix.case(place.index).is_some_and(|case| case.verdict.refused.is_none());
+            other && tried
+        })?;
+        let close = confidence(second) >= RIVAL * confidence(first) && form(second.index) != form(first.index);
+        let diff = |place: &Place| {
+            let text = display_text(self.matrix.case(place.index)?.patch);
+            let end = text.floor_char_boundary(MOST_DIFF.min(text.len()));
+            text.get(..end).map(str::to_owned)
+        };
+        if close { Some(vec![diff(first)?, diff(second)?]) } else { None }
+    }
+}

@@ -1,0 +1,189 @@
+//! The matrix of evidence: what was run and what is seen of every candidate, gathered in the form that rankings go by.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::form::{Form, form};
+use super::issue_tests::{IssueTest, Stand};
+use super::measure::Measure;
+use super::ranking::{CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Sign, TestColumn, TestSource};
+use super::signs::{Clues, signs};
+use super::validate::ValidateError;
+use crate::rollout::journal::Verdict;
+use crate::suite::{RunEnding, Status, TestRun};
+
+/// A candidate that was tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it changes.
+    pub patch: &'a [u8],
+    /// Tokens that were sampled for it; 0 where that is not known.
+    pub tokens: usize,
+    /// What it did in a fresh copy.
+    pub verdict: &'a Verdict,
+}
+
+/// What candidates are candidates for.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'a> {
+    /// The tree that they change.
+    pub tree: &'a Path,
+    /// The issue; empty where it is not known.
+    pub issue: &'a str,
+    /// What the tests said before anything was changed.
+    pub runs: &'a [TestRun],
+}
+
+/// Candidates with everything that is known of them.
+pub struct Matrix<'a> {
+    base: Base<'a>,
+    cases: Vec<Case<'a>>,
+    forms: Vec<Form>,
+    measures: Vec<Measure>,
+    clues: Clues,
+    /// Tests that were written for the issue and count, and what each says of the candidates, by the exact name of their forms.
+    tests: Vec<IssueTest>,
+    said: BTreeMap<String, Vec<Cell>>,
+}
+
+impl<'a> Matrix<'a> {
+    /// The candidates with what the repository's own tests say of them.
+    pub fn of(base: Base<'a>, cases: Vec<Case<'a>>) -> Matrix<'a> {
+        let failed = base.runs.iter().filter(|run| !run.all_pass());
+        let failures: String = failed.map(|run| run.output.as_str()).collect();
+        Matrix {
+            forms: cases.iter().map(|case| form(case.patch, base.tree)).collect(),
+            measures: cases.iter().map(|case| Measure::of(case.patch)).collect(),
+            clues: Clues::of(base.issue, &failures, |path| base.tree.join(path).is_file()),
+            tests: Vec::new(),
+            said: BTreeMap::new(),
+            base,
+            cases,
+        }
+    }
+
+    /// The tests that count so far, in the order of their columns.
+    pub fn tests(&self) -> &[IssueTest] {
+        &self.tests
+    }
+
+    /// How many candidates could be tried.
+    pub(super) fn tried(&self) -> usize {
+        self.cases.iter().filter(|case| case.verdict.refused.is_none()).count()
+    }
+
+    /// The name of a candidate's form.
+    pub(super) fn form(&self, index: usize) -> Option<&str> {
+        self.forms.get(index).map(|form| form.name.as_str())
+    }
+
+    /// A candidate.
+    pub(super) fn case(&self, index: usize) -> Option<&Case<'a>> {
+        self.cases.get(index)
+    }
+
+    /// Keeps of written tests what is new and fails before anything is changed, as the issue says, and runs it on every candidate; on those that
+    /// come to the same files once. Whether anything was kept.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be run, or the user ends it.
+    pub fn hear(&mut self, written: &[IssueTest], stand: Stand<'_>) -> Result<bool, ValidateError> {
+        let known = |test: &IssueTest| self.tests.iter().any(|known| known.written.name == test.written.name);
+        let new: Vec<IssueTest> = written.iter().filter(|test| !known(test)).cloned().collect();
+        let kept = stand.kept(new)?;
+        if kept.is_empty() {
+            return Ok(false);
+        }
+        let mut patches: BTreeMap<&str, &[u8]> = BTreeMap::new();
+        for (form, case) in self.forms.iter().zip(&self.cases) {
+            if case.verdict.refused.is_none() {
+                patches.entry(&form.exact).or_insert(case.patch);
+            }
+        }
+        for (exact, cells) in stand.all(&patches, &kept)? {
+            self.said.entry(exact).or_default().extend(cells);
+        }
+        self.tests.extend(kept);
+        Ok(true)
+    }
+
+    /// Everything that is known, in the form that rankings go by.
+    pub fn evidence(&self) -> Evidence {
+        let passed_before = self.base.runs.iter().map(|run| run.count(Status::passes)).sum();
+        let mut evidence = Evidence {
+            schema: EVIDENCE_SCHEMA,
+            candidates: (0..self.cases.len()).filter_map(|index| self.candidate(index)).collect(),
+            tests: repository_columns(&self.cases),
+            passed_before,
+        };
+        for (place, test) in self.tests.iter().enumerate() {
+            let cell = |(form, case): (&Form, &Case<'_>)| {
+                let row = self.said.get(&form.exact).filter(|_| case.verdict.refused.is_none());
+                row.and_then(|row| row.get(place)).copied().unwrap_or(Cell::Unknown)
+            };
+            evidence.tests.push(TestColumn {
+                name: test.written.name.clone(),
+                source: TestSource::Written,
+                votes: test.votes,
+                cells: Cells(self.forms.iter().zip(&self.cases).map(cell).collect()),
+            });
+        }
+        evidence
+    }
+
+    fn candidate(&self, index: usize) -> Option<CandidateEvidence> {
+        let (case, form, measure) = (self.cases.get(index)?, self.forms.get(index)?, self.measures.get(index)?);
+        let mut signs = signs(case.patch, measure, form.changes_code, &self.clues);
+        if case.verdict.runs.iter().any(|run| run.ending != RunEnding::Ran) {
+            signs.push(Sign::DoesNotEnd);
+        }
+        Some(CandidateEvidence {
+            name: case.name.to_owned(),
+            refused: case.verdict.refused.clone(),
+            verified: case.verdict.verified,
+            only_tests: measure.only_tests,
+            form: form.name.clone(),
+            lines: measure.lines,
+            tokens: case.tokens,
+            signs,
+        })
+    }
+}
+
+/// What the repository's own tests say of each candidate: those that failed, and of those that passed the ones that some candidate breaks.
+fn repository_columns(cases: &[Case<'_>]) -> Vec<TestColumn> {
+    let mut columns: BTreeMap<(u8, &str), Vec<Cell>> = BTreeMap::new();
+    let tried = |case: &Case<'_>| case.verdict.refused.is_none();
+    for (index, case) in cases.iter().enumerate().filter(|(_, case)| tried(case)) {
+        let changes = &case.verdict.changes;
+        let lists = [
+            (0, Cell::Passed, &changes.fixed),
+            (0, Cell::Failed, &changes.still_failing),
+            (1, Cell::Failed, &changes.broken),
+            (1, Cell::Failed, &changes.vanished),
+            (1, Cell::Failed, &changes.new_failing),
+        ];
+        for (kind, cell, names) in lists {
+            for name in names {
+                let missing = if kind == 0 { Cell::Unknown } else { Cell::Passed };
+                let cells = columns.entry((kind, name)).or_insert_with(|| {
+                    let cell = |case: &Case<'_>| if tried(case) { missing } else { Cell::Unknown };
+                    cases.iter().map(cell).collect()
+                });
+                if let Some(place) = cells.get_mut(index) {
+                    *place = cell;
+                }
+            }
+        }
+    }
+    let column = |((kind, name), cells): ((u8, &str), Vec<Cell>)| TestColumn {
+        name: name.to_owned(),
+        source: if kind == 0 { TestSource::Failing } else { TestSource::Passing },
+        votes: 1,
+        cells: Cells(cells),
+    };
+    columns.into_iter().map(column).collect()
+}
