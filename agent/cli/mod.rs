@@ -6,6 +6,7 @@ mod arguments;
 mod completions;
 mod config;
 mod doctor;
+mod evidence;
 mod environment;
 mod exit_code;
 mod failure;

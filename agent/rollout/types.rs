@@ -229,6 +229,9 @@ pub struct WrittenTest {
     pub script: String,
 }
 
+/// What the names of samples begin with that write tests: they stand in the journal where attempts' names do.
+pub const TESTS_SAMPLE: &str = "tests-";
+
 /// Patches are bytes: as text where they are text, else as a list of numbers.
 mod patch_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -13,7 +13,7 @@ use super::matrix::{Base, Case, Matrix};
 use super::ranking::{Cell, Evidence, Place, Rule, Weights, order};
 use super::solve::SolveError;
 use crate::rollout::journal::Record;
-use crate::rollout::{AttemptOptions, Budget, RolloutError, Workbench, WrittenTest, one_shot};
+use crate::rollout::{AttemptOptions, Budget, RolloutError, TESTS_SAMPLE, Workbench, WrittenTest, one_shot};
 
 /// How often tests are asked for that tell the leading two apart.
 const MOST_DUELS: usize = 3;
@@ -53,7 +53,19 @@ pub struct Hearing {
     pub flaky: Vec<String>,
 }
 
-/// Puts candidates in order.
+impl Decision {
+    /// By what is known in a matrix.
+    pub fn of(matrix: &Matrix<'_>) -> Decision {
+        let evidence = matrix.evidence();
+        Decision {
+            places: order(&evidence, Rule::Weighed, &Weights::default()),
+            evidence,
+            tests: matrix.tests().to_vec(),
+        }
+    }
+}
+
+/// Puts candidates in order. When the user ends it on the way, what is known by then decides.
 ///
 /// # Errors
 ///
@@ -75,13 +87,11 @@ pub fn decide(
         hearing,
         matrix,
     };
-    council.sit()?;
-    let evidence = council.matrix.evidence();
-    Ok(Decision {
-        places: order(&evidence, Rule::Weighed, &Weights::default()),
-        evidence,
-        tests: council.matrix.tests().to_vec(),
-    })
+    match council.sit() {
+        Err(_) if bench.control.stopped() => {}
+        other => other?,
+    }
+    Ok(Decision::of(&council.matrix))
 }
 
 /// A decision while it is made.
@@ -94,15 +104,15 @@ struct Council<'a> {
 impl Council<'_> {
     /// Has tests written, and tests that tell the leading two apart.
     fn sit(&mut self) -> Result<(), SolveError> {
-        if self.hearing.samples == 0 || !self.is_worth_tests() {
+        if self.hearing.samples == 0 || !self.is_worth_tests() || self.bench.control.stopped() {
             return Ok(());
         }
-        let samples = (0..self.hearing.samples).map(|index| format!("tests-{}", index + 1));
+        let samples = (0..self.hearing.samples).map(|index| format!("{TESTS_SAMPLE}{}", index + 1));
         let written = self.written(&samples.collect::<Vec<_>>(), &[])?;
         self.hear(&written)?;
         for duel in 0..MOST_DUELS {
             let Some(rivals) = self.rivals() else { break };
-            let sample = format!("tests-between-{}", duel + 1);
+            let sample = format!("{TESTS_SAMPLE}between-{}", duel + 1);
             let written = self.written(&[sample], &rivals)?;
             if !self.hear(&written)? {
                 break;

@@ -47,6 +47,8 @@ const SETTINGS: [&str; 16] = [
 pub struct Measure {
     /// Lines that it adds and removes outside of tests, or at all when it changes nothing but tests.
     pub lines: usize,
+    /// Test files that it touches.
+    pub tests: Vec<String>,
     /// Test files that it removes.
     pub deleted_tests: Vec<String>,
     /// Test files in which it removes checks or has tests left out.
@@ -106,6 +108,7 @@ impl Measure {
 
     fn take_test(&mut self, file: &FilePatch) {
         let old = file.old_path.as_deref().unwrap_or_default();
+        self.tests.push(bytes_path::display(file.new_path.as_deref().unwrap_or(old)));
         if file.change == Change::Deleted {
             self.deleted_tests.push(bytes_path::display(old));
         } else if file.change != Change::Added && weakens(file) {

@@ -19,6 +19,7 @@ mod solve;
 mod tampering;
 #[cfg(test)]
 mod testing;
+mod trials;
 mod validate;
 
 pub use baseline::{Baseline, baseline};
@@ -29,4 +30,5 @@ pub use judge::{failing_before, name_some};
 pub use measure::Measure;
 pub use ranking::{CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Place, Rule, Sign, TestColumn, TestSource, Weights, order};
 pub use solve::{Attempted, Outcome, Plan, Proof, SolveError, name, solve};
-pub use validate::{ValidateError, ValidateOptions, validate};
+pub use trials::Trials;
+pub use validate::{ValidateError, ValidateOptions};

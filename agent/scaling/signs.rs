@@ -22,7 +22,9 @@ const ENDS: [&str; 8] = [
     "os.abort(",
 ];
 /// What reaches for the code that runs tests.
-const REACHES: [&str; 9] = [
+const REACHES: [&str; 10] = [
+    // What is equal to everything passes every comparison.
+    "__eq__ = lambda",
     "import unittest",
     "import pytest",
     "import _pytest",
@@ -35,6 +37,8 @@ const REACHES: [&str; 9] = [
 ];
 /// Shorter literals stand in much code.
 const TELLING_LITERAL: usize = 4;
+/// Even short ones tell where they are all that is returned.
+const RETURNED_LITERAL: usize = 2;
 
 /// What is known of the issue besides the patch.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +81,7 @@ fn literals(text: &str) -> impl Iterator<Item = String> + '_ {
         found.extend(numbers.map(|number| number.trim_matches('.').to_owned()));
         let lists = line.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
         found.extend(lists.filter(|(inside, _)| inside.contains(',')).map(|(inside, _)| format!("[{inside}]")));
-        found.retain(|literal| literal.len() >= TELLING_LITERAL);
+        found.retain(|literal| literal.len() >= RETURNED_LITERAL);
         found
     })
 }
@@ -108,8 +112,12 @@ pub(super) fn signs(patch: &[u8], measure: &Measure, changes_code: bool, clues: 
         add(Sign::TouchesRunner, REACHES.iter().any(|word| is_new(word)));
         add(Sign::SwallowsErrors, swallows(&added) && !swallows(&rest));
         let special = |literal: &String| {
-            let holds = |line: &&String| line.replace('\'', "\"").contains(literal.as_str());
-            added.iter().filter(holds).any(|line| decides(line)) && !rest.iter().any(|line| holds(&line))
+            let plain = |line: &str| line.replace('\'', "\"");
+            let holds = |line: &&String| literal.len() >= TELLING_LITERAL && plain(line).contains(literal.as_str());
+            let returned = format!("return {literal}");
+            let is_all = |line: &String| plain(line) == returned;
+            let acts = added.iter().filter(holds).any(|line| decides(line)) || added.iter().any(is_all);
+            acts && !rest.iter().any(|line| holds(&line) || is_all(line))
         };
         add(Sign::ExpectedValue, clues.literals.iter().any(special));
     }

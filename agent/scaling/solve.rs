@@ -12,7 +12,8 @@ use cwm_runtime::engine::SamplingParameters;
 use super::decide::{Decision, Hearing, decide};
 use super::matrix::Case;
 use super::ranking::{Cell, TestSource};
-use super::validate::{ValidateError, ValidateOptions, validate};
+use super::trials::Trials;
+use super::validate::{ValidateError, ValidateOptions};
 use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{
     AttemptOptions, Budget, Candidate, Control, Ending, RolloutError, Strategy, Workbench, agentic, one_shot,
@@ -176,6 +177,7 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
         plan,
         control,
         controls: (0..plan.samples).map(|_| control.child()).collect(),
+        trials: Trials::new(bench.copies, &bench.problem.baseline, &plan.validation),
         shared: Mutex::new(Shared {
             outcomes: (0..plan.samples).map(|_| None).collect(),
             ..Shared::default()
@@ -184,15 +186,9 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
     run.work();
     let shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcome = shared.outcome()?;
-    if !control.stopped() {
-        let cases = outcome.attempts.iter().map(Attempted::case).collect();
-        let decided = decide(bench, &plan.hearing(), cases);
-        match decided {
-            Ok(decision) => outcome.take(decision),
-            Err(_) if control.stopped() => outcome.interrupted = true,
-            Err(error) => return Err(error),
-        }
-    }
+    let cases = outcome.attempts.iter().map(Attempted::case).collect();
+    let decision = decide(bench, &plan.hearing(), cases)?;
+    outcome.take(decision);
     Ok(Outcome {
         min_evidence: plan.min_evidence,
         seconds: started.elapsed().as_secs_f64(),
@@ -253,6 +249,7 @@ struct Run<'a> {
     plan: &'a Plan,
     control: &'a Arc<Control>,
     controls: Vec<Control>,
+    trials: Trials<'a>,
     shared: Mutex<Shared>,
 }
 
@@ -375,14 +372,7 @@ impl Run<'_> {
             return Ok(Some(Attempted { candidate, verdict }));
         }
         let copy = format!("{}-trial", candidate.attempt);
-        let tried = validate(
-            bench.copies,
-            &copy,
-            &candidate.patch,
-            &bench.problem.baseline,
-            &self.plan.validation,
-            bench.control,
-        );
+        let tried = self.trials.verdict(&copy, &candidate.patch, bench.control);
         if bench.control.stopped() {
             return Ok(None);
         }

@@ -59,7 +59,7 @@ pub enum ValidateError {
 ///
 /// When there is no copy or no sandbox, or when the user ends it. A patch that does not apply is a verdict, and so is one that hangs,
 /// fills its disk or brings its sandbox down.
-pub fn validate(
+pub(super) fn validate(
     copies: &Copies,
     name: &str,
     patch: &[u8],

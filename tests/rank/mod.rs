@@ -1,5 +1,6 @@
 //! `cwm rank` from a user's seat: a small repository with a failing test, and patches good and bad.
 
+mod adversarial;
 mod limits;
 mod order;
 mod python;

@@ -11,13 +11,17 @@ use serde::Serialize;
 use super::choices::Choices;
 use super::start::{Prepared, journal_path};
 use super::{AcceptChoice, FixArguments};
+use crate::cli::evidence::{Story, page};
 use crate::cli::view::{Summary, summary};
 use crate::cli::walls::no_copy;
 use crate::cli::{ExitCode, Failure, Printer};
-use crate::rollout::journal::{Record, RunRecord};
+use crate::rollout::journal::{self, Record, RunRecord};
 use crate::rollout::{Ending, Strategy};
-use crate::scaling::{Attempted, Baseline, Outcome};
+use crate::scaling::{Attempted, Baseline, Decision, Evidence, Outcome, failing_before};
 use crate::suite::quoted;
+
+/// The report that a browser shows, in the run's folder.
+const PAGE: &str = "report.html";
 
 /// A run that ended.
 pub(super) struct Finished {
@@ -40,8 +44,20 @@ struct Report<'a> {
     flaky: &'a [String],
     attempts: &'a [ReportedAttempt<'a>],
     failures: &'a [(String, String)],
+    /// What the order goes by, and each attempt's place by it.
+    evidence: &'a Evidence,
+    places: Vec<ReportedPlace<'a>>,
     resumable: bool,
     seconds: f64,
+}
+
+#[derive(Serialize)]
+struct ReportedPlace<'a> {
+    attempt: &'a str,
+    confidence: Option<f64>,
+    same: usize,
+    alike: usize,
+    reasons: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -232,12 +248,44 @@ fn report(
         flaky: &finished.baseline.flaky,
         attempts: &attempts,
         failures: &outcome.failures,
+        evidence: &outcome.decision.evidence,
+        places: places(&outcome.decision),
         resumable: finished.resumable(),
         seconds: outcome.seconds,
     };
     let text = serde_json::to_vec_pretty(&report)?;
-    write(&finished.prepared.run.path.join("report.json"), &text)?;
+    let folder = &finished.prepared.run.path;
+    write(&folder.join("report.json"), &text)?;
+    write(&folder.join(PAGE), page_of(finished)?.as_bytes())?;
     printer.event("fix.result", &report)
+}
+
+fn places(decision: &Decision) -> Vec<ReportedPlace<'_>> {
+    let candidate = |index: usize| decision.evidence.candidates.get(index);
+    let places = decision.places.iter();
+    places
+        .map(|place| ReportedPlace {
+            attempt: candidate(place.index).map_or("", |candidate| candidate.name.as_str()),
+            confidence: place.confidence,
+            same: place.same,
+            alike: place.alike,
+            reasons: &place.reasons,
+        })
+        .collect()
+}
+
+/// The report for a browser.
+fn page_of(finished: &Finished) -> anyhow::Result<String> {
+    let path = journal_path(&finished.prepared.run.path);
+    let lines = journal::read(&path).map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))?;
+    let records: Vec<Record> = lines.into_iter().map(|line| line.record).collect();
+    let baseline = &finished.baseline;
+    Ok(page(&Story {
+        run: &finished.prepared.record,
+        outcome: &finished.outcome,
+        failing_before: &failing_before(&baseline.runs, &baseline.flaky),
+        records: &records,
+    })?)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -21,8 +21,7 @@ use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
 use crate::scaling::{
-    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Rule, Stand, ValidateError, ValidateOptions, Weights, baseline, order,
-    validate,
+    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Rule, Stand, Trials, ValidateError, ValidateOptions, Weights, baseline, order,
 };
 use crate::suite::{self, Comparison, RunOptions, TestCommand};
 
@@ -87,7 +86,7 @@ pub(crate) struct RankArguments {
     rule: Option<RuleChoice>,
     /// Weights of the rule `weighed`, as JSON
     #[arg(long, value_name = "FILE", hide = true)]
-    weights: Option<PathBuf>,
+    rule_weights: Option<PathBuf>,
     /// The patch files; `-` is stdin
     #[arg(required_unless_present = "replay", value_name = "PATCH")]
     patches: Vec<PathBuf>,
@@ -115,7 +114,7 @@ impl RankArguments {
     }
 
     fn weights(&self) -> anyhow::Result<Weights> {
-        let Some(file) = &self.weights else {
+        let Some(file) = &self.rule_weights else {
             return Ok(Weights::default());
         };
         let wrong = || Failure::new(ExitCode::Usage, format!("The weights {} cannot be read.", file.display()));
@@ -319,12 +318,11 @@ impl Bench<'_> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.arguments.jobs.map_or((processors / 2).max(1), usize::from);
         let control = crew.control;
+        let trials = Trials::new(self.copies, &before.runs, options);
         crew.work(contenders.len(), jobs, "trying the patches", |index| {
             let name = format!("patch-{}", index + 1);
             match contenders.get(index) {
-                Some(contender) => {
-                    validate(self.copies, &name, &contender.patch, &before.runs, options, control)
-                }
+                Some(contender) => trials.verdict(&name, &contender.patch, control),
                 None => Err(ValidateError::Interrupted),
             }
         })
@@ -352,11 +350,7 @@ impl Bench<'_> {
             matrix.hear(&given, stand).map_err(|error| no_verdict(&error))?;
             report::heard(crew.printer, given.len(), matrix.tests().len());
         }
-        Ok(Decision {
-            evidence: matrix.evidence(),
-            tests: matrix.tests().to_vec(),
-            ..Decision::default()
-        })
+        Ok(Decision::of(&matrix))
     }
 }
 

@@ -4,7 +4,7 @@ use cwm_tools::workspace::runs::{JOURNAL, RunFolder};
 
 use crate::cli::{ExitCode, Failure};
 use crate::rollout::journal::{self, Line, Record, RunRecord, Verdict};
-use crate::rollout::{Candidate, Strategy};
+use crate::rollout::{Candidate, Strategy, TESTS_SAMPLE};
 
 /// All that a journal holds.
 pub(super) struct Story {
@@ -87,7 +87,8 @@ impl Story {
     pub(super) fn attempts(&self) -> Vec<AttemptStory<'_>> {
         let mut names: Vec<&str> = Vec::new();
         for record in self.records() {
-            let name = record.attempt().filter(|name| !names.contains(name));
+            let is_new = |name: &&str| !names.contains(name) && !name.starts_with(TESTS_SAMPLE);
+            let name = record.attempt().filter(is_new);
             names.extend(name);
         }
         names.into_iter().map(|name| self.attempt(name)).collect()

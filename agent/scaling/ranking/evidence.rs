@@ -3,6 +3,8 @@
 //! It is data that a person can read and a file can hold, so that a ranking can be made again from it, by another rule or with other
 //! weights, without running anything.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the form. It grows when a field is renamed, removed or changes its meaning.
@@ -145,16 +147,29 @@ impl Cells {
     pub fn of(&self, candidate: usize) -> Cell {
         self.0.get(candidate).copied().unwrap_or(Cell::Unknown)
     }
+
+    /// The cells of candidates in another order.
+    pub fn arranged(&self, order: &[usize]) -> Cells {
+        Cells(order.iter().map(|index| self.of(*index)).collect())
+    }
+}
+
+impl fmt::Display for Cells {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for cell in &self.0 {
+            out.write_str(match cell {
+                Cell::Passed => "+",
+                Cell::Failed => "-",
+                Cell::Unknown => "?",
+            })?;
+        }
+        Ok(())
+    }
 }
 
 impl Serialize for Cells {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sign = |cell: &Cell| match cell {
-            Cell::Passed => '+',
-            Cell::Failed => '-',
-            Cell::Unknown => '?',
-        };
-        self.0.iter().map(sign).collect::<String>().serialize(serializer)
+        serializer.collect_str(self)
     }
 }
 
@@ -178,7 +193,7 @@ impl Evidence {
     /// not is passed over.
     pub fn of_some(&self, candidates: &[usize]) -> Evidence {
         let column = |test: &TestColumn| TestColumn {
-            cells: Cells(candidates.iter().map(|index| test.cells.of(*index)).collect()),
+            cells: test.cells.arranged(candidates),
             ..test.clone()
         };
         Evidence {

@@ -1,0 +1,69 @@
+//! Tries the candidates of one issue, each tree once: patches that come to the same files have the same verdict.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::form::form;
+use super::measure::Measure;
+use super::validate::{ValidateError, ValidateOptions, validate};
+use crate::rollout::journal::Verdict;
+use crate::rollout::{Control, Copies};
+use crate::suite::TestRun;
+
+/// A verdict that is there, or is being found by who holds the lock.
+type Slot = Arc<Mutex<Option<Verdict>>>;
+
+/// What candidates are tried with, and what came of those that were.
+pub struct Trials<'a> {
+    copies: &'a Copies,
+    baseline: &'a [TestRun],
+    options: &'a ValidateOptions,
+    /// By what patches come to.
+    known: Mutex<BTreeMap<String, Slot>>,
+}
+
+impl<'a> Trials<'a> {
+    /// Trials against a baseline.
+    pub fn new(copies: &'a Copies, baseline: &'a [TestRun], options: &'a ValidateOptions) -> Trials<'a> {
+        Trials {
+            copies,
+            baseline,
+            options,
+            known: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// What a patch does in a fresh copy named `name`: found out now, or known of another patch to the same files.
+    ///
+    /// # Errors
+    ///
+    /// As of [`validate`]. What failed is not known: the next one tries again.
+    pub fn verdict(&self, name: &str, patch: &[u8], control: &Control) -> Result<Verdict, ValidateError> {
+        let slot = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(self.key(patch)).or_default().clone()
+        };
+        // Who comes second waits here for the first.
+        let mut verdict = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*verdict {
+            return Ok(Verdict {
+                attempt: name.to_owned(),
+                seconds: 0.0,
+                ..known.clone()
+            });
+        }
+        let found = validate(self.copies, name, patch, self.baseline, self.options, control)?;
+        *verdict = Some(found.clone());
+        Ok(found)
+    }
+
+    /// What a patch comes to, and what it does to tests, of which verdicts tell too.
+    fn key(&self, patch: &[u8]) -> String {
+        let measure = Measure::of(patch);
+        let exact = form(patch, &self.copies.snapshot.tree()).exact;
+        format!(
+            "{exact} {:?} {:?} {:?} {}",
+            measure.tests, measure.deleted_tests, measure.weakened_tests, measure.only_tests
+        )
+    }
+}
