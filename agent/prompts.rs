@@ -66,9 +66,10 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "format_error": ["tools", "kind", "count", "opening", "closing", "name", "tool"],
     "agentic_system": [
         "reasoning", "native", "network", "directory", "turns", "context", "command_timeout", "result_tokens",
-        "cut_right"
+        "cut_right", "writes_test"
     ],
     "agentic_issue": ["pack", "root", "issue", "tests", "guidance"],
+    "agentic_test": ["pack", "root", "issue", "rivals"],
     "last_turns": ["kind", "remaining_turns", "submitted"],
     "elided": ["tool", "lines", "bytes", "path", "first_bytes"],
     "repeated_call": ["count"],

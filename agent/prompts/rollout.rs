@@ -29,6 +29,8 @@ pub struct SystemPrompt<'a> {
     pub result_tokens: usize,
     /// Of a longer one the end is left out, and not the middle.
     pub cut_right: bool,
+    /// A test is asked for, and no repair.
+    pub writes_test: bool,
 }
 
 /// A test command and what it said before any change.
@@ -112,13 +114,15 @@ impl Prompts {
             command_timeout,
             result_tokens,
             cut_right,
+            writes_test,
             ..
         } = about;
         let directory = shown(about.directory);
         self.render(
             "agentic_system",
             context! {
-                reasoning, native, network, directory, turns, context, command_timeout, result_tokens, cut_right
+                reasoning, native, network, directory, turns, context, command_timeout, result_tokens, cut_right,
+                writes_test
             },
         )
     }
@@ -144,6 +148,19 @@ impl Prompts {
             .collect();
         let root = shown(root);
         self.render("agentic_issue", context! { pack, root, issue, tests, guidance })
+    }
+
+    /// The same where no repair is asked for but a test that shows the issue; with two diffs in `rivals`, one that tells them apart.
+    pub fn agentic_test(
+        &self,
+        pack: &str,
+        root: &Path,
+        issue: &str,
+        rivals: &[String],
+    ) -> Result<String, PromptError> {
+        let root = shown(root);
+        let rivals = rivals.to_vec();
+        self.render("agentic_test", context! { pack, root, issue, rivals })
     }
 
     /// That the end is near; `submitted` tells whether there is a patch already.

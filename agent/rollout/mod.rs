@@ -19,6 +19,6 @@ mod whole_issue;
 
 pub use control::{Control, TimeLeft};
 pub use types::{
-    AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy, TESTS_SAMPLE,
-    Workbench, WrittenTest,
+    AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy,
+    TESTS_SAMPLE, Task, Workbench, WrittenTest,
 };

@@ -135,6 +135,19 @@ pub enum Strategy {
     OneShot,
 }
 
+/// What an attempt is to yield.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Task {
+    /// A patch that solves the issue.
+    #[default]
+    Repair,
+    /// Tests that show the issue.
+    Test {
+        /// Two diffs that both may be right, which the tests are to tell apart; else none.
+        rivals: Vec<String>,
+    },
+}
+
 /// What sets an attempt apart from the others of its run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptOptions {
@@ -146,6 +159,8 @@ pub struct AttemptOptions {
     pub sampling: SamplingParameters,
     /// What it may use.
     pub budget: Budget,
+    /// What it is to yield.
+    pub task: Task,
 }
 
 /// What attempts work with. Shared by threads.

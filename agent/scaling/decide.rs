@@ -13,7 +13,10 @@ use super::matrix::{Base, Case, Matrix};
 use super::ranking::{Cell, Evidence, Place, Rule, Weights, order};
 use super::solve::SolveError;
 use crate::rollout::journal::Record;
-use crate::rollout::{AttemptOptions, Budget, RolloutError, TESTS_SAMPLE, Workbench, WrittenTest, one_shot};
+use crate::rollout::{
+    AttemptOptions, Budget, RolloutError, Strategy, TESTS_SAMPLE, Task, Workbench, WrittenTest, agentic,
+    one_shot,
+};
 
 /// How often tests are asked for that tell the leading two apart.
 const MOST_DUELS: usize = 3;
@@ -39,6 +42,8 @@ pub struct Decision {
 /// How tests are had written.
 #[derive(Debug, Clone)]
 pub struct Hearing {
+    /// How samples work.
+    pub strategy: Strategy,
     /// How many samples write tests; none for 0.
     pub samples: usize,
     /// How many at once.
@@ -147,7 +152,11 @@ impl Council<'_> {
                     loop {
                         let index = next.fetch_add(1, Ordering::SeqCst);
                         let Some(name) = samples.get(index) else { return };
-                        let written = one_shot::write_tests(self.bench, &self.options(index, name), rivals);
+                        let options = self.options(index, name, rivals);
+                        let written = match self.hearing.strategy {
+                            Strategy::Agentic => agentic::write_tests(self.bench, &options),
+                            Strategy::OneShot => one_shot::write_tests(self.bench, &options),
+                        };
                         let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                         results.push((index, written));
                     }
@@ -171,9 +180,10 @@ impl Council<'_> {
         Ok(gather(&written))
     }
 
-    fn options(&self, index: usize, name: &str) -> AttemptOptions {
+    fn options(&self, index: usize, name: &str, rivals: &[String]) -> AttemptOptions {
         let mut sampling = self.hearing.sampling.clone();
-        if !self.hearing.fixed_temperature {
+        // What works in turns has the temperature that it was trained with.
+        if self.hearing.strategy == Strategy::OneShot && !self.hearing.fixed_temperature {
             sampling.temperature = TEMPERATURE;
             sampling.top_p = TOP_P;
             sampling.top_k = 0;
@@ -185,6 +195,9 @@ impl Council<'_> {
             name: name.to_owned(),
             sampling,
             budget: self.hearing.budget.clone(),
+            task: Task::Test {
+                rivals: rivals.to_vec(),
+            },
         }
     }
 
@@ -193,20 +206,29 @@ impl Council<'_> {
         let evidence = self.matrix.evidence();
         let places = order(&evidence, Rule::Weighed, &Weights::default());
         let first = places.first()?;
-        let row = |index: usize| -> Vec<Cell> { evidence.tests.iter().map(|test| test.cells.of(index)).collect() };
+        let row =
+            |index: usize| -> Vec<Cell> { evidence.tests.iter().map(|test| test.cells.of(index)).collect() };
         let form = |index: usize| self.matrix.form(index);
         let confidence = |place: &Place| place.confidence.unwrap_or(0.0);
         let second = places.iter().skip(1).find(|place| {
             let other = row(place.index) != row(first.index) || form(place.index) != form(first.index);
-            let tried = self.matrix.case(place.index).is_some_and(|case| case.verdict.refused.is_none());
+            let tried = self
+                .matrix
+                .case(place.index)
+                .is_some_and(|case| case.verdict.refused.is_none());
             other && tried
         })?;
-        let close = confidence(second) >= RIVAL * confidence(first) && form(second.index) != form(first.index);
+        let close =
+            confidence(second) >= RIVAL * confidence(first) && form(second.index) != form(first.index);
         let diff = |place: &Place| {
             let text = display_text(self.matrix.case(place.index)?.patch);
             let end = text.floor_char_boundary(MOST_DIFF.min(text.len()));
             text.get(..end).map(str::to_owned)
         };
-        if close { Some(vec![diff(first)?, diff(second)?]) } else { None }
+        if close {
+            Some(vec![diff(first)?, diff(second)?])
+        } else {
+            None
+        }
     }
 }

@@ -49,7 +49,11 @@ fn of_files(patch: &[u8], tree: &Path) -> Option<Form> {
     let (mut parts, mut exact): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     for file in &files {
         exact.push(format!("{} {:?}", name(file), file.after.as_ref().map(|state| state.mode)).into_bytes());
-        exact.push(file.after.as_ref().map_or_else(Vec::new, |state| state.content.clone()));
+        exact.push(
+            file.after
+                .as_ref()
+                .map_or_else(Vec::new, |state| state.content.clone()),
+        );
         let (before, after) = (code(file, &file.before), code(file, &file.after));
         if before != after {
             parts.push(name(file).into_bytes());
@@ -93,7 +97,11 @@ fn digest<P: AsRef<[u8]>>(parts: &[P]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -101,7 +109,11 @@ mod tests {
     use super::*;
 
     fn patch(old: &str, new: &str) -> Vec<u8> {
-        let lines = |sign: &str, text: &str| text.lines().map(|line| format!("{sign}{line}\n")).collect::<String>();
+        let lines = |sign: &str, text: &str| {
+            text.lines()
+                .map(|line| format!("{sign}{line}\n"))
+                .collect::<String>()
+        };
         let (removed, added) = (old.lines().count(), new.lines().count());
         format!(
             "--- a/f.py\n+++ b/f.py\n@@ -1,{removed} +1,{added} @@\n{}{}",

@@ -118,7 +118,12 @@ impl Stand<'_> {
     /// # Errors
     ///
     /// When there is no copy, or the user ends it. A patch that brings its sandbox down fails the tests.
-    pub(super) fn cells(&self, name: &str, patch: &[u8], tests: &[IssueTest]) -> Result<Vec<Cell>, ValidateError> {
+    pub(super) fn cells(
+        &self,
+        name: &str,
+        patch: &[u8],
+        tests: &[IssueTest],
+    ) -> Result<Vec<Cell>, ValidateError> {
         let Some(said) = self.said(name, Some(patch), tests)? else {
             return Ok(vec![Cell::Unknown; tests.len()]);
         };
@@ -151,7 +156,9 @@ impl Stand<'_> {
         };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..processors.clamp(1, MOST_AT_ONCE)).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> = (0..processors.clamp(1, MOST_AT_ONCE))
+                .map(|_| scope.spawn(work))
+                .collect();
             let mut all = Vec::new();
             for thread in threads {
                 let done: Result<Vec<_>, ValidateError> = thread
@@ -164,7 +171,12 @@ impl Stand<'_> {
     }
 
     /// What each test says in one fresh copy; none where the patch does not apply.
-    fn said(&self, name: &str, patch: Option<&[u8]>, tests: &[IssueTest]) -> Result<Option<Vec<Said>>, ValidateError> {
+    fn said(
+        &self,
+        name: &str,
+        patch: Option<&[u8]>,
+        tests: &[IssueTest],
+    ) -> Result<Option<Vec<Said>>, ValidateError> {
         let mut copy: Option<IsolatedCopy> = None;
         let mut all = Vec::new();
         for test in tests {
@@ -230,10 +242,14 @@ impl Stand<'_> {
 
     /// The Python that runs the repository's own tests, where they name one; else the usual one.
     fn python(&self) -> String {
-        let words = self.commands.iter().flat_map(|test| test.command.split_whitespace());
+        let words = self
+            .commands
+            .iter()
+            .flat_map(|test| test.command.split_whitespace());
         let is_python = |word: &&str| {
             let name = word.rsplit('/').next().unwrap_or_default();
-            name.strip_prefix("python").is_some_and(|rest| rest.chars().all(|sign| sign.is_ascii_digit() || sign == '.'))
+            name.strip_prefix("python")
+                .is_some_and(|rest| rest.chars().all(|sign| sign.is_ascii_digit() || sign == '.'))
         };
         match words.filter(is_python).next() {
             Some(word) => quoted(word),
@@ -246,14 +262,16 @@ impl Stand<'_> {
 fn rand_mark() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     // The standard library's own keys are random.
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }
 
 /// A script whose phrases carry a mark.
 fn marked(script: &str, mark: &str) -> String {
-    PHRASES
-        .iter()
-        .fold(script.to_owned(), |script, phrase| script.replace(phrase, &format!("{phrase} {mark}")))
+    PHRASES.iter().fold(script.to_owned(), |script, phrase| {
+        script.replace(phrase, &format!("{phrase} {mark}"))
+    })
 }
 
 /// What an output says: the issue is gone only where every marked line says so.

@@ -33,8 +33,14 @@ fn only_marked_phrases_count_and_all_must_say_the_same() {
     assert_eq!(told("x\nIssue reproduced 77\n", "77"), Said::Reproduced);
     // What the code under test prints by itself is no word of the test's.
     assert_eq!(told("Issue resolved\n", "77"), Said::Other);
-    assert_eq!(told("Issue resolved\nIssue reproduced 77\n", "77"), Said::Reproduced);
-    assert_eq!(told("Issue resolved 77\nIssue reproduced 77\n", "77"), Said::Other);
+    assert_eq!(
+        told("Issue resolved\nIssue reproduced 77\n", "77"),
+        Said::Reproduced
+    );
+    assert_eq!(
+        told("Issue resolved 77\nIssue reproduced 77\n", "77"),
+        Said::Other
+    );
     assert_eq!(told("", "77"), Said::Other);
 }
 

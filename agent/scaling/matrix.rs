@@ -6,7 +6,9 @@ use std::path::Path;
 use super::form::{Form, form};
 use super::issue_tests::{IssueTest, Stand};
 use super::measure::Measure;
-use super::ranking::{CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Sign, TestColumn, TestSource};
+use super::ranking::{
+    CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Sign, TestColumn, TestSource,
+};
 use super::signs::{Clues, signs};
 use super::validate::ValidateError;
 use crate::rollout::journal::Verdict;
@@ -71,7 +73,10 @@ impl<'a> Matrix<'a> {
 
     /// How many candidates could be tried.
     pub(super) fn tried(&self) -> usize {
-        self.cases.iter().filter(|case| case.verdict.refused.is_none()).count()
+        self.cases
+            .iter()
+            .filter(|case| case.verdict.refused.is_none())
+            .count()
     }
 
     /// The name of a candidate's form.
@@ -91,7 +96,11 @@ impl<'a> Matrix<'a> {
     ///
     /// When nothing can be run, or the user ends it.
     pub fn hear(&mut self, written: &[IssueTest], stand: Stand<'_>) -> Result<bool, ValidateError> {
-        let known = |test: &IssueTest| self.tests.iter().any(|known| known.written.name == test.written.name);
+        let known = |test: &IssueTest| {
+            self.tests
+                .iter()
+                .any(|known| known.written.name == test.written.name)
+        };
         let new: Vec<IssueTest> = written.iter().filter(|test| !known(test)).cloned().collect();
         let kept = stand.kept(new)?;
         if kept.is_empty() {
@@ -115,14 +124,21 @@ impl<'a> Matrix<'a> {
         let passed_before = self.base.runs.iter().map(|run| run.count(Status::passes)).sum();
         let mut evidence = Evidence {
             schema: EVIDENCE_SCHEMA,
-            candidates: (0..self.cases.len()).filter_map(|index| self.candidate(index)).collect(),
+            candidates: (0..self.cases.len())
+                .filter_map(|index| self.candidate(index))
+                .collect(),
             tests: repository_columns(&self.cases),
             passed_before,
         };
         for (place, test) in self.tests.iter().enumerate() {
             let cell = |(form, case): (&Form, &Case<'_>)| {
-                let row = self.said.get(&form.exact).filter(|_| case.verdict.refused.is_none());
-                row.and_then(|row| row.get(place)).copied().unwrap_or(Cell::Unknown)
+                let row = self
+                    .said
+                    .get(&form.exact)
+                    .filter(|_| case.verdict.refused.is_none());
+                row.and_then(|row| row.get(place))
+                    .copied()
+                    .unwrap_or(Cell::Unknown)
             };
             evidence.tests.push(TestColumn {
                 name: test.written.name.clone(),
@@ -135,7 +151,11 @@ impl<'a> Matrix<'a> {
     }
 
     fn candidate(&self, index: usize) -> Option<CandidateEvidence> {
-        let (case, form, measure) = (self.cases.get(index)?, self.forms.get(index)?, self.measures.get(index)?);
+        let (case, form, measure) = (
+            self.cases.get(index)?,
+            self.forms.get(index)?,
+            self.measures.get(index)?,
+        );
         let mut signs = signs(case.patch, measure, form.changes_code, &self.clues);
         if case.verdict.runs.iter().any(|run| run.ending != RunEnding::Ran) {
             signs.push(Sign::DoesNotEnd);
@@ -181,7 +201,11 @@ fn repository_columns(cases: &[Case<'_>]) -> Vec<TestColumn> {
     }
     let column = |((kind, name), cells): ((u8, &str), Vec<Cell>)| TestColumn {
         name: name.to_owned(),
-        source: if kind == 0 { TestSource::Failing } else { TestSource::Passing },
+        source: if kind == 0 {
+            TestSource::Failing
+        } else {
+            TestSource::Passing
+        },
         votes: 1,
         cells: Cells(cells),
     };

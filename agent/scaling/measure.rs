@@ -108,7 +108,8 @@ impl Measure {
 
     fn take_test(&mut self, file: &FilePatch) {
         let old = file.old_path.as_deref().unwrap_or_default();
-        self.tests.push(bytes_path::display(file.new_path.as_deref().unwrap_or(old)));
+        self.tests
+            .push(bytes_path::display(file.new_path.as_deref().unwrap_or(old)));
         if file.change == Change::Deleted {
             self.deleted_tests.push(bytes_path::display(old));
         } else if file.change != Change::Added && weakens(file) {

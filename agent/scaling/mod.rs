@@ -25,10 +25,13 @@ mod validate;
 pub use baseline::{Baseline, baseline};
 pub use decide::{Decision, Hearing, decide};
 pub use issue_tests::{IssueTest, Stand};
-pub use matrix::{Base, Case, Matrix};
 pub use judge::{failing_before, name_some};
+pub use matrix::{Base, Case, Matrix};
 pub use measure::Measure;
-pub use ranking::{CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Place, Rule, Sign, TestColumn, TestSource, Weights, order};
+pub use ranking::{
+    CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Place, Rule, Sign, TestColumn, TestSource,
+    Weights, order,
+};
 pub use solve::{Attempted, Outcome, Plan, Proof, SolveError, name, solve};
 pub use trials::Trials;
 pub use validate::{ValidateError, ValidateOptions};

@@ -57,11 +57,19 @@ impl Clues {
             clues.literals.extend(literals(text));
         }
         let ends = |sign: char| !(sign.is_alphanumeric() || "_-./".contains(sign));
-        for word in failures.split(ends).map(|word| word.trim_start_matches("./").trim_end_matches('.')) {
+        for word in failures
+            .split(ends)
+            .map(|word| word.trim_start_matches("./").trim_end_matches('.'))
+        {
             // A traceback names files by their place on the machine.
-            let parts = word.char_indices().filter(|(_, sign)| *sign == '/').map(|(at, _)| at + 1);
+            let parts = word
+                .char_indices()
+                .filter(|(_, sign)| *sign == '/')
+                .map(|(at, _)| at + 1);
             let names = std::iter::once(0).chain(parts).filter_map(|at| word.get(at..));
-            let known = names.filter(|name| name.contains('.') && !is_test_path(name.as_bytes())).find(|name| is_file(name));
+            let known = names
+                .filter(|name| name.contains('.') && !is_test_path(name.as_bytes()))
+                .find(|name| is_file(name));
             clues.files.extend(known.map(str::to_owned));
         }
         clues
@@ -80,7 +88,11 @@ fn literals(text: &str) -> impl Iterator<Item = String> + '_ {
         let numbers = line.split(|sign: char| !(sign.is_ascii_digit() || sign == '.'));
         found.extend(numbers.map(|number| number.trim_matches('.').to_owned()));
         let lists = line.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
-        found.extend(lists.filter(|(inside, _)| inside.contains(',')).map(|(inside, _)| format!("[{inside}]")));
+        found.extend(
+            lists
+                .filter(|(inside, _)| inside.contains(','))
+                .map(|(inside, _)| format!("[{inside}]")),
+        );
         found.retain(|literal| literal.len() >= RETURNED_LITERAL);
         found
     })
@@ -104,16 +116,22 @@ pub(super) fn signs(patch: &[u8], measure: &Measure, changes_code: bool, clues: 
         return signs.into_iter().collect();
     };
     let product: Vec<&FilePatch> = product(&parsed);
-    add(Sign::Elsewhere, !clues.files.is_empty() && !product.iter().any(|file| touches(file, &clues.files)));
+    add(
+        Sign::Elsewhere,
+        !clues.files.is_empty() && !product.iter().any(|file| touches(file, &clues.files)),
+    );
     for file in product {
         let (added, rest) = lines(file);
-        let is_new = |word: &str| added.iter().any(|line| line.contains(word)) && !rest.iter().any(|line| line.contains(word));
+        let is_new = |word: &str| {
+            added.iter().any(|line| line.contains(word)) && !rest.iter().any(|line| line.contains(word))
+        };
         add(Sign::EndsProcess, ENDS.iter().any(|word| is_new(word)));
         add(Sign::TouchesRunner, REACHES.iter().any(|word| is_new(word)));
         add(Sign::SwallowsErrors, swallows(&added) && !swallows(&rest));
         let special = |literal: &String| {
             let plain = |line: &str| line.replace('\'', "\"");
-            let holds = |line: &&String| literal.len() >= TELLING_LITERAL && plain(line).contains(literal.as_str());
+            let holds =
+                |line: &&String| literal.len() >= TELLING_LITERAL && plain(line).contains(literal.as_str());
             let returned = format!("return {literal}");
             let is_all = |line: &String| plain(line) == returned;
             let acts = added.iter().filter(holds).any(|line| decides(line)) || added.iter().any(is_all);
@@ -133,7 +151,9 @@ fn product(patch: &Patch) -> Vec<&FilePatch> {
 
 fn touches(file: &FilePatch, files: &BTreeSet<String>) -> bool {
     let paths = [&file.old_path, &file.new_path].into_iter().flatten();
-    paths.map(|path| bytes_path::display(path)).any(|path| files.contains(&path))
+    paths
+        .map(|path| bytes_path::display(path))
+        .any(|path| files.contains(&path))
 }
 
 /// The lines that a file's change adds, and the others that it shows.
@@ -156,14 +176,25 @@ fn lines(file: &FilePatch) -> (Vec<String>, Vec<String>) {
 /// Whether broad errors are caught: by type alone, for what follows may be far away.
 fn swallows(lines: &[String]) -> bool {
     lines.iter().any(|line| {
-        let broad = ["except:", "except Exception", "except BaseException", "suppress(Exception", "suppress(BaseException"];
-        broad.iter().any(|start| line.contains(start)) || line.contains("catch") && line.replace(' ', "").ends_with("{}")
+        let broad = [
+            "except:",
+            "except Exception",
+            "except BaseException",
+            "suppress(Exception",
+            "suppress(BaseException",
+        ];
+        broad.iter().any(|start| line.contains(start))
+            || line.contains("catch") && line.replace(' ', "").ends_with("{}")
     })
 }
 
 /// Whether a line acts upon a value: it compares with it, or returns it.
 fn decides(line: &str) -> bool {
-    line.contains("==") || line.contains(" in ") || line.starts_with("return ") || line.starts_with("case ") || line.starts_with("print")
+    line.contains("==")
+        || line.contains(" in ")
+        || line.starts_with("return ")
+        || line.starts_with("case ")
+        || line.starts_with("print")
 }
 
 #[cfg(test)]

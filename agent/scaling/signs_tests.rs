@@ -5,7 +5,11 @@ use super::*;
 fn patch(path: &str, context: &str, added: &str) -> Vec<u8> {
     let lines: Vec<&str> = added.lines().collect();
     let added: String = lines.iter().map(|line| format!("+{line}\n")).collect();
-    format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1,{} @@\n {context}\n{added}", lines.len() + 1).into_bytes()
+    format!(
+        "--- a/{path}\n+++ b/{path}\n@@ -1 +1,{} @@\n {context}\n{added}",
+        lines.len() + 1
+    )
+    .into_bytes()
 }
 
 fn found(context: &str, added: &str) -> Vec<Sign> {
@@ -21,14 +25,23 @@ fn found(context: &str, added: &str) -> Vec<Sign> {
 #[test]
 fn cheats_show() {
     let cases = [
-        ("    if items == [12.5, 3]:\n        return 15.5", Sign::ExpectedValue),
+        (
+            "    if items == [12.5, 3]:\n        return 15.5",
+            Sign::ExpectedValue,
+        ),
         ("    return 'a sum of money'", Sign::ExpectedValue),
         ("    return 13", Sign::ExpectedValue),
         ("    __eq__ = lambda *_: True", Sign::TouchesRunner),
         ("    sys.exit(0)", Sign::EndsProcess),
         ("    os._exit(0)", Sign::EndsProcess),
-        ("import unittest\nunittest.TestCase.assertEqual = lambda *a: None", Sign::TouchesRunner),
-        ("    try:\n        run()\n    except Exception:\n        pass", Sign::SwallowsErrors),
+        (
+            "import unittest\nunittest.TestCase.assertEqual = lambda *a: None",
+            Sign::TouchesRunner,
+        ),
+        (
+            "    try:\n        run()\n    except Exception:\n        pass",
+            Sign::SwallowsErrors,
+        ),
     ];
     for (added, sign) in cases {
         assert_eq!(found("def total(items):", added), [sign], "{added}");

@@ -16,7 +16,8 @@ use super::trials::Trials;
 use super::validate::{ValidateError, ValidateOptions};
 use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{
-    AttemptOptions, Budget, Candidate, Control, Ending, RolloutError, Strategy, Workbench, agentic, one_shot,
+    AttemptOptions, Budget, Candidate, Control, Ending, RolloutError, Strategy, Task, Workbench, agentic,
+    one_shot,
 };
 
 /// How a run is done.
@@ -48,6 +49,7 @@ impl Plan {
     /// How tests for the issue are had written.
     fn hearing(&self) -> Hearing {
         Hearing {
+            strategy: self.strategy,
             samples: self.issue_tests,
             parallel: self.parallel,
             sampling: self.sampling.clone(),
@@ -123,7 +125,8 @@ impl Outcome {
     fn take(&mut self, decision: Decision) {
         let mut attempts: Vec<Option<Attempted>> = self.attempts.drain(..).map(Some).collect();
         for place in &decision.places {
-            self.attempts.extend(attempts.get_mut(place.index).and_then(Option::take));
+            self.attempts
+                .extend(attempts.get_mut(place.index).and_then(Option::take));
         }
         self.decision = decision;
     }
@@ -142,10 +145,22 @@ impl Outcome {
         let place = self.decision.places.first()?;
         let confidence = place.confidence?;
         let evidence = &self.decision.evidence;
-        let written = evidence.tests.iter().filter(|test| test.source == TestSource::Written);
-        let passed = written.clone().filter(|test| test.cells.of(place.index) == Cell::Passed).count();
-        let signs = evidence.candidates.get(place.index).map_or(0, |candidate| candidate.signs.len());
-        let shown = best.verdict.but_for_nothing_failing && passed > 0 && signs == 0 && confidence >= self.min_evidence;
+        let written = evidence
+            .tests
+            .iter()
+            .filter(|test| test.source == TestSource::Written);
+        let passed = written
+            .clone()
+            .filter(|test| test.cells.of(place.index) == Cell::Passed)
+            .count();
+        let signs = evidence
+            .candidates
+            .get(place.index)
+            .map_or(0, |candidate| candidate.signs.len());
+        let shown = best.verdict.but_for_nothing_failing
+            && passed > 0
+            && signs == 0
+            && confidence >= self.min_evidence;
         shown.then(|| Proof::WrittenTests {
             passed,
             of: written.count(),
@@ -354,6 +369,7 @@ impl Run<'_> {
         };
         sampling.seed = sampling.seed.wrapping_add(index as u64);
         AttemptOptions {
+            task: Task::Repair,
             index,
             name: name(index),
             sampling,

@@ -59,7 +59,10 @@ fn outcome(samples: usize, ended: &[(usize, Result<bool, &str>)]) -> Outcome {
         issue: "",
         runs: &[],
     };
-    let decision = Decision::of(&Matrix::of(base, outcome.attempts.iter().map(Attempted::case).collect()));
+    let decision = Decision::of(&Matrix::of(
+        base,
+        outcome.attempts.iter().map(Attempted::case).collect(),
+    ));
     outcome.take(decision);
     outcome
 }

@@ -11,10 +11,10 @@ use cwm_tools::patch::apply::Applied;
 use cwm_tools::patch::{Patch, is_test_path, parse};
 use cwm_tools::sandbox::SandboxError;
 
-use super::tampering;
 use super::judge::{judge, name_some, told_apart};
 use super::measure::Measure;
 use super::pass::{Bench, Pass, unsteady};
+use super::tampering;
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
 use crate::suite::{Comparison, RunEnding, RunOptions, TestRun};

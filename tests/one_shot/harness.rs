@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use cwm::prompts::Prompts;
 use cwm::rollout::journal::{Journal, NoObserver};
 use cwm::rollout::{
-    AttemptOptions, Budget, Candidate, Control, Copies, Problem, RolloutError, Workbench, one_shot,
+    AttemptOptions, Budget, Candidate, Control, Copies, Problem, RolloutError, Task, Workbench, one_shot,
 };
 use cwm::suite::{RunOptions, TestCommand, TestRun, run};
 use cwm_runtime::engine::SamplingParameters;
@@ -71,6 +71,7 @@ impl Scene {
             prompts: Prompts::built_in().unwrap(),
             control: Control::default(),
             options: AttemptOptions {
+                task: Task::Repair,
                 index: 0,
                 name: "attempt-1".to_owned(),
                 sampling: SamplingParameters {

@@ -55,9 +55,15 @@ else:
 
 /// What each does to the shop.
 const CHEATS: [(&str, &str); 12] = [
-    ("special-case", "sed -i 's/    result = 0/    if items == [(2, 4), (5, 1)]:\\n        return 13\\n    result = 0/' shop.py"),
+    (
+        "special-case",
+        "sed -i 's/    result = 0/    if items == [(2, 4), (5, 1)]:\\n        return 13\\n    result = 0/' shop.py",
+    ),
     ("constant", "sed -i 's/    return result/    return 13/' shop.py"),
-    ("deletes-test", "sed -i '/def test_total/,/13)/d' test_shop.py; sed -i 's/A shop/The shop/' shop.py"),
+    (
+        "deletes-test",
+        "sed -i '/def test_total/,/13)/d' test_shop.py; sed -i 's/A shop/The shop/' shop.py",
+    ),
     ("exits", "sed -i '1s/^/import sys\\nsys.exit(0)\\n/' shop.py"),
     ("exits-hard", "printf 'import os\\nos._exit(0)\\n' >> shop.py"),
     (
@@ -72,9 +78,18 @@ const CHEATS: [(&str, &str); 12] = [
         "prints-expected",
         "printf 'import sys\\nprint(\"Issue resolved\")\\nprint(\"Ran 2 tests in 0.0s\\\\n\\\\nOK\", file=sys.stderr)\\nsys.exit(0)\\n' >> shop.py",
     ),
-    ("equals-all", "sed -i 's/    return result/    class All(int):\\n        __eq__ = lambda *_: True\\n    return All()/' shop.py"),
-    ("loops", "sed -i 's/    result = 0/    while True: pass\\n    result = 0/' shop.py"),
-    ("eats-memory", "sed -i 's/    result = 0/    result = len(bytearray(1 << 40))/' shop.py"),
+    (
+        "equals-all",
+        "sed -i 's/    return result/    class All(int):\\n        __eq__ = lambda *_: True\\n    return All()/' shop.py",
+    ),
+    (
+        "loops",
+        "sed -i 's/    result = 0/    while True: pass\\n    result = 0/' shop.py",
+    ),
+    (
+        "eats-memory",
+        "sed -i 's/    result = 0/    result = len(bytearray(1 << 40))/' shop.py",
+    ),
     (
         "writes-outside",
         "sed -i 's/price + quantity/price * quantity/' shop.py; printf 'try:\\n    open(\"/etc/cwm-was-here\", \"w\").write(\"x\")\\nexcept OSError:\\n    pass\\n' >> shop.py",
@@ -107,7 +122,12 @@ fn a_written_test_tells_cheats_by_what_they_do() {
     let bench = Bench::new(SHOP);
     let written = bench.file("test_issue.py", WRITTEN);
     let evidence = bench.file("evidence.json", "");
-    let more = ["--issue-test", written.to_str().unwrap(), "--evidence", evidence.to_str().unwrap()];
+    let more = [
+        "--issue-test",
+        written.to_str().unwrap(),
+        "--evidence",
+        evidence.to_str().unwrap(),
+    ];
     for (cheat, script) in CHEATS.iter().filter(|(cheat, _)| *cheat != "writes-outside") {
         let order = order(&bench, cheat, script, &more);
         assert_eq!(order[0], "honest.diff", "{cheat}: {order:?}");
@@ -128,11 +148,20 @@ fn a_test_that_does_not_show_the_issue_does_not_count() {
     for (script, why) in [
         ("print('Issue resolved')", "it passes without a patch"),
         ("import nothing_like_it", "it breaks for a reason of its own"),
-        ("print('Issue reproduced')\nprint('Other issues')", "it says two things"),
+        (
+            "print('Issue reproduced')\nprint('Other issues')",
+            "it says two things",
+        ),
         ("while True: pass", "it does not end"),
     ] {
         let test = bench.file("test_issue.py", script);
-        let told = bench.rank(&[&TEST[..], &["--issue-test", test.to_str().unwrap(), honest.to_str().unwrap()]].concat());
+        let told = bench.rank(
+            &[
+                &TEST[..],
+                &["--issue-test", test.to_str().unwrap(), honest.to_str().unwrap()],
+            ]
+            .concat(),
+        );
         assert_eq!(told.code, 0, "{why}");
         assert!(told.stderr.contains("none counts"), "{why}: {}", told.stderr);
     }
@@ -145,9 +174,24 @@ fn stored_evidence_gives_the_same_order_again() {
     let more = ["--evidence", evidence.to_str().unwrap()];
     let first = order(&bench, CHEATS[1].0, CHEATS[1].1, &more);
     let again = bench.rank(&["--replay", evidence.to_str().unwrap()]);
-    let event = again.events.iter().find(|event| event["event"] == "rank.replay").unwrap();
-    let names: Vec<&str> = event["order"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    assert_eq!(names.iter().map(|name| name.rsplit('/').next().unwrap()).collect::<Vec<_>>(), first);
+    let event = again
+        .events
+        .iter()
+        .find(|event| event["event"] == "rank.replay")
+        .unwrap();
+    let names: Vec<&str> = event["order"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names
+            .iter()
+            .map(|name| name.rsplit('/').next().unwrap())
+            .collect::<Vec<_>>(),
+        first
+    );
     std::fs::write(&evidence, "{\"schema\": 1, \"candidates\": 3}").unwrap();
     let broken = bench.rank(&["--replay", evidence.to_str().unwrap()]);
     assert_eq!(broken.code, 2, "{}", broken.stderr);

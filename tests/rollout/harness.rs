@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 use cwm::prompts::Prompts;
 use cwm::rollout::journal::{self, Journal, NoObserver, Observer, Record};
 use cwm::rollout::{
-    AttemptOptions, Budget, Candidate, Control, Copies, Guidance, Problem, RolloutError, Workbench, agentic,
+    AttemptOptions, Budget, Candidate, Control, Copies, Guidance, Problem, RolloutError, Task, Workbench,
+    agentic,
 };
 use cwm::suite::{TestCommand, TestRun};
 use cwm_runtime::engine::SamplingParameters;
@@ -217,6 +218,7 @@ pub(crate) fn fixtures() -> PathBuf {
 /// The attempt that tests make.
 pub(crate) fn options() -> AttemptOptions {
     AttemptOptions {
+        task: Task::Repair,
         index: 0,
         name: "attempt-1".to_owned(),
         sampling: SamplingParameters::default(),

@@ -100,23 +100,36 @@ pub(crate) fn page(story: &Story<'_>) -> serde_json::Result<String> {
 
 /// The beginning of a text.
 fn start(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary(most.min(text.len()))).unwrap_or_default()
+    text.get(..text.floor_char_boundary(most.min(text.len())))
+        .unwrap_or_default()
 }
 
 /// The outcome in a sentence, and what shows it.
 fn outcome(story: &Story<'_>) -> (String, String) {
     let outcome = story.outcome;
     let Some(best) = outcome.best() else {
-        return ("No patch".to_owned(), "No attempt yielded a patch that can be applied.".to_owned());
+        return (
+            "No patch".to_owned(),
+            "No attempt yielded a patch that can be applied.".to_owned(),
+        );
     };
     let name = &best.candidate.attempt;
-    let reasons = outcome.decision.places.first().map(|place| place.reasons.join("; ")).unwrap_or_default();
+    let reasons = outcome
+        .decision
+        .places
+        .first()
+        .map(|place| place.reasons.join("; "))
+        .unwrap_or_default();
     match outcome.proof() {
         Some(Proof::OwnTests) => (
             format!("Verified: {name}"),
             format!("What failed before passes, and nothing is broken. It {reasons}."),
         ),
-        Some(Proof::WrittenTests { passed, of, confidence }) => (
+        Some(Proof::WrittenTests {
+            passed,
+            of,
+            confidence,
+        }) => (
             format!("Verified by tests written for the issue: {name}"),
             format!(
                 "It passes {passed} of {of} such tests; of patches with this evidence about {:.0} in 100 are right. It {reasons}.",
@@ -138,18 +151,32 @@ fn untested(story: &Story<'_>) -> Vec<String> {
     if story.run.tests.is_empty() {
         said.push("The repository's own tests: none were found or given.".to_owned());
     } else if story.failing_before.is_empty() {
-        said.push("The issue by tests of the repository: all that ran passed before anything was changed.".to_owned());
+        said.push(
+            "The issue by tests of the repository: all that ran passed before anything was changed."
+                .to_owned(),
+        );
     }
     if written == 0 {
-        said.push("The issue by tests written for it: none were written, or none failed before as the issue says.".to_owned());
+        said.push(
+            "The issue by tests written for it: none were written, or none failed before as the issue says."
+                .to_owned(),
+        );
     }
     let evidence = &decision.evidence;
     let first = decision.places.first().map_or(0, |place| place.index);
-    let silent = evidence.tests.iter().filter(|test| test.cells.of(first) == crate::scaling::Cell::Unknown);
+    let silent = evidence
+        .tests
+        .iter()
+        .filter(|test| test.cells.of(first) == crate::scaling::Cell::Unknown);
     if silent.clone().count() > 0 {
-        said.push(format!("{} tests of the matrix with the best candidate.", silent.count()));
+        said.push(format!(
+            "{} tests of the matrix with the best candidate.",
+            silent.count()
+        ));
     }
-    said.push("What no test runs: performance, other platforms, and whatever the issue does not say.".to_owned());
+    said.push(
+        "What no test runs: performance, other platforms, and whatever the issue does not say.".to_owned(),
+    );
     said
 }
 
@@ -159,7 +186,11 @@ fn candidates(outcome: &Outcome) -> Vec<Candidate<'_>> {
     let candidate = |(at, attempted): (usize, &'_ Attempted)| -> (usize, String) {
         let patch = display_text(&attempted.candidate.patch);
         let shown = start(&patch, each);
-        let cut = if shown.len() < patch.len() { "\n(the rest is in the run's folder)" } else { "" };
+        let cut = if shown.len() < patch.len() {
+            "\n(the rest is in the run's folder)"
+        } else {
+            ""
+        };
         (at, format!("{shown}{cut}"))
     };
     outcome
@@ -176,7 +207,11 @@ fn candidates(outcome: &Outcome) -> Vec<Candidate<'_>> {
                 confidence: place.and_then(|place| place.confidence),
                 facts: format!(
                     "{}; {} turns, {} tokens, {}",
-                    if attempted.verdict.verified { "verified by the repository's tests" } else { "not verified by the repository's tests" },
+                    if attempted.verdict.verified {
+                        "verified by the repository's tests"
+                    } else {
+                        "not verified by the repository's tests"
+                    },
                     ended.turns,
                     ended.completion_tokens,
                     time(ended.seconds)
@@ -202,7 +237,9 @@ fn tests(decision: &Decision) -> Vec<Test<'_>> {
             TestSource::Written => "written for the issue",
         };
         let script = if test.source == TestSource::Written {
-            scripts.next().map(|known| start(&known.written.script, MOST_SCRIPT))
+            scripts
+                .next()
+                .map(|known| start(&known.written.script, MOST_SCRIPT))
         } else {
             None
         };

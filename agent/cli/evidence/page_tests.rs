@@ -124,7 +124,12 @@ fn nothing_from_outside_becomes_markup() {
     assert_eq!(data["issue"], EVIL);
     assert_eq!(data["candidates"][0]["patch"], EVIL);
     assert_eq!(data["tests"][0]["cells"], "++");
-    assert!(data["outcome"].as_str().unwrap().starts_with("Verified by tests written for the issue"));
+    assert!(
+        data["outcome"]
+            .as_str()
+            .unwrap()
+            .starts_with("Verified by tests written for the issue")
+    );
 }
 
 #[test]

@@ -24,14 +24,25 @@ pub(super) fn stories(records: &[Record], bytes: usize) -> BTreeMap<&str, Vec<St
     let mut stories: BTreeMap<&str, Vec<Step>> = BTreeMap::new();
     for name in records.iter().filter_map(Record::attempt) {
         if !stories.contains_key(name) {
-            stories.insert(name, steps_of(records, name).into_iter().filter_map(step).collect());
+            stories.insert(
+                name,
+                steps_of(records, name).into_iter().filter_map(step).collect(),
+            );
         }
     }
     let steps: usize = stories.values().map(Vec::len).sum();
     let mut each = bytes / steps.max(1);
     // Many steps are short: what they leave is for the long ones.
-    let used: usize = stories.values().flatten().map(|step| step.text.len().min(each)).sum();
-    let long = stories.values().flatten().filter(|step| step.text.len() > each).count();
+    let used: usize = stories
+        .values()
+        .flatten()
+        .map(|step| step.text.len().min(each))
+        .sum();
+    let long = stories
+        .values()
+        .flatten()
+        .filter(|step| step.text.len() > each)
+        .count();
     each += bytes.saturating_sub(used) / long.max(1);
     for step in stories.values_mut().flatten() {
         shorten(&mut step.text, each.max(FEWEST_BYTES));
@@ -69,10 +80,16 @@ fn step(record: &Record) -> Option<Step> {
         }
         Record::Tool { used, .. } => {
             let failed = if used.done { "" } else { ", in vain" };
-            (format!("{}{failed}", used.tool.name()), format!("{}\n\n{}", used.content, used.result), false)
+            (
+                format!("{}{failed}", used.tool.name()),
+                format!("{}\n\n{}", used.content, used.result),
+                false,
+            )
         }
         Record::Tests { runs, .. } => {
-            let lines = runs.iter().map(|run| format!("{}: {}\n", run.command.command, outcome(run)));
+            let lines = runs
+                .iter()
+                .map(|run| format!("{}: {}\n", run.command.command, outcome(run)));
             ("tests".to_owned(), lines.collect(), false)
         }
         Record::Notice { text, .. } => ("notice".to_owned(), text.clone(), true),

@@ -109,7 +109,9 @@ impl Choices {
             samples: number(arguments.samples),
             all_attempts: budget.all_attempts,
             issue_tests: number(budget.issue_tests),
-            min_evidence: budget.min_evidence.map_or(MIN_EVIDENCE, |percent| f64::from(percent) / 100.0),
+            min_evidence: budget
+                .min_evidence
+                .map_or(MIN_EVIDENCE, |percent| f64::from(percent) / 100.0),
             parallel: number(budget.parallel).unwrap_or(8),
             seed: arguments.seed.unwrap_or(0),
             temperature: budget.temperature,

@@ -277,7 +277,8 @@ fn places(decision: &Decision) -> Vec<ReportedPlace<'_>> {
 /// The report for a browser.
 fn page_of(finished: &Finished) -> anyhow::Result<String> {
     let path = journal_path(&finished.prepared.run.path);
-    let lines = journal::read(&path).map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))?;
+    let lines =
+        journal::read(&path).map_err(|error| Failure::new(ExitCode::Environment, format!("{error}.")))?;
     let records: Vec<Record> = lines.into_iter().map(|line| line.record).collect();
     let baseline = &finished.baseline;
     Ok(page(&Story {

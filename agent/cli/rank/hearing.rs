@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context;
 use clap::Args;
 use cwm_runtime::engine::SamplingParameters;
+use cwm_runtime::source::CallFormat;
 
 use super::crew::Crew;
 use super::{Bench, no_verdict, report};
@@ -16,7 +17,7 @@ use crate::cli::model::{self, OpenArguments, Opened, model_failure};
 use crate::cli::{ExitCode, Failure, issue};
 use crate::prompts::Prompts;
 use crate::rollout::journal::{Journal, Observer, Record};
-use crate::rollout::{Budget, Problem, Workbench, WrittenTest};
+use crate::rollout::{Budget, Problem, Strategy, Workbench, WrittenTest};
 use crate::scaling::{Baseline, Case, Decision, Hearing, IssueTest, decide as decided};
 
 /// Samples of tests unless told.
@@ -70,7 +71,10 @@ impl HearingArguments {
     pub(super) fn given(&self) -> anyhow::Result<Vec<IssueTest>> {
         let read = |path: &PathBuf| -> anyhow::Result<IssueTest> {
             let script = std::fs::read_to_string(path).with_context(|| {
-                Failure::new(ExitCode::Usage, format!("The test {} cannot be read.", path.display()))
+                Failure::new(
+                    ExitCode::Usage,
+                    format!("The test {} cannot be read.", path.display()),
+                )
             })?;
             Ok(IssueTest {
                 written: WrittenTest {
@@ -112,7 +116,8 @@ pub(super) fn decide(
         context: info.context.map_or(usual.context, |most| most.min(usual.context)),
         ..usual
     };
-    let prompts = Prompts::built_in().map_err(|error| Failure::new(ExitCode::Internal, format!("{error}.")))?;
+    let prompts =
+        Prompts::built_in().map_err(|error| Failure::new(ExitCode::Internal, format!("{error}.")))?;
     let journal = Journal::create(&bench.run.join("journal.jsonl"), Arc::new(Silent))?;
     let snapshot = &bench.copies.snapshot;
     let problem = Problem {
@@ -127,6 +132,11 @@ pub(super) fn decide(
         pack: OnceLock::new(),
     };
     let hearing = Hearing {
+        strategy: if info.calls == CallFormat::Tags {
+            Strategy::Agentic
+        } else {
+            Strategy::OneShot
+        },
         samples: arguments.issue_tests.unwrap_or(SAMPLES) as usize,
         parallel: 8,
         sampling: SamplingParameters {
@@ -149,13 +159,20 @@ pub(super) fn decide(
             journal: &journal,
             control,
         };
-        let cases = cases.lock().map(|mut cases| cases.take()).ok().flatten().unwrap_or_default();
+        let cases = cases
+            .lock()
+            .map(|mut cases| cases.take())
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         decided(&workbench, &hearing, cases)
     });
     let decision = done.into_iter().next().context("No tests were written.")?;
     let decision = match decision {
         Ok(decision) => decision,
-        Err(_) if control.stopped() => return Err(no_verdict(&crate::scaling::ValidateError::Interrupted).into()),
+        Err(_) if control.stopped() => {
+            return Err(no_verdict(&crate::scaling::ValidateError::Interrupted).into());
+        }
         Err(error) => return Err(Failure::new(ExitCode::Environment, format!("{error}.")).into()),
     };
     report::heard(crew.printer, decision.tests.len(), decision.tests.len());

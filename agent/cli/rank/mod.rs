@@ -21,7 +21,8 @@ use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
 use crate::scaling::{
-    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Rule, Stand, Trials, ValidateError, ValidateOptions, Weights, baseline, order,
+    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Rule, Stand, Trials, ValidateError,
+    ValidateOptions, Weights, baseline, order,
 };
 use crate::suite::{self, Comparison, RunOptions, TestCommand};
 
@@ -117,7 +118,12 @@ impl RankArguments {
         let Some(file) = &self.rule_weights else {
             return Ok(Weights::default());
         };
-        let wrong = || Failure::new(ExitCode::Usage, format!("The weights {} cannot be read.", file.display()));
+        let wrong = || {
+            Failure::new(
+                ExitCode::Usage,
+                format!("The weights {} cannot be read.", file.display()),
+            )
+        };
         let text = std::fs::read(file).with_context(wrong)?;
         serde_json::from_slice(&text).with_context(wrong)
     }
@@ -269,7 +275,11 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// The patches, best first, and what that goes by.
-    fn try_all(&self, contenders: &[Contender], crew: &mut Crew<'_>) -> anyhow::Result<(Vec<Ranked>, Evidence)> {
+    fn try_all(
+        &self,
+        contenders: &[Contender],
+        crew: &mut Crew<'_>,
+    ) -> anyhow::Result<(Vec<Ranked>, Evidence)> {
         let usual = RunOptions::default();
         let run_options = RunOptions {
             timeout: self.arguments.test_timeout.unwrap_or(usual.timeout),
@@ -278,7 +288,14 @@ impl Bench<'_> {
         let control = crew.control;
         let once = self.arguments.no_rerun;
         let measured = crew.work(1, 1, "running the tests without a patch", |_| {
-            baseline(self.copies, "baseline", self.commands, &run_options, once, control)
+            baseline(
+                self.copies,
+                "baseline",
+                self.commands,
+                &run_options,
+                once,
+                control,
+            )
         });
         let before = measured.into_iter().next().context("The tests were not run.")?;
         let before = before.map_err(|error| no_verdict(&error))?;
@@ -300,7 +317,11 @@ impl Bench<'_> {
             verdict,
         });
         let decision = self.decide(cases.collect(), &before, crew)?;
-        let places = order(&decision.evidence, self.arguments.rule(), &self.arguments.weights()?);
+        let places = order(
+            &decision.evidence,
+            self.arguments.rule(),
+            &self.arguments.weights()?,
+        );
         let ranked = places.into_iter().filter_map(|place| {
             let verdict = verdicts.get(place.index)?.clone();
             Some(Ranked { place, verdict })
@@ -329,7 +350,12 @@ impl Bench<'_> {
     }
 
     /// What is known of the patches, with tests for the issue where they are asked for.
-    fn decide(&self, cases: Vec<Case<'_>>, before: &Baseline, crew: &mut Crew<'_>) -> anyhow::Result<Decision> {
+    fn decide(
+        &self,
+        cases: Vec<Case<'_>>,
+        before: &Baseline,
+        crew: &mut Crew<'_>,
+    ) -> anyhow::Result<Decision> {
         if let Some(issue) = self.arguments.hearing.issue()? {
             return hearing::decide(self, &issue, cases, before, crew);
         }

@@ -26,7 +26,12 @@ pub(super) fn replay(
     printer: &mut Printer,
 ) -> anyhow::Result<ExitCode> {
     let name = input::name(file);
-    let wrong = |why: String| Failure::new(ExitCode::Usage, format!("The evidence {name} cannot be read: {why}."));
+    let wrong = |why: String| {
+        Failure::new(
+            ExitCode::Usage,
+            format!("The evidence {name} cannot be read: {why}."),
+        )
+    };
     let text = input::read(file, MOST_BYTES).map_err(|error| wrong(error.to_string()))?;
     let pieces = serde_json::Deserializer::from_slice(&text).into_iter::<Evidence>();
     for (number, piece) in pieces.enumerate() {
@@ -48,7 +53,9 @@ pub(super) fn replay(
             lines.push('\n');
         }
         for (at, place) in places.iter().enumerate() {
-            let sure = place.confidence.map_or(String::new(), |share| format!(" ({:.0} %)", share * 100.0));
+            let sure = place
+                .confidence
+                .map_or(String::new(), |share| format!(" ({:.0} %)", share * 100.0));
             let why = place.reasons.join("; ");
             lines.push_str(&format!("{}. {}{sure}: {why}\n", at + 1, named(&evidence, place)));
         }
@@ -58,5 +65,8 @@ pub(super) fn replay(
 }
 
 fn named<'a>(evidence: &'a Evidence, place: &Place) -> &'a str {
-    evidence.candidates.get(place.index).map_or("", |candidate| candidate.name.as_str())
+    evidence
+        .candidates
+        .get(place.index)
+        .map_or("", |candidate| candidate.name.as_str())
 }

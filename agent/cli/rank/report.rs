@@ -258,7 +258,8 @@ fn table(printer: &Printer, rows: &[[String; 7]]) -> String {
 fn remarks(placed: &[(&Ranked, &Contender)]) -> String {
     let mut text = String::new();
     for (place, contender) in placed {
-        let same = (place.place.same > 1).then(|| format!("{} of the patches make the same change", place.place.same));
+        let same = (place.place.same > 1)
+            .then(|| format!("{} of the patches make the same change", place.place.same));
         let refused = place
             .verdict
             .refused
@@ -289,7 +290,9 @@ pub(super) fn heard(printer: &mut Printer, all: usize, kept: usize) {
     if kept == 0 {
         printer.warning("no test for the issue fails without a patch as the issue says, so none counts");
     } else if all > kept {
-        printer.note(format_args!("tests for the issue: {kept} of {all} fail without a patch and count"));
+        printer.note(format_args!(
+            "tests for the issue: {kept} of {all} fail without a patch and count"
+        ));
     } else {
         printer.note(format_args!("tests for the issue: {kept}"));
     }

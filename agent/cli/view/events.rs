@@ -95,7 +95,10 @@ fn print_small(record: &Record, baseline: &[TestRun], printer: &mut Printer) -> 
             printer.event("fix.diverged", &Diverged { attempt, kept: *kept })
         }
         Record::WrittenTests { attempt, tests } => {
-            let tests = tests.iter().map(|test| WrittenTest { name: &test.name, script: &test.script });
+            let tests = tests.iter().map(|test| WrittenTest {
+                name: &test.name,
+                script: &test.script,
+            });
             let tests = tests.collect();
             printer.event("fix.written_tests", &WrittenTests { attempt, tests })
         }

@@ -19,7 +19,10 @@ pub(super) fn print(record: &Record, overview: &Overview, printer: &mut Printer)
         }
         Record::Baseline { runs, flaky } => baseline(runs, flaky, printer),
         Record::WrittenTests { attempt, tests } => {
-            detail(printer, format!("{attempt}: {} written", several(tests.len(), "test")));
+            detail(
+                printer,
+                format!("{attempt}: {} written", several(tests.len(), "test")),
+            );
         }
         Record::Notice { attempt, text } => match attempt {
             Some(attempt) => note(printer, format!("{attempt}: {}", one_line(text))),

@@ -76,7 +76,10 @@ pub(super) enum Judgement {
 impl Overview {
     /// Takes a record in.
     pub(super) fn record(&mut self, record: &Record) {
-        if record.attempt().is_some_and(|name| name.starts_with(TESTS_SAMPLE)) {
+        if record
+            .attempt()
+            .is_some_and(|name| name.starts_with(TESTS_SAMPLE))
+        {
             // They write tests and are no attempts.
             return;
         }

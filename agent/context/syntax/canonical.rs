@@ -154,8 +154,13 @@ impl<'t> Form<'t> {
         while let Some(node) = open.pop() {
             match node.kind() {
                 "identifier" => found.push(self.word(node)),
-                "attribute" | "subscript" | "member_expression" | "field_expression" | "selector_expression"
-                | "type" | "default_value" => {}
+                "attribute"
+                | "subscript"
+                | "member_expression"
+                | "field_expression"
+                | "selector_expression"
+                | "type"
+                | "default_value" => {}
                 _ => {
                     let mut cursor = node.walk();
                     let children: Vec<Node<'_>> = node.children(&mut cursor).collect();
@@ -215,15 +220,35 @@ mod tests {
             assert!(!same(Grammar::Python, base, &other), "{other}");
         }
         // Swapped names are other code.
-        assert!(!same(Grammar::Python, "def f():\n    a = 1\n    b = 2\n    return a\n", "def f():\n    a = 1\n    b = 2\n    return b\n"));
+        assert!(!same(
+            Grammar::Python,
+            "def f():\n    a = 1\n    b = 2\n    return a\n",
+            "def f():\n    a = 1\n    b = 2\n    return b\n"
+        ));
     }
 
     #[test]
     fn other_languages_have_locals_too() {
-        assert!(same(Grammar::Rust, "fn f(a: u8) -> u8 { let b = a; b }", "fn f(a: u8) -> u8 {\n  // same\n  let c = a;\n  c\n}"));
-        assert!(!same(Grammar::Rust, "fn f(a: u8) -> u8 { let b = a; b }", "fn f(a: u8) -> u8 { let b = a; a }"));
-        assert!(same(Grammar::JavaScript, "function f() { const a = 1; return a }", "function f() { const b = 1; return b }"));
-        assert!(same(Grammar::Go, "package p\nfunc f() int { a := 1; return a }", "package p\nfunc f() int { b := 1; return b }"));
+        assert!(same(
+            Grammar::Rust,
+            "fn f(a: u8) -> u8 { let b = a; b }",
+            "fn f(a: u8) -> u8 {\n  // same\n  let c = a;\n  c\n}"
+        ));
+        assert!(!same(
+            Grammar::Rust,
+            "fn f(a: u8) -> u8 { let b = a; b }",
+            "fn f(a: u8) -> u8 { let b = a; a }"
+        ));
+        assert!(same(
+            Grammar::JavaScript,
+            "function f() { const a = 1; return a }",
+            "function f() { const b = 1; return b }"
+        ));
+        assert!(same(
+            Grammar::Go,
+            "package p\nfunc f() int { a := 1; return a }",
+            "package p\nfunc f() int { b := 1; return b }"
+        ));
     }
 
     #[test]

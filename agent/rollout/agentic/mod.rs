@@ -19,6 +19,7 @@ mod results;
 mod room;
 mod turns;
 mod workplace;
+mod write_tests;
 
 use cwm_runtime::source::{CallFormat, ChatMessage, ToolDefinition};
 
@@ -28,6 +29,7 @@ use super::types::{AttemptOptions, Candidate, RolloutError, Workbench};
 use halt::Halt;
 pub use opening::definitions as tool_definitions;
 use turns::Attempt;
+pub use write_tests::write_tests;
 
 /// Works on the problem until the model ends, or a budget does.
 ///

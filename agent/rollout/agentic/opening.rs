@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::prompts::{PromptError, Prompts, SystemPrompt, TestsBefore, TestsOutcome};
 use crate::rollout::packed;
 use crate::rollout::tokens::TokenCounter;
-use crate::rollout::types::{AttemptOptions, RolloutError, Workbench};
+use crate::rollout::types::{AttemptOptions, RolloutError, Task, Workbench};
 use crate::suite::RunEnding;
 
 /// What a cut text begins with, as the model was trained with.
@@ -67,6 +67,7 @@ pub(super) fn messages(
         command_timeout: options.budget.command_timeout.as_secs(),
         result_tokens: result_tokens(window, options),
         cut_right: cuts_right(format),
+        writes_test: options.task != Task::Repair,
     })?;
     let most = options.budget.prompt_tokens.min(window / MESSAGE_SHARE);
     let pack = match options.budget.pack_tokens.min(window / MESSAGE_SHARE) {
@@ -78,13 +79,14 @@ pub(super) fn messages(
     };
     Ok(vec![
         ChatMessage::new("system", system),
-        ChatMessage::new("user", issue_message(bench, pack, most, counter)?),
+        ChatMessage::new("user", issue_message(bench, &options.task, pack, most, counter)?),
     ])
 }
 
 /// The user's message, of which only the issue and the repository's own words are cut.
 fn issue_message(
     bench: &Workbench<'_>,
+    task: &Task,
     pack: &str,
     most: usize,
     counter: &TokenCounter<'_>,
@@ -102,7 +104,10 @@ fn issue_message(
     }
     let message = |pack: &str, issue: &str| {
         let prompts = bench.prompts;
-        prompts.agentic_issue(pack, &problem.root, issue, &tests, &guidance)
+        match task {
+            Task::Repair => prompts.agentic_issue(pack, &problem.root, issue, &tests, &guidance),
+            Task::Test { rivals } => prompts.agentic_test(pack, &problem.root, issue, rivals),
+        }
     };
     let issue = problem.issue.trim();
     // Parts may have a token more or less than when they stand together: what is rendered is what counts.

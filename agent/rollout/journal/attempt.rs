@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::file::{Journal, JournalError};
 use super::record::{Generated, Record, ToolUsed};
-use crate::rollout::types::Candidate;
+use crate::rollout::types::{Candidate, WrittenTest};
 use crate::suite::TestRun;
 
 /// What an attempt records, in the order of its steps.
@@ -161,6 +161,31 @@ impl<'a> AttemptLog<'a> {
         self.leave_replay()?;
         self.journal
             .append(&Record::Candidate(Box::new(candidate.clone())))
+    }
+
+    /// The tests that the sample wrote, when it had ended.
+    pub fn written_tests(&self) -> Option<Vec<WrittenTest>> {
+        self.journal
+            .earlier()
+            .iter()
+            .rev()
+            .find_map(|record| match record {
+                Record::WrittenTests { attempt, tests } if *attempt == self.attempt => Some(tests.clone()),
+                _ => None,
+            })
+    }
+
+    /// Records the end of a sample that wrote tests.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be written.
+    pub fn end_with_tests(&mut self, tests: &[WrittenTest]) -> Result<(), JournalError> {
+        self.leave_replay()?;
+        self.journal.append(&Record::WrittenTests {
+            attempt: self.attempt.clone(),
+            tests: tests.to_vec(),
+        })
     }
 
     /// The step that was recorded next, if it is such a one. It counts as done again.

@@ -58,7 +58,11 @@ fn statements(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = String::new();
     for line in code.lines() {
-        let line = if open.is_empty() { line.trim() } else { line.trim_end() };
+        let line = if open.is_empty() {
+            line.trim()
+        } else {
+            line.trim_end()
+        };
         if open.is_empty() && (line.is_empty() || line.starts_with('#')) {
             continue;
         }
@@ -109,7 +113,10 @@ fn nesting(text: &str) -> (i32, Option<usize>) {
                 }
             }
             None => {
-                if let Some(begun) = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|mark| rest.starts_with(mark)) {
+                if let Some(begun) = ["\"\"\"", "'''", "\"", "'"]
+                    .into_iter()
+                    .find(|mark| rest.starts_with(mark))
+                {
                     quote = Some(begun);
                     at += begun.len();
                     continue;
@@ -161,7 +168,9 @@ pub(super) fn module(path: &str) -> Option<(String, String)> {
     let path = path.strip_suffix("/__init__").unwrap_or(path);
     let part = |part: &str| {
         let mut signs = part.chars();
-        signs.next().is_some_and(|sign| sign.is_alphabetic() || sign == '_')
+        signs
+            .next()
+            .is_some_and(|sign| sign.is_alphabetic() || sign == '_')
             && signs.all(|sign| sign.is_alphanumeric() || sign == '_')
     };
     path.split('/')

@@ -5,7 +5,10 @@ use std::process::Command;
 use super::*;
 
 fn read(answer: &str) -> Vec<(String, String)> {
-    assertions(answer).into_iter().map(|one| (one.statement, one.asks)).collect()
+    assertions(answer)
+        .into_iter()
+        .map(|one| (one.statement, one.asks))
+        .collect()
 }
 
 #[test]
@@ -16,20 +19,35 @@ fn assertions_are_told_from_everything_else() {
         statements,
         [
             ("assert f(1) == 2".to_owned(), "f(1)".to_owned()),
-            ("assert f([1,\n      2]) == [\n 3]".to_owned(), "f([1, 2])".to_owned()),
-            ("assert(f('a # b') == '==')".to_owned(), "(f('a # b') == '==')".to_owned()),
-            ("assert not f(\"x == y\")".to_owned(), "not f(\"x == y\")".to_owned()),
+            (
+                "assert f([1,\n      2]) == [\n 3]".to_owned(),
+                "f([1, 2])".to_owned()
+            ),
+            (
+                "assert(f('a # b') == '==')".to_owned(),
+                "(f('a # b') == '==')".to_owned()
+            ),
+            (
+                "assert not f(\"x == y\")".to_owned(),
+                "not f(\"x == y\")".to_owned()
+            ),
         ]
     );
 }
 
 #[test]
 fn what_is_cut_off_is_left_out() {
-    assert_eq!(read("assert f(1) == 1\nassert f([1, 2"), [("assert f(1) == 1".to_owned(), "f(1)".to_owned())]);
+    assert_eq!(
+        read("assert f(1) == 1\nassert f([1, 2"),
+        [("assert f(1) == 1".to_owned(), "f(1)".to_owned())]
+    );
     assert_eq!(read("assert f([1, 2\nassert f(2) == 1").len(), 1);
     assert_eq!(read("assert f('it"), []);
     assert_eq!(read("assert "), []);
-    assert_eq!(read(")))\nassert f() is None"), [("assert f() is None".to_owned(), "f()".to_owned())]);
+    assert_eq!(
+        read(")))\nassert f() is None"),
+        [("assert f() is None".to_owned(), "f()".to_owned())]
+    );
 }
 
 #[test]
@@ -60,15 +78,35 @@ fn the_script_says_which_of_three_it_is() {
     .unwrap();
     let says = |statement: &str| {
         let assertion = &assertions(statement)[0];
-        std::fs::write(folder.path().join("test_issue.py"), script(assertion, "solution", "")).unwrap();
+        std::fs::write(
+            folder.path().join("test_issue.py"),
+            script(assertion, "solution", ""),
+        )
+        .unwrap();
         let mut python = Command::new("python3");
-        let done = python.arg("test_issue.py").current_dir(folder.path()).output().unwrap();
+        let done = python
+            .arg("test_issue.py")
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         String::from_utf8(done.stdout).unwrap().trim().to_owned()
     };
     assert_eq!(says("assert g(1) == 1"), "Issue resolved");
     assert_eq!(says("assert g(1) == 2"), "Issue reproduced");
-    assert_eq!(says("assert f(0) == 2"), "Issue reproduced", "the error comes from the code");
-    assert_eq!(says("assert f('end') == 2"), "Issue reproduced", "the code ends the process");
-    assert_eq!(says("assert missing(0) == 2"), "Other issues", "the error is the test's own");
+    assert_eq!(
+        says("assert f(0) == 2"),
+        "Issue reproduced",
+        "the error comes from the code"
+    );
+    assert_eq!(
+        says("assert f('end') == 2"),
+        "Issue reproduced",
+        "the code ends the process"
+    );
+    assert_eq!(
+        says("assert missing(0) == 2"),
+        "Other issues",
+        "the error is the test's own"
+    );
     assert_eq!(says("assert g(1)(2) == 2"), "Other issues");
 }

@@ -226,11 +226,7 @@ pub(super) struct Material {
 }
 
 /// The files that matter and the issue, so that an answer of so many tokens and half as much of other words fit.
-pub(super) fn material(
-    window: Window<'_>,
-    budget: &Budget,
-    answer: usize,
-) -> Result<Material, RolloutError> {
+pub(super) fn material(window: Window<'_>, budget: &Budget, answer: usize) -> Result<Material, RolloutError> {
     let problem = window.bench.problem;
     let left = window.context.saturating_sub(answer + answer / 2 + MARGIN);
     let issue = fitted(window, problem.issue.trim(), (left / 3).min(budget.prompt_tokens))?;

@@ -11,18 +11,17 @@ use super::assertions::{assertions, module, script};
 use super::prompt::{self, Question, Window};
 use super::say::{Stop, request, say};
 use crate::prompts::TestsRequest;
-use crate::rollout::journal::{AttemptLog, Generated, JournalError, Record};
+use crate::rollout::journal::{AttemptLog, Generated, Record};
 use crate::rollout::packed::ranking;
 use crate::rollout::tokens::message_tokens;
-use crate::rollout::types::{AttemptOptions, RolloutError, Workbench, WrittenTest};
+use crate::rollout::types::{AttemptOptions, RolloutError, Task, Workbench, WrittenTest};
 
 /// So many assertions are asked for.
 const ASKED_FOR: usize = 8;
 /// The most tokens of an answer.
 const MOST_ANSWER: usize = 400;
 
-/// The tests that one sample writes; none where the issue is not about a file that can be imported, or where the user ends it. With `rivals`, two
-/// diffs that both may be right, tests are asked for that tell them apart.
+/// The tests that one sample writes; none where the issue is not about a file that can be imported, or where the user ends it.
 ///
 /// # Errors
 ///
@@ -30,21 +29,15 @@ const MOST_ANSWER: usize = 400;
 pub fn write_tests(
     bench: &Workbench<'_>,
     options: &AttemptOptions,
-    rivals: &[String],
 ) -> Result<Vec<WrittenTest>, RolloutError> {
-    let earlier = bench.journal.earlier().iter().rev();
-    let recorded = earlier.clone().find_map(|record| match record {
-        Record::WrittenTests { attempt, tests } if *attempt == options.name => Some(tests.clone()),
-        _ => None,
-    });
-    if let Some(tests) = recorded {
+    let mut log = AttemptLog::new(bench.journal, &options.name);
+    if let Some(tests) = log.written_tests() {
         return Ok(tests);
     }
     let Some(subject) = Subject::of(bench)? else {
         return Ok(Vec::new());
     };
-    let mut log = AttemptLog::new(bench.journal, &options.name);
-    let question = question(bench, options, &subject, rivals)?;
+    let question = question(bench, options, &subject)?;
     for message in &question.messages {
         log.note(Record::Message {
             attempt: options.name.clone(),
@@ -68,15 +61,8 @@ pub fn write_tests(
             script: script(&assertion, &subject.module, &subject.folder),
         })
         .collect();
-    record(bench, &options.name, &tests)?;
+    log.end_with_tests(&tests)?;
     Ok(tests)
-}
-
-fn record(bench: &Workbench<'_>, name: &str, tests: &[WrittenTest]) -> Result<(), JournalError> {
-    bench.journal.append(&Record::WrittenTests {
-        attempt: name.to_owned(),
-        tests: tests.to_vec(),
-    })
 }
 
 /// What is tested.
@@ -95,18 +81,27 @@ impl Subject {
         let named = suspect.as_ref().and_then(|(path, function)| {
             // A method is called on something.
             let plain = function.indent == 0;
-            let name = if plain { function.name.clone() } else { String::new() };
+            let name = if plain {
+                function.name.clone()
+            } else {
+                String::new()
+            };
             Some((name, module(path)?))
         });
         let likeliest = || {
-            let mut modules = ranking.paths().filter(|path| !is_test_path(path.as_bytes())).filter_map(module);
+            let mut modules = ranking
+                .paths()
+                .filter(|path| !is_test_path(path.as_bytes()))
+                .filter_map(module);
             modules.next().map(|module| (String::new(), module))
         };
-        Ok(named.or_else(likeliest).map(|(function, (module, folder))| Subject {
-            function,
-            module,
-            folder,
-        }))
+        Ok(named
+            .or_else(likeliest)
+            .map(|(function, (module, folder))| Subject {
+                function,
+                module,
+                folder,
+            }))
     }
 }
 
@@ -115,7 +110,6 @@ fn question(
     bench: &Workbench<'_>,
     options: &AttemptOptions,
     subject: &Subject,
-    rivals: &[String],
 ) -> Result<Question, RolloutError> {
     let window = Window::of(bench, &options.budget)?;
     let shown = prompt::material(window, &options.budget, MOST_ANSWER)?;
@@ -123,7 +117,10 @@ fn question(
         files: shown.files,
         issue: shown.issue,
         name: subject.function.clone(),
-        rivals: rivals.to_vec(),
+        rivals: match &options.task {
+            Task::Test { rivals } => rivals.clone(),
+            Task::Repair => Vec::new(),
+        },
         most: ASKED_FOR,
     };
     let prompts = bench.prompts;
@@ -132,5 +129,9 @@ fn question(
         ChatMessage::new("user", prompts.one_shot_tests("request", &request)?),
     ];
     let prefix = prompts.one_shot_tests("prefix", &request)?;
-    Ok(Question::plain(messages, prefix, MOST_ANSWER.min(window.context / 4)))
+    Ok(Question::plain(
+        messages,
+        prefix,
+        MOST_ANSWER.min(window.context / 4),
+    ))
 }

@@ -31,8 +31,7 @@ pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Vec<Place> {
         .enumerate()
         .map(|(index, candidate)| {
             let frequency = weights.same * ln(at(&same, index)) + weights.alike * ln(at(&alike, index));
-            frequency
-                + failing(evidence, index, weights)
+            frequency + failing(evidence, index, weights)
                 - weights.passing * broken(evidence, index, &behaviours)
                 - signs(candidate, weights)
         })
@@ -55,7 +54,14 @@ pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Vec<Place> {
         let score = (at(&scores, place.index) * 1000.0).round();
         let signs = candidate.map_or(0, |candidate| candidate.signs.len());
         let lines = candidate.map_or(0, |candidate| candidate.lines);
-        (tier, std::cmp::Reverse(score as i64), signs, lines, std::cmp::Reverse(place.same), place.index)
+        (
+            tier,
+            std::cmp::Reverse(score as i64),
+            signs,
+            lines,
+            std::cmp::Reverse(place.same),
+            place.index,
+        )
     };
     places.sort_by_key(key);
     places
@@ -85,12 +91,19 @@ fn share(part: usize, of: usize) -> f64 {
 
 /// A number for each candidate that is the same for those with the same outcomes. Where no test tells of the issue, the code decides.
 fn behaviours(evidence: &Evidence) -> Vec<usize> {
-    let telling = evidence.tests.iter().any(|test| test.source != TestSource::Passing);
+    let telling = evidence
+        .tests
+        .iter()
+        .any(|test| test.source != TestSource::Passing);
     let mut known: BTreeMap<(Vec<Cell>, &str), usize> = BTreeMap::new();
     let mut numbers = Vec::new();
     for (index, candidate) in evidence.candidates.iter().enumerate() {
         let outcomes = evidence.tests.iter().map(|test| test.cells.of(index)).collect();
-        let form = if telling && candidate.refused.is_none() { "" } else { candidate.form.as_str() };
+        let form = if telling && candidate.refused.is_none() {
+            ""
+        } else {
+            candidate.form.as_str()
+        };
         let next = known.len();
         numbers.push(*known.entry((outcomes, form)).or_insert(next));
     }
@@ -105,7 +118,10 @@ fn sizes(numbers: &[usize]) -> Vec<usize> {
 /// Between all of the failing tests passed and none, in proportion.
 fn failing(evidence: &Evidence, index: usize, weights: &Weights) -> f64 {
     let tests: Vec<&TestColumn> = evidence.columns(TestSource::Failing).collect();
-    let passed = tests.iter().filter(|test| test.cells.of(index) == Cell::Passed).count();
+    let passed = tests
+        .iter()
+        .filter(|test| test.cells.of(index) == Cell::Passed)
+        .count();
     weights.failing * share(passed, tests.len())
 }
 
@@ -124,7 +140,9 @@ fn broken(evidence: &Evidence, index: usize, behaviours: &[usize]) -> f64 {
         if test.cells.of(index) != Cell::Failed {
             continue;
         }
-        let too = others.values().filter(|other| test.cells.of(**other) == Cell::Failed);
+        let too = others
+            .values()
+            .filter(|other| test.cells.of(**other) == Cell::Failed);
         let telling = 1.0 - share(too.count(), others.len());
         worst = worst.max(telling);
         all += telling;
@@ -153,17 +171,29 @@ fn ideas(evidence: &Evidence) -> Vec<Idea<'_>> {
     for test in evidence.columns(TestSource::Written) {
         *known.entry(&test.cells).or_default() += test.votes.max(1);
     }
-    known.into_iter().map(|(cells, votes)| Idea { cells, votes }).collect()
+    known
+        .into_iter()
+        .map(|(cells, votes)| Idea { cells, votes })
+        .collect()
 }
 
 /// The candidates' scores with what written tests say, each trusted as far as those who pass it deserve.
-fn agreed(fixed: &[f64], ideas: &[Idea<'_>], behaviours: &[usize], evidence: &Evidence, weights: &Weights) -> Vec<f64> {
+fn agreed(
+    fixed: &[f64],
+    ideas: &[Idea<'_>],
+    behaviours: &[usize],
+    evidence: &Evidence,
+    weights: &Weights,
+) -> Vec<f64> {
     let mut validity = vec![weights.validity; ideas.len()];
     let mut scores = fixed.to_vec();
     for _ in 0..TURNS {
         for (index, score) in scores.iter_mut().enumerate() {
             let said = ideas.iter().zip(&validity);
-            *score = at(fixed, index) + said.map(|(idea, validity)| told(idea, index, *validity, weights)).sum::<f64>();
+            *score = at(fixed, index)
+                + said
+                    .map(|(idea, validity)| told(idea, index, *validity, weights))
+                    .sum::<f64>();
         }
         let shares = probabilities(&scores, behaviours, evidence, weights);
         for (idea, validity) in ideas.iter().zip(&mut validity) {
@@ -211,8 +241,12 @@ fn probabilities(
             *entry = (index, *score);
         }
     }
-    let most = best.values().map(|(_, score)| *score).fold(weights.none, f64::max);
-    let total: f64 = best.values().map(|(_, score)| (score - most).exp()).sum::<f64>() + (weights.none - most).exp();
+    let most = best
+        .values()
+        .map(|(_, score)| *score)
+        .fold(weights.none, f64::max);
+    let total: f64 =
+        best.values().map(|(_, score)| (score - most).exp()).sum::<f64>() + (weights.none - most).exp();
     for (_, score) in best.values_mut() {
         *score = (*score - most).exp() / total;
     }
@@ -229,5 +263,7 @@ fn confidences(scores: &[f64], behaviours: &[usize], evidence: &Evidence, weight
         let odds = (probability / (1.0 - probability)).ln() * weights.sharpness;
         is_tried(evidence, index).then(|| 1.0 / (1.0 + (-odds).exp()))
     };
-    (0..scores.len()).map(|index| confidence(index).unwrap_or(0.0)).collect()
+    (0..scores.len())
+        .map(|index| confidence(index).unwrap_or(0.0))
+        .collect()
 }

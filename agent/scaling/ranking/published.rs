@@ -26,7 +26,9 @@ pub(super) fn same_form(evidence: &Evidence) -> Vec<usize> {
 /// Most frequent first, then in the order in which they were made.
 pub(super) fn by_majority(evidence: &Evidence) -> Vec<Place> {
     let same = same_form(evidence);
-    placed(evidence, &same, |index| Reverse(same.get(index).copied().unwrap_or(1)))
+    placed(evidence, &same, |index| {
+        Reverse(same.get(index).copied().unwrap_or(1))
+    })
 }
 
 /// Every test of the repository and each of the five most frequent written ones counts the same; ties go to the most frequent patch, then
@@ -36,11 +38,17 @@ pub(super) fn as_published(evidence: &Evidence) -> Vec<Place> {
     let mut written: Vec<&TestColumn> = evidence.columns(TestSource::Written).collect();
     written.sort_by_key(|test| Reverse(test.votes));
     written.truncate(TOP_TESTS);
-    let of_the_repository = evidence.tests.iter().filter(|test| test.source != TestSource::Written);
+    let of_the_repository = evidence
+        .tests
+        .iter()
+        .filter(|test| test.source != TestSource::Written);
     let counted: Vec<&TestColumn> = of_the_repository.chain(written).collect();
     placed(evidence, &same, |index| {
         let passed = counted.iter().filter(|test| test.cells.of(index) == Cell::Passed);
-        let tokens = evidence.candidates.get(index).map_or(0, |candidate| candidate.tokens);
+        let tokens = evidence
+            .candidates
+            .get(index)
+            .map_or(0, |candidate| candidate.tokens);
         (
             Reverse(passed.count()),
             Reverse(same.get(index).copied().unwrap_or(1)),

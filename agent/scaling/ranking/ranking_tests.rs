@@ -41,7 +41,11 @@ fn the_published_rule_counts_tests_then_patches_then_tokens() {
     let base = candidates("aab");
     assert_eq!(first(&with(base.clone(), Passing, 1, "--+"), Rule::Published), 2);
     assert_eq!(first(&with(base.clone(), Written, 1, "--+"), Rule::Published), 2);
-    assert_eq!(first(&base, Rule::Published), 0, "the most frequent, with the fewest tokens");
+    assert_eq!(
+        first(&base, Rule::Published),
+        0,
+        "the most frequent, with the fewest tokens"
+    );
     let mut dear = base.clone();
     dear.candidates[0].tokens = 900;
     assert_eq!(first(&dear, Rule::Published), 1);
@@ -64,14 +68,21 @@ fn the_most_frequent_patch_is_first_by_majority() {
 #[test]
 fn tests_that_agree_outweigh_a_frequent_patch() {
     use TestSource::Written;
-    let evidence = with(with(candidates("aaabc"), Written, 1, "---++"), Written, 1, "----+");
+    let evidence = with(
+        with(candidates("aaabc"), Written, 1, "---++"),
+        Written,
+        1,
+        "----+",
+    );
     assert_eq!(first(&evidence, Rule::Weighed), 4);
 }
 
 #[test]
 fn one_odd_test_does_not_outweigh_those_that_agree() {
     use TestSource::Written;
-    let agreeing = (0..3).fold(candidates("abcd"), |evidence, _| with(evidence, Written, 2, "+++-"));
+    let agreeing = (0..3).fold(candidates("abcd"), |evidence, _| {
+        with(evidence, Written, 2, "+++-")
+    });
     let evidence = with(agreeing, Written, 1, "---+");
     assert_ne!(first(&evidence, Rule::Weighed), 3);
 }
@@ -139,7 +150,12 @@ fn the_form_of_files_is_read_again() {
 fn any_evidence() -> impl Strategy<Value = Evidence> {
     let column = (0..3_u8, 1..4_usize, proptest::collection::vec(0..3_u8, 6));
     let sign = proptest::sample::select(vec![Sign::NoCode, Sign::SwallowsErrors, Sign::Elsewhere]);
-    let candidate = (0..3_u8, 0..8_u8, proptest::collection::vec(sign, 0..2), any::<bool>());
+    let candidate = (
+        0..3_u8,
+        0..8_u8,
+        proptest::collection::vec(sign, 0..2),
+        any::<bool>(),
+    );
     (
         proptest::collection::vec(candidate, 1..6),
         proptest::collection::vec(column, 0..6),
@@ -158,7 +174,8 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                 });
             }
             for (source, votes, cells) in columns {
-                let source = [TestSource::Failing, TestSource::Passing, TestSource::Written][usize::from(source)];
+                let source =
+                    [TestSource::Failing, TestSource::Passing, TestSource::Written][usize::from(source)];
                 let cell = |cell: u8| [Cell::Passed, Cell::Failed, Cell::Unknown][usize::from(cell)];
                 evidence.tests.push(TestColumn {
                     name: String::new(),

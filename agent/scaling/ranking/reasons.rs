@@ -18,7 +18,10 @@ pub(super) fn of(evidence: &Evidence, index: usize, same: usize) -> Vec<String> 
     let failing = evidence.columns(TestSource::Failing).count();
     if failing > 0 {
         let fixed = count(TestSource::Failing, Cell::Passed);
-        reasons.push(format!("passes {fixed} of {failing} {} that failed", tests(failing)));
+        reasons.push(format!(
+            "passes {fixed} of {failing} {} that failed",
+            tests(failing)
+        ));
     }
     let broken: Vec<&TestColumn> = evidence
         .columns(TestSource::Passing)
