@@ -174,6 +174,13 @@ fn close(finished: &Finished, patch: Option<&Path>, handed_over: bool, printer: 
         interrupted: outcome.interrupted,
         patch,
         handed_over,
+        proof: outcome.proof(),
+        reasons: outcome
+            .decision
+            .places
+            .first()
+            .map_or(&[], |place| place.reasons.as_slice()),
+        page: Some(&run.path.join(PAGE)),
         journal: &journal_path(&run.path),
         resumable: finished.resumable(),
         seconds: outcome.seconds,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::*;
-use crate::scaling::Attempted;
+use crate::scaling::{Attempted, Proof};
 use crate::suite::Comparison;
 
 /// The closing words of a run, on a terminal of so many columns.
@@ -66,6 +66,10 @@ fn the_closing_words_are_as_recorded() {
         },
     };
     let all = [good.clone(), bad.clone(), refused.clone()];
+    let reasons = [
+        "passes 1 of 1 test that failed".to_owned(),
+        "breaks no test that passed".to_owned(),
+    ];
     let verified = Summary {
         run: "20260102-030405-abcd",
         baseline: &baseline,
@@ -77,6 +81,11 @@ fn the_closing_words_are_as_recorded() {
             "/home/ada/.local/state/cwm/runs/20260102-030405-abcd/patch.diff",
         )),
         handed_over: true,
+        proof: Some(Proof::OwnTests),
+        reasons: &reasons,
+        page: Some(Path::new(
+            "/home/ada/.local/state/cwm/runs/20260102-030405-abcd/report.html",
+        )),
         journal: Path::new("/home/ada/.local/state/cwm/runs/20260102-030405-abcd/journal.jsonl"),
         resumable: false,
         seconds: 95.0,
@@ -90,6 +99,7 @@ fn the_closing_words_are_as_recorded() {
         attempts: &unproven,
         failures: &failures,
         chosen: Some(&bad),
+        proof: None,
         interrupted: true,
         patch: Some(Path::new("/home/ada/my runs/patch.diff")),
         handed_over: false,
@@ -132,6 +142,9 @@ fn closing_of(names: [&str; 3], but_for_still_failing: bool, handed_over: bool) 
         },
     };
     let report = Summary {
+        proof: None,
+        reasons: &[],
+        page: None,
         run: "r",
         baseline: &baseline,
         attempts: std::slice::from_ref(&chosen),
@@ -187,6 +200,9 @@ fn long_lists_are_cut_in_the_closing_words() {
     };
     let attempts = vec![chosen.clone(); 40];
     let report = Summary {
+        proof: None,
+        reasons: &[],
+        page: None,
         run: "r",
         baseline: &baseline,
         attempts: &attempts,

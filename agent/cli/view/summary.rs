@@ -7,7 +7,7 @@ use super::words::{count, ending, one_line, outcome, several, time, turn};
 use crate::cli::text::wrap;
 use crate::cli::{Printer, Style};
 use crate::rollout::journal::Verdict;
-use crate::scaling::Attempted;
+use crate::scaling::{Attempted, Proof};
 use crate::suite::{TestRun, narrowed, quoted};
 
 /// The most names of tests, and the most attempts, that are listed.
@@ -35,6 +35,12 @@ pub(crate) struct Summary<'a> {
     pub(crate) patch: Option<&'a Path>,
     /// Whether the chosen patch was given out: printed, written or applied.
     pub(crate) handed_over: bool,
+    /// What shows that the chosen one solves the issue, if anything does.
+    pub(crate) proof: Option<Proof>,
+    /// Why the chosen one stands before the others.
+    pub(crate) reasons: &'a [String],
+    /// Where the report for a browser lies, if there is one.
+    pub(crate) page: Option<&'a Path>,
     /// Where the journal lies.
     pub(crate) journal: &'a Path,
     /// Whether `cwm runs resume` could go on.
@@ -157,6 +163,12 @@ impl Writer<'_> {
             self.write(&text, 4);
         }
         self.more(report.attempts.len());
+        if report.attempts.len() > 1 && !report.reasons.is_empty() {
+            self.write(
+                &format!("  the first: {}", one_line(&report.reasons.join("; "))),
+                4,
+            );
+        }
         for (attempt, reason) in report.failures.iter().take(MOST_LISTED) {
             self.write(&format!("  {}: {}", one_line(attempt), one_line(reason)), 4);
         }
@@ -229,6 +241,9 @@ impl Writer<'_> {
                 lines.push(("apply", format!("cwm apply {}", quoted(&patch))));
             }
         }
+        if let Some(page) = report.page {
+            lines.push(("report", page.display().to_string()));
+        }
         lines.push(("journal", report.journal.display().to_string()));
         lines.push(("look", format!("cwm runs show {}", report.run)));
         if report.resumable {
@@ -253,13 +268,26 @@ fn verdict(report: &Summary<'_>) -> (Style, String) {
     };
     let name = one_line(&chosen.candidate.attempt);
     let changes = &chosen.verdict.changes;
+    // Verified ones are always to be handed over.
+    let kept_back = if report.handed_over {
+        ""
+    } else {
+        " It was not handed over as asked."
+    };
+    if let Some(Proof::WrittenTests {
+        passed,
+        of,
+        confidence,
+    }) = report.proof
+    {
+        let sentence = format!(
+            "Verified: the patch of {name} passes {passed} of {} written for the issue and breaks none of the repository's; {:.0} in 100 such patches are right.{kept_back}",
+            several(of, "test"),
+            confidence * 100.0
+        );
+        return (Style::Good, sentence);
+    }
     if chosen.verdict.verified {
-        // Verified ones are always to be handed over.
-        let kept_back = if report.handed_over {
-            ""
-        } else {
-            " It was not handed over as asked."
-        };
         let sentence = format!(
             "Verified: the patch of {name} makes {} pass and breaks none.{kept_back}",
             failing(changes.fixed.len())
