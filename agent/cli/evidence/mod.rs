@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use cwm_tools::truncate::display_text;
 use serde::Serialize;
 
-use crate::cli::view::words::time;
+use crate::cli::view::words::{several, time};
 use crate::rollout::journal::{Record, RunRecord};
 use crate::scaling::{Attempted, Decision, Outcome, Proof, TestSource};
 
@@ -79,11 +79,11 @@ pub(crate) fn page(story: &Story<'_>) -> serde_json::Result<String> {
         verified: story.outcome.verified(),
         why,
         facts: format!(
-            "Run {} on {}, with {}, {} attempts at most, seed {}; {}.",
+            "Run {} on {}, with {}, {} at most, seed {}; {}.",
             run.id,
             run.repository,
             run.model.name,
-            run.samples,
+            several(run.samples, "attempt"),
             run.seed,
             time(story.outcome.seconds)
         ),
@@ -206,14 +206,14 @@ fn candidates(outcome: &Outcome) -> Vec<Candidate<'_>> {
                 name: &ended.attempt,
                 confidence: place.and_then(|place| place.confidence),
                 facts: format!(
-                    "{}; {} turns, {} tokens, {}",
+                    "{}; {}, {}, {}",
                     if attempted.verdict.verified {
                         "verified by the repository's tests"
                     } else {
                         "not verified by the repository's tests"
                     },
-                    ended.turns,
-                    ended.completion_tokens,
+                    several(ended.turns, "turn"),
+                    several(ended.completion_tokens, "token"),
                     time(ended.seconds)
                 ),
                 reasons: place.map_or(&[], |place| place.reasons.as_slice()),

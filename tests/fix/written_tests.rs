@@ -1,0 +1,164 @@
+//! Where no test fails before anything is changed, tests that the model writes for the issue decide.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::one_shot::{RIGHT, WORSE, WRONG, script};
+use super::{Desk, END, MEND, SUBMIT, WRITE, assert_says};
+
+/// A calculator whose addition subtracts, and no test of it.
+const UNTESTED: &str = r#"
+cat > calculator.py <<'END'
+"""What a calculator can do."""
+
+
+def add(a, b):
+    return a - b
+
+
+def subtract(a, b):
+    return a - b
+END
+cat > test_calculator.py <<'END'
+import unittest
+
+from calculator import subtract
+
+
+class CalculatorTest(unittest.TestCase):
+    def test_subtract(self):
+        self.assertEqual(subtract(5, 3), 2)
+END
+"#;
+
+/// What tests are asked for with.
+const ASKED: &str = "Write assert statements";
+
+/// An answer to that, behind `assert add(`.
+fn asserts(text: &str) -> Value {
+    json!({"when": [ASKED], "text": text})
+}
+
+fn report(desk: &Desk) -> Value {
+    let [run] = &desk.runs()[..] else {
+        panic!("one run")
+    };
+    serde_json::from_slice(&std::fs::read(run.join("report.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
+    let desk = Desk::new(UNTESTED);
+    let answers = [
+        asserts("2, 3) == 5\nassert add(0, 4) == 4\nassert add(1, 1) == 3\nassert missing(1) == 1\n"),
+        json!({"seed": 0, "text": WRONG}),
+        json!({"seed": 1, "text": RIGHT}),
+        json!({"seed": 2, "text": RIGHT}),
+        json!({"seed": 3, "text": WORSE}),
+    ];
+    let done = desk.fix(&script(&desk, &answers), &["-n", "4", "--rounds", "1"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.text().contains("+    return a + b"), "{}", done.text());
+    assert_says(
+        &done,
+        &["passes 2 of 3 tests written for the issue", "report.html"],
+    );
+    desk.assert_untouched();
+    let report = report(&desk);
+    assert_eq!(
+        (report["verified"].as_bool(), report["chosen"].as_str()),
+        (Some(true), Some("attempt-2"))
+    );
+    let tests = report["evidence"]["tests"].as_array().unwrap();
+    let cells: Vec<&str> = tests.iter().map(|test| test["cells"].as_str().unwrap()).collect();
+    // The test with a mistake of its own does not count; the one that asks for the wrong thing nobody passes.
+    assert_eq!(cells, ["-++-", "-++-", "----"], "{tests:?}");
+    assert_eq!(tests[0]["votes"], 4);
+}
+
+#[test]
+fn thin_evidence_keeps_the_patch_back() {
+    let desk = Desk::new(UNTESTED);
+    let answers = [asserts("2, 3) == 5\n"), json!({"text": RIGHT})];
+    let model = script(&desk, &answers);
+    let words = ["-n", "1", "--rounds", "1"];
+    let done = desk.fix(&model, &[&words[..], &["--min-evidence", "100"]].concat());
+    assert_eq!((done.code, done.text().as_str()), (1, ""), "{}", done.stderr);
+    assert!(desk.runs()[0].join("patch.diff").is_file());
+    // Without tests written there is none at all.
+    let done = desk.fix(&model, &[&words[..], &["--issue-tests", "0"]].concat());
+    assert_eq!((done.code, done.text().as_str()), (1, ""), "{}", done.stderr);
+}
+
+#[test]
+fn a_patch_that_breaks_something_is_not_verified_by_written_tests() {
+    let desk = Desk::new(UNTESTED);
+    let both = "calculator.py\n<<<<<<< SEARCH\ndef add(a, b):\n    return a - b\n\n\ndef subtract(a, b):\n    return a - b\n=======\ndef add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    return a + b\n>>>>>>> REPLACE\n";
+    let answers = [asserts("2, 3) == 5\n"), json!({"text": both})];
+    let done = desk.fix(&script(&desk, &answers), &["-n", "1", "--rounds", "1"]);
+    assert_eq!((done.code, done.text().as_str()), (1, ""), "{}", done.stderr);
+    assert_says(&done, &["conflicts with 1 test"]);
+}
+
+#[test]
+fn a_model_that_works_in_turns_writes_a_script() {
+    let desk = Desk::new(UNTESTED);
+    let create = "A script.\n</think>\n<tool: create>\ntest_issue.py\nfrom calculator import add\ntry:\n    print(\"Issue resolved\" if add(2, 3) == 5 else \"Issue reproduced\")\nexcept Exception:\n    print(\"Other issues\")\n</tool>";
+    let turn =
+        |seed: u64, when: &str, text: &str| json!({"seed": seed, "when": [when], "text": text}).to_string();
+    let add = "Now the patch.\n</think>\n<tool: bash>\ngit add -A; git diff --cached > /tmp/fix.patch; git reset -q; echo /tmp/fix.patch written\n</tool>";
+    let lines = [
+        json!({"when": ["Write the test that tells"], "text": create}).to_string(),
+        json!({"when": ["Created"], "text": add}).to_string(),
+        turn(0, "<issue_description>", MEND),
+        turn(0, "<submission>", END),
+        turn(0, "/tmp/fix.patch written", SUBMIT),
+        turn(0, "<output>", WRITE),
+    ];
+    let done = desk.fix(&desk.lines(&lines), &["-n", "1", "--issue-tests", "1", "--min-evidence", "60"]);
+    let journal = desk.journal();
+    let written: Vec<&Value> = journal
+        .iter()
+        .filter(|line| line["event"] == "written_tests")
+        .collect();
+    assert_eq!(written.len(), 1, "{}", done.stderr);
+    assert_eq!(written[0]["attempt"], "tests-1");
+    assert!(
+        written[0]["tests"][0]["script"]
+            .as_str()
+            .unwrap()
+            .contains("Issue resolved"),
+        "{written:?} {}",
+        done.stderr
+    );
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_says(&done, &["passes 1 of 1 test written for the issue"]);
+}
+
+#[test]
+#[ignore = "needs Chromium (full tier)"]
+fn a_browser_shows_the_report() {
+    let desk = Desk::new(UNTESTED);
+    let answers = [
+        asserts("2, 3) == 5\nassert add(0, 4) == 4\n"),
+        json!({"seed": 0, "text": WRONG}),
+        json!({"seed": 1, "text": RIGHT}),
+        json!({"seed": 2, "text": WORSE}),
+    ];
+    let done = desk.fix(&script(&desk, &answers), &["-n", "3", "--rounds", "1"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let root = env!("CARGO_MANIFEST_DIR");
+    let picture = format!("{root}/target/report.png");
+    let checked = Command::new(format!("{root}/scripts/check-report"))
+        .arg(desk.runs()[0].join("report.html"))
+        .args(["--screenshot", &picture])
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+    assert!(std::fs::metadata(picture).unwrap().len() > 10_000);
+}
