@@ -1,6 +1,6 @@
 //! What the tests say before anything is changed.
 
-use super::pass::{Bench, Pass, unsteady};
+use super::pass::{Bench, Pass, Piece, unsteady};
 use super::validate::ValidateError;
 use crate::rollout::{Control, Copies};
 use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun};
@@ -35,7 +35,7 @@ pub fn baseline(
         control,
         leave_tests: true,
     };
-    let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter())? {
+    let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter().map(Piece::whole))? {
         Pass::Ran { runs, .. } => Ok(runs),
         Pass::Refused(why) => Err(ValidateError::Baseline(why)),
     };

@@ -165,6 +165,7 @@ impl<'a> Matrix<'a> {
             refused: case.verdict.refused.clone(),
             verified: case.verdict.verified,
             only_tests: measure.only_tests,
+            partial: is_partial(case),
             form: form.name.clone(),
             lines: measure.lines,
             tokens: case.tokens,
@@ -173,41 +174,56 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Whether only tests that failed before were run with a candidate.
+fn is_partial(case: &Case<'_>) -> bool {
+    case.verdict.runs.iter().any(TestRun::is_partial)
+}
+
 /// What the repository's own tests say of each candidate: those that failed, and of those that passed the ones that some candidate breaks.
 fn repository_columns(cases: &[Case<'_>]) -> Vec<TestColumn> {
-    let mut columns: BTreeMap<(u8, &str), Vec<Cell>> = BTreeMap::new();
-    let tried = |case: &Case<'_>| case.verdict.refused.is_none();
-    for (index, case) in cases.iter().enumerate().filter(|(_, case)| tried(case)) {
+    let mut columns: BTreeMap<(bool, &str), Vec<Cell>> = BTreeMap::new();
+    // What a candidate's list of changes leaves out passed, where everything was run.
+    let unsaid = |passed_before: bool, case: &Case<'_>| {
+        let ran = case.verdict.refused.is_none() && !is_partial(case);
+        if passed_before && ran {
+            Cell::Passed
+        } else {
+            Cell::Unknown
+        }
+    };
+    for (index, case) in cases.iter().enumerate() {
         let changes = &case.verdict.changes;
         let lists = [
-            (0, Cell::Passed, &changes.fixed),
-            (0, Cell::Failed, &changes.still_failing),
-            (1, Cell::Failed, &changes.broken),
-            (1, Cell::Failed, &changes.vanished),
-            (1, Cell::Failed, &changes.new_failing),
+            (false, Cell::Passed, &changes.fixed),
+            (false, Cell::Failed, &changes.still_failing),
+            (true, Cell::Failed, &changes.broken),
+            (true, Cell::Failed, &changes.vanished),
+            (true, Cell::Failed, &changes.new_failing),
         ];
-        for (kind, cell, names) in lists {
+        for (passed_before, cell, names) in lists {
             for name in names {
-                let missing = if kind == 0 { Cell::Unknown } else { Cell::Passed };
-                let cells = columns.entry((kind, name)).or_insert_with(|| {
-                    let cell = |case: &Case<'_>| if tried(case) { missing } else { Cell::Unknown };
-                    cases.iter().map(cell).collect()
-                });
+                let unsaid = |case| unsaid(passed_before, case);
+                let column = columns.entry((passed_before, name));
+                let cells = column.or_insert_with(|| cases.iter().map(unsaid).collect());
                 if let Some(place) = cells.get_mut(index) {
                     *place = cell;
                 }
             }
         }
     }
-    let column = |((kind, name), cells): ((u8, &str), Vec<Cell>)| TestColumn {
+    let column = |((passed_before, name), cells): ((bool, &str), Vec<Cell>)| TestColumn {
         name: name.to_owned(),
-        source: if kind == 0 {
-            TestSource::Failing
-        } else {
+        source: if passed_before {
             TestSource::Passing
+        } else {
+            TestSource::Failing
         },
         votes: 1,
         cells: Cells(cells),
     };
     columns.into_iter().map(column).collect()
 }
+
+#[cfg(test)]
+#[path = "matrix_tests.rs"]
+mod tests;

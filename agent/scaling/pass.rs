@@ -1,5 +1,7 @@
 //! One pass over the test commands in a fresh copy, with a patch or without.
 
+use std::collections::BTreeSet;
+
 use cwm_tools::patch::apply::Applied;
 use cwm_tools::sandbox::SandboxError;
 
@@ -16,6 +18,23 @@ pub(super) struct Bench<'a> {
     pub(super) control: &'a Control,
     /// Whether what a patch does to tests is left out.
     pub(super) leave_tests: bool,
+}
+
+/// A command to be run, and which of its tests; all for none.
+#[derive(Clone)]
+pub(super) struct Piece<'c> {
+    pub(super) command: &'c TestCommand,
+    pub(super) tests: BTreeSet<String>,
+}
+
+impl<'c> Piece<'c> {
+    /// A command with all of its tests.
+    pub(super) fn whole(command: &'c TestCommand) -> Piece<'c> {
+        Piece {
+            command,
+            tests: BTreeSet::new(),
+        }
+    }
 }
 
 /// What a pass came to.
@@ -52,15 +71,15 @@ impl Bench<'_> {
     pub(super) fn pass<'c>(
         &self,
         patch: Option<&[u8]>,
-        commands: impl Iterator<Item = &'c TestCommand> + Clone,
+        pieces: impl Iterator<Item = Piece<'c>> + Clone,
     ) -> Result<Pass, ValidateError> {
-        twice(|| self.pass_once(patch, commands.clone()))
+        twice(|| self.pass_once(patch, pieces.clone()))
     }
 
     fn pass_once<'c>(
         &self,
         patch: Option<&[u8]>,
-        commands: impl Iterator<Item = &'c TestCommand>,
+        pieces: impl Iterator<Item = Piece<'c>>,
     ) -> Result<Try, ValidateError> {
         self.go_on(patch)?;
         let mut copy = self.copies.open(self.name)?;
@@ -79,9 +98,14 @@ impl Bench<'_> {
             }
         }
         let mut runs = Vec::new();
-        for command in commands {
+        for piece in pieces {
             self.go_on(patch)?;
-            let done = run(copy.session(), command, self.options);
+            let options = RunOptions {
+                tests: piece.tests,
+                ..self.options.clone()
+            };
+            let command = piece.command;
+            let done = run(copy.session(), command, &options);
             self.go_on(patch)?;
             match done {
                 Ok(run) => runs.push(run),

@@ -3,6 +3,7 @@
 //! What the patch does to tests is left out, so that it is judged by the tests of the base and never by its own. A patch of
 //! nothing but what seems to be tests is tried as it is, but proves nothing. A patch that cannot be tried is a verdict like any other; only a machine on which nothing can be tried is an error.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use cwm_tools::bytes_path;
@@ -13,11 +14,11 @@ use cwm_tools::sandbox::SandboxError;
 
 use super::judge::{judge, name_some, told_apart};
 use super::measure::Measure;
-use super::pass::{Bench, Pass, unsteady};
+use super::pass::{Bench, Pass, Piece, unsteady};
 use super::tampering;
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
-use crate::suite::{Comparison, RunEnding, RunOptions, TestRun};
+use crate::suite::{Comparison, RunEnding, RunOptions, TestRun, telling_tests};
 
 /// Bytes of a command's output that a verdict keeps, half of the beginning and half of the end.
 const KEPT_OUTPUT: usize = 8 << 10;
@@ -182,8 +183,18 @@ fn try_out(
     options: &ValidateOptions,
     verdict: &mut Verdict,
 ) -> Result<(), ValidateError> {
-    let commands = |count: usize| baseline.iter().take(count).map(|run| &run.command);
-    let (mut runs, applied) = match bench.pass(Some(patch), commands(baseline.len()))? {
+    if let Some((changes, runs)) = refuted(bench, patch, baseline, options)? {
+        verdict.changes = changes;
+        verdict.remarks.insert(
+            0,
+            "none of the tests that failed before passes with it; the others, which take long, were not run"
+                .to_owned(),
+        );
+        verdict.runs = kept(runs);
+        return Ok(());
+    }
+    let commands = |count: usize| baseline.iter().take(count).map(|run| Piece::whole(&run.command));
+    let (runs, applied) = match bench.pass(Some(patch), commands(baseline.len()))? {
         Pass::Ran { runs, applied } => (runs, applied),
         Pass::Refused(why) => {
             verdict.refused = Some(why);
@@ -217,11 +228,51 @@ fn try_out(
     verdict.but_for_still_failing = judgement.but_for_still_failing;
     verdict.but_for_nothing_failing = judgement.but_for_nothing_failing;
     verdict.remarks.splice(0..0, judgement.remarks);
+    verdict.runs = kept(runs);
+    Ok(())
+}
+
+/// Runs as a verdict keeps them.
+fn kept(mut runs: Vec<TestRun>) -> Vec<TestRun> {
     for run in &mut runs {
         run.output = cut(std::mem::take(&mut run.output));
     }
-    verdict.runs = runs;
-    Ok(())
+    runs
+}
+
+/// What the tests that failed before say, run alone, when they are enough to tell that a patch is wrong: none of them passes with it. Only
+/// where all of the tests take long; a right patch pays for it with a second run of a few.
+fn refuted(
+    bench: &Bench<'_>,
+    patch: &[u8],
+    baseline: &[TestRun],
+    options: &ValidateOptions,
+) -> Result<Option<(Comparison, Vec<TestRun>)>, ValidateError> {
+    let telling = |run: &TestRun| -> BTreeSet<String> {
+        let mut tests = telling_tests(run);
+        tests.retain(|name| !options.flaky.contains(name));
+        tests
+    };
+    // A command that fails as a whole, or has only tests that fail, is told of by no choice among its tests.
+    let is_chosen = |run: &TestRun| !telling(run).is_empty();
+    let unchosen_fails = baseline.iter().any(|run| !is_chosen(run) && !run.all_pass());
+    if unchosen_fails || !baseline.iter().any(is_chosen) {
+        return Ok(None);
+    }
+    let chosen: Vec<TestRun> = baseline.iter().filter(|run| is_chosen(run)).cloned().collect();
+    let pieces = chosen.iter().map(|run| Piece {
+        command: &run.command,
+        tests: telling(run),
+    });
+    let Pass::Ran { runs, .. } = bench.pass(Some(patch), pieces)? else {
+        return Ok(None);
+    };
+    let still = |(before, after): (&TestRun, &TestRun)| {
+        let mut names = telling(before).into_iter();
+        after.is_partial() && names.all(|name| after.tests.get(&name).is_some_and(|case| case.status.fails()))
+    };
+    let all = chosen.iter().zip(&runs).all(still);
+    Ok(all.then(|| (told_apart(&chosen, &runs, &options.flaky), runs)))
 }
 
 /// How many of the commands are to be run again: all up to the last that ran to its end and has something broken. A later one may need

@@ -18,4 +18,6 @@ pub use compare::{Comparison, agree, compare};
 pub use find::find;
 pub use narrow::{narrowed, quoted};
 pub use run::{RunOptions, run};
-pub use types::{CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED};
+pub use types::{
+    CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED, telling_tests,
+};

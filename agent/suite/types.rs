@@ -165,3 +165,15 @@ impl TestRun {
         self.ending == RunEnding::Ran && self.exit_code == Some(0) && self.failing().next().is_none()
     }
 }
+
+/// Commands that took more seconds than these before anything was changed are worth a run of a part of their tests first. What is not saved
+/// by that, an interpreter's start, the collecting of tests, a look at what is built, takes a second or two, and a right answer pays for it twice.
+const SLOW_SECONDS: f64 = 5.0;
+
+/// The tests that failed before anything was changed, where all take long and there are others: a wrong answer is told by these alone.
+pub fn telling_tests(before: &TestRun) -> BTreeSet<String> {
+    if before.seconds <= SLOW_SECONDS || before.count(|status| !status.fails()) == 0 {
+        return BTreeSet::new();
+    }
+    before.failing().map(str::to_owned).collect()
+}

@@ -116,7 +116,10 @@ fn a_model_that_works_in_turns_writes_a_script() {
         turn(0, "/tmp/fix.patch written", SUBMIT),
         turn(0, "<output>", WRITE),
     ];
-    let done = desk.fix(&desk.lines(&lines), &["-n", "1", "--issue-tests", "1", "--min-evidence", "60"]);
+    let done = desk.fix(
+        &desk.lines(&lines),
+        &["-n", "1", "--issue-tests", "1", "--min-evidence", "60"],
+    );
     let journal = desk.journal();
     let written: Vec<&Value> = journal
         .iter()

@@ -117,3 +117,24 @@ fn an_interruption_ends_in_order() {
         bench.assert_untouched();
     }
 }
+
+#[test]
+fn with_a_slow_suite_a_patch_that_mends_nothing_is_told_by_what_failed() {
+    let bench = Bench::new(
+        "printf 'def add(a, b):\\n    return a - b\\n' > adder.py\n\
+        printf 'import time\\nimport unittest\\n\\nfrom adder import add\\n\\n\\nclass AdderTest(unittest.TestCase):\\n    def test_add(self):\\n        self.assertEqual(add(1, 2), 3)\\n\\n    def test_slow(self):\\n        time.sleep(6)\\n' > test_adder.py",
+    );
+    let wrong = bench.patch("wrong.diff", "sed -i 's/a - b/a * b/' adder.py");
+    let right = bench.patch("right.diff", "sed -i 's/a - b/a + b/' adder.py");
+    let test = ["--test", "python3 -m unittest -v test_adder"];
+    let told = bench.rank(&[&test[..], &[wrong.to_str().unwrap(), right.to_str().unwrap()]].concat());
+    assert_eq!(
+        (told.code, told.order()),
+        (0, vec!["right.diff", "wrong.diff"]),
+        "{}",
+        told.stderr
+    );
+    told.assert_remark("wrong.diff", "the others, which take long, were not run");
+    assert!(told.of("wrong.diff")["seconds"].as_f64().unwrap() < 5.0);
+    assert_eq!(told.of("right.diff")["verified"], true);
+}

@@ -1,7 +1,6 @@
 //! The tests of a round. Where all of them take long, those that failed before run first, and the others only when these pass: most answers are
 //! wrong, and a wrong one is told by these alone.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cwm_tools::session::Session;
@@ -9,15 +8,11 @@ use cwm_tools::session::Session;
 use super::failures;
 use super::say::Stop;
 use crate::rollout::types::{Budget, Ending, Problem, Workbench};
-use crate::suite::{self, RunOptions, TestCommand, TestRun};
+use crate::suite::{self, RunOptions, TestCommand, TestRun, telling_tests};
 
 /// A run of tests may take so many times what it took before anything was changed, and some seconds.
 const TIME_FACTOR: f64 = 4.0;
 const TIME_SECONDS: f64 = 20.0;
-
-/// Commands that took more seconds than these before anything was changed run a part of their tests first. What is not saved by that, an
-/// interpreter's start, the collecting of tests, a look at what is built, takes a second or two, and a right answer pays for it twice.
-const SLOW_SECONDS: f64 = 5.0;
 
 /// Runs the test commands: the runs of all tests, or, when tests that failed before do so still, those of a part of them, which may end
 /// before the last command.
@@ -69,15 +64,7 @@ fn options(problem: &Problem, budget: &Budget, index: usize, first: bool) -> Run
     let seconds = (took * TIME_FACTOR + TIME_SECONDS).min(longest);
     RunOptions {
         timeout: Duration::from_secs_f64(seconds),
-        tests: before.filter(|_| first).map(wanted_first).unwrap_or_default(),
+        tests: before.filter(|_| first).map(telling_tests).unwrap_or_default(),
         ..RunOptions::default()
     }
-}
-
-/// The tests that failed, where all take long and there are others.
-fn wanted_first(before: &TestRun) -> BTreeSet<String> {
-    if before.seconds <= SLOW_SECONDS || before.count(|status| !status.fails()) == 0 {
-        return BTreeSet::new();
-    }
-    before.failing().map(str::to_owned).collect()
 }

@@ -38,6 +38,9 @@ pub struct CandidateEvidence {
     /// Whether it changes nothing but tests.
     #[serde(default)]
     pub only_tests: bool,
+    /// Whether only tests that failed before were run with it: they told that it is wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Equal for patches that come to the same code, comments, layout and names of locals aside.
     pub form: String,
     /// Lines that it adds and removes outside of tests.

@@ -27,7 +27,7 @@ pub(super) fn of(evidence: &Evidence, index: usize, same: usize) -> Vec<String> 
         .columns(TestSource::Passing)
         .filter(|test| test.cells.of(index) == Cell::Failed)
         .collect();
-    if broken.is_empty() && evidence.passed_before > 0 {
+    if broken.is_empty() && evidence.passed_before > 0 && !candidate.partial {
         reasons.push("breaks no test that passed".to_owned());
     } else if !broken.is_empty() {
         let most = broken.iter().map(|test| fails(test)).max().unwrap_or(1);
