@@ -143,6 +143,7 @@ impl<'a> Matrix<'a> {
             evidence.tests.push(TestColumn {
                 name: test.written.name.clone(),
                 source: TestSource::Written,
+                asks: test.written.asks.clone(),
                 votes: test.votes,
                 cells: Cells(self.forms.iter().zip(&self.cases).map(cell).collect()),
             });
@@ -218,6 +219,7 @@ fn repository_columns(cases: &[Case<'_>]) -> Vec<TestColumn> {
         } else {
             TestSource::Failing
         },
+        asks: String::new(),
         votes: 1,
         cells: Cells(cells),
     };

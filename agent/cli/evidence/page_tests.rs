@@ -80,6 +80,7 @@ fn outcome(count: usize, patch: &str) -> Outcome {
     let column = TestColumn {
         name: EVIL.to_owned(),
         source: TestSource::Written,
+        asks: String::new(),
         votes: 2,
         cells: Cells(vec![Cell::Passed; count]),
     };

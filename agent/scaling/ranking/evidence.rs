@@ -114,6 +114,9 @@ pub struct TestColumn {
     pub name: String,
     /// Where it comes from.
     pub source: TestSource,
+    /// What it looks at, where that is known: tests that look at the same thing and want different things cannot all be right.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asks: String,
     /// How many times it was written, by independent samples. 1 for the repository's.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub votes: usize,

@@ -24,7 +24,7 @@ pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Vec<Place> {
     let same = same_form(evidence);
     let behaviours = behaviours(evidence);
     let alike = sizes(&behaviours);
-    let ideas = ideas(evidence);
+    let ideas = ideas(evidence, weights);
     let fixed: Vec<f64> = evidence
         .candidates
         .iter()
@@ -160,21 +160,48 @@ fn signs(candidate: &CandidateEvidence, weights: &Weights) -> f64 {
     once.into_iter().map(|sign| weights.of_sign(sign)).sum()
 }
 
-/// Written tests of the same outcomes: one idea, and how often it was written.
+/// Written tests of the same outcomes: one idea.
 struct Idea<'a> {
     cells: &'a Cells,
-    votes: usize,
+    /// How many different tests it was put in.
+    tests: usize,
+    /// How probable it is that it asks for the right thing, by how often it was written and what else was written of the same.
+    prior: f64,
 }
 
-fn ideas(evidence: &Evidence) -> Vec<Idea<'_>> {
-    let mut known: BTreeMap<&Cells, usize> = BTreeMap::new();
+/// The ideas that some candidate passes: what nobody does tells nobody from the others.
+fn ideas<'a>(evidence: &'a Evidence, weights: &Weights) -> Vec<Idea<'a>> {
+    let mut known: BTreeMap<&Cells, Vec<f64>> = BTreeMap::new();
     for test in evidence.columns(TestSource::Written) {
-        *known.entry(&test.cells).or_default() += test.votes.max(1);
+        if test.cells.0.contains(&Cell::Passed) {
+            let prior = prior(test, evidence, weights);
+            known.entry(&test.cells).or_default().push(prior);
+        }
     }
     known
         .into_iter()
-        .map(|(cells, votes)| Idea { cells, votes })
+        .map(|(cells, priors)| Idea {
+            cells,
+            tests: priors.len(),
+            prior: priors.into_iter().fold(0.0, f64::max),
+        })
         .collect()
+}
+
+/// How probable it is that a test asks for the right thing, before anything is seen of it but what was written.
+fn prior(test: &TestColumn, evidence: &Evidence, weights: &Weights) -> f64 {
+    let votes = test.votes.max(1);
+    let odds = weights.validity / (1.0 - weights.validity) * (votes as f64).powf(weights.votes);
+    let alone = odds / (1.0 + odds);
+    if test.asks.is_empty() {
+        return alone;
+    }
+    // Of tests that look at the same thing and want different things at most one is right.
+    let of_the_same = evidence
+        .columns(TestSource::Written)
+        .filter(|other| other.asks == test.asks);
+    let all: usize = of_the_same.map(|other| other.votes.max(1)).sum();
+    alone * share(votes, all)
 }
 
 /// The candidates' scores with what written tests say, each trusted as far as those who pass it deserve.
@@ -185,7 +212,7 @@ fn agreed(
     evidence: &Evidence,
     weights: &Weights,
 ) -> Vec<f64> {
-    let mut validity = vec![weights.validity; ideas.len()];
+    let mut validity: Vec<f64> = ideas.iter().map(|idea| idea.prior).collect();
     let mut scores = fixed.to_vec();
     for _ in 0..TURNS {
         for (index, score) in scores.iter_mut().enumerate() {
@@ -206,7 +233,7 @@ fn agreed(
                 }
             }
             let strength = weights.validity_strength;
-            *validity = (strength * weights.validity + passed) / (strength + known);
+            *validity = (strength * idea.prior + passed) / (strength + known);
         }
     }
     scores
@@ -216,7 +243,7 @@ fn agreed(
 fn told(idea: &Idea<'_>, index: usize, validity: f64, weights: &Weights) -> f64 {
     let right = validity * RIGHT_PASSES_VALID + (1.0 - validity) * RIGHT_PASSES_INVALID;
     let wrong = weights.wrong_passes.min(right);
-    let often = (idea.votes as f64).powf(weights.repetition);
+    let often = (idea.tests as f64).powf(weights.repetition);
     match idea.cells.of(index) {
         Cell::Passed => often * (right / wrong).ln(),
         Cell::Failed => often * ((1.0 - right) / (1.0 - wrong)).ln(),

@@ -25,6 +25,7 @@ fn with(mut evidence: Evidence, source: TestSource, votes: usize, cells: &str) -
     evidence.tests.push(TestColumn {
         name: format!("test {}", evidence.tests.len()),
         source,
+        asks: String::new(),
         votes,
         cells,
     });
@@ -180,6 +181,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                 evidence.tests.push(TestColumn {
                     name: String::new(),
                     source,
+                    asks: String::new(),
                     votes,
                     cells: Cells(cells.into_iter().map(cell).collect()),
                 });
@@ -211,7 +213,7 @@ proptest! {
         let leader = before[0].index;
         let mut more = evidence.clone();
         let cells = (0..6).map(|index| if index == leader { Cell::Passed } else { Cell::Failed });
-        more.tests.push(TestColumn { name: String::new(), source: TestSource::Written, votes, cells: Cells(cells.collect()) });
+        more.tests.push(TestColumn { name: String::new(), source: TestSource::Written, asks: String::new(), votes, cells: Cells(cells.collect()) });
         let after = order(&more, Rule::Weighed, &Weights::default());
         prop_assert_eq!(after[0].index, leader);
     }

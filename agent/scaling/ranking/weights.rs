@@ -14,6 +14,8 @@ pub struct Weights {
     pub passing: f64,
     /// How probable it is that a written test asks for the right thing, before anything is seen of it: from 0 to 1.
     pub validity: f64,
+    /// What that gains by each e-fold of samples that wrote the same test.
+    pub votes: f64,
     /// How many candidates that opinion counts as.
     pub validity_strength: f64,
     /// How probable it is that a wrong patch passes a written test: from 0 to 1.
@@ -38,6 +40,7 @@ impl Default for Weights {
             failing: 5.0,
             passing: 1.5,
             validity: 0.6,
+            votes: 0.5,
             validity_strength: 2.0,
             wrong_passes: 0.3,
             repetition: 0.5,
