@@ -99,6 +99,9 @@ pub fn decide(
     Ok(Decision::of(&council.matrix))
 }
 
+/// What a sample wrote, or why it failed.
+type Written = Result<Vec<WrittenTest>, RolloutError>;
+
 /// A decision while it is made.
 struct Council<'a> {
     bench: &'a Workbench<'a>,
@@ -145,7 +148,7 @@ impl Council<'_> {
     /// What samples write, all at once: they share their prompt.
     fn written(&self, samples: &[String], rivals: &[String]) -> Result<Vec<IssueTest>, SolveError> {
         let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<(usize, Result<Vec<WrittenTest>, RolloutError>)>> = Mutex::new(Vec::new());
+        let results: Mutex<Vec<(usize, Written)>> = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..self.hearing.parallel.clamp(1, samples.len().max(1)) {
                 scope.spawn(|| {

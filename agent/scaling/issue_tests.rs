@@ -242,7 +242,7 @@ impl Stand<'_> {
 
     /// The Python that runs the repository's own tests, where they name one; else the usual one.
     fn python(&self) -> String {
-        let words = self
+        let mut words = self
             .commands
             .iter()
             .flat_map(|test| test.command.split_whitespace());
@@ -251,7 +251,7 @@ impl Stand<'_> {
             name.strip_prefix("python")
                 .is_some_and(|rest| rest.chars().all(|sign| sign.is_ascii_digit() || sign == '.'))
         };
-        match words.filter(is_python).next() {
+        match words.find(is_python) {
             Some(word) => quoted(word),
             None => "$(command -v python || command -v python3)".to_owned(),
         }

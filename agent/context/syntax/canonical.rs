@@ -135,9 +135,7 @@ impl<'t> Form<'t> {
             {
                 bound.extend(self.identifiers(target));
             }
-            let mut cursor = node.walk();
-            let children: Vec<Node<'_>> = node.children(&mut cursor).collect();
-            open.extend(children.into_iter().rev());
+            open.extend(children_reversed(node));
         }
         let mut names = BTreeMap::new();
         for name in bound.into_iter().filter(|name| !foreign.contains(name)) {
@@ -162,14 +160,19 @@ impl<'t> Form<'t> {
                 | "type"
                 | "default_value" => {}
                 _ => {
-                    let mut cursor = node.walk();
-                    let children: Vec<Node<'_>> = node.children(&mut cursor).collect();
-                    open.extend(children.into_iter().rev());
+                    open.extend(children_reversed(node));
                 }
             }
         }
         found
     }
+}
+
+/// A node's children, the last first: what is put on a stack comes off it in the order of the text.
+fn children_reversed(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    (0..node.child_count())
+        .rev()
+        .filter_map(move |index| node.child(index))
 }
 
 /// A text that stands alone as a statement.

@@ -225,7 +225,7 @@ fn agreed(
         let shares = probabilities(&scores, behaviours, evidence, weights);
         for (idea, validity) in ideas.iter().zip(&mut validity) {
             let (mut passed, mut known) = (0.0, 0.0);
-            for (_, (index, share)) in &shares {
+            for (index, share) in shares.values() {
                 match idea.cells.of(*index) {
                     Cell::Passed => (passed, known) = (passed + share, known + share),
                     Cell::Failed => known += share,

@@ -211,7 +211,7 @@ proptest! {
     fn passing_one_more_written_test_never_costs_a_candidate_its_place(evidence in any_evidence(), votes in 1..3_usize) {
         let before = order(&evidence, Rule::Weighed, &Weights::default());
         let leader = before[0].index;
-        let mut more = evidence.clone();
+        let mut more = evidence;
         let cells = (0..6).map(|index| if index == leader { Cell::Passed } else { Cell::Failed });
         more.tests.push(TestColumn { name: String::new(), source: TestSource::Written, asks: String::new(), votes, cells: Cells(cells.collect()) });
         let after = order(&more, Rule::Weighed, &Weights::default());
