@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cwm_tools::isolated::IsolatedCopy;
 use cwm_tools::sandbox::SandboxError;
@@ -19,8 +19,12 @@ use crate::suite::{RunEnding, RunOptions, TestCommand, run};
 
 /// So many candidates are tested at once at most.
 const MOST_AT_ONCE: usize = 8;
-/// How long a script may take.
+/// How long a script may take before anything is changed, and with a patch so many times what it took then, and some seconds.
 const TIME: Duration = Duration::from_secs(20);
+const TIME_FACTOR: f64 = 5.0;
+const TIME_SECONDS: f64 = 5.0;
+/// After so many scripts that do not end with a patch, the others are not run: each would take its time.
+const MOST_HANGS: usize = 3;
 /// Bytes of a script's output that are read.
 const MOST_OUTPUT: usize = 64 << 10;
 /// The name of the file that a script is run from.
@@ -36,6 +40,8 @@ pub struct IssueTest {
     pub written: WrittenTest,
     /// How many samples wrote it.
     pub votes: usize,
+    /// How long it took before anything was changed; none before it has run.
+    pub seconds: Option<f64>,
 }
 
 /// What a test said.
@@ -45,6 +51,10 @@ enum Said {
     Resolved,
     /// Something else, several things, or nothing.
     Other,
+    /// It did not end.
+    Hung,
+    /// It was not run, for others did not end.
+    Unasked,
 }
 
 /// Tests of several samples, each once, the most frequent first. What a sample wrote twice is one vote.
@@ -58,6 +68,7 @@ pub(super) fn gather(samples: &[Vec<WrittenTest>]) -> Vec<IssueTest> {
                     IssueTest {
                         written: test.clone(),
                         votes: 0,
+                        seconds: None,
                     },
                     usize::MAX,
                 ));
@@ -107,7 +118,11 @@ impl Stand<'_> {
             }
             let said = self.said("tests-base", None, &kept)?.unwrap_or_default();
             let mut said = said.into_iter();
-            kept.retain(|_| said.next() == Some(Said::Reproduced));
+            kept.retain_mut(|test| {
+                let said = said.next();
+                test.seconds = said.map(|(_, seconds)| seconds);
+                said.is_some_and(|(said, _)| said == Said::Reproduced)
+            });
         }
         Ok(kept)
     }
@@ -127,9 +142,10 @@ impl Stand<'_> {
         let Some(said) = self.said(name, Some(patch), tests)? else {
             return Ok(vec![Cell::Unknown; tests.len()]);
         };
-        let cell = |said: &Said| match said {
+        let cell = |(said, _): &(Said, f64)| match said {
             Said::Resolved => Cell::Passed,
-            Said::Reproduced | Said::Other => Cell::Failed,
+            Said::Reproduced | Said::Other | Said::Hung => Cell::Failed,
+            Said::Unasked => Cell::Unknown,
         };
         Ok(said.iter().map(cell).collect())
     }
@@ -170,18 +186,23 @@ impl Stand<'_> {
         })
     }
 
-    /// What each test says in one fresh copy; none where the patch does not apply.
+    /// What each test says in one fresh copy, and how long it took; none where the patch does not apply.
     fn said(
         &self,
         name: &str,
         patch: Option<&[u8]>,
         tests: &[IssueTest],
-    ) -> Result<Option<Vec<Said>>, ValidateError> {
+    ) -> Result<Option<Vec<(Said, f64)>>, ValidateError> {
         let mut copy: Option<IsolatedCopy> = None;
-        let mut all = Vec::new();
+        let mut all: Vec<(Said, f64)> = Vec::new();
         for test in tests {
             if self.control.stopped() {
                 return Err(ValidateError::Interrupted);
+            }
+            let hangs = all.iter().filter(|(said, _)| *said == Said::Hung).count();
+            if patch.is_some() && hangs >= MOST_HANGS {
+                all.push((Said::Unasked, 0.0));
+                continue;
             }
             let mut ready = match copy.take() {
                 Some(ready) => ready,
@@ -191,18 +212,20 @@ impl Stand<'_> {
                 },
             };
             let _registered = self.control.register(ready.session().interrupter());
-            match self.run(&mut ready, &test.written.script) {
+            let started = Instant::now();
+            let said = match self.run(&mut ready, test) {
                 Ok(said) => {
-                    all.push(said);
                     copy = Some(ready);
+                    said
                 }
                 // What brings the sandbox down fails; the next test has one of its own.
                 Err(SandboxError::Lost(_) | SandboxError::Refused(_)) if !self.control.stopped() => {
-                    all.push(Said::Other);
+                    Said::Other
                 }
                 Err(_) if self.control.stopped() => return Err(ValidateError::Interrupted),
                 Err(error) => return Err(error.into()),
-            }
+            };
+            all.push((said, started.elapsed().as_secs_f64()));
         }
         Ok(Some(all))
     }
@@ -217,7 +240,7 @@ impl Stand<'_> {
         Ok(Some(copy))
     }
 
-    fn run(&self, copy: &mut IsolatedCopy, script: &str) -> Result<Said, SandboxError> {
+    fn run(&self, copy: &mut IsolatedCopy, test: &IssueTest) -> Result<Said, SandboxError> {
         let mark = format!("{:016x}", rand_mark());
         let path = copy.root().join(FILE).display().to_string();
         let folder = quoted(&copy.root().display().to_string());
@@ -226,16 +249,20 @@ impl Stand<'_> {
         // The shell writes the file: a patch may have put another one there.
         let command = format!(
             "cd {folder} && rm -rf {file} && cat > {file} <<'END-OF-{mark}'\n{}\nEND-OF-{mark}\n{python} -B {file}",
-            marked(script, &mark)
+            marked(&test.written.script, &mark)
         );
         let options = RunOptions {
-            timeout: TIME,
+            timeout: match test.seconds {
+                Some(seconds) => TIME.min(Duration::from_secs_f64(seconds * TIME_FACTOR + TIME_SECONDS)),
+                None => TIME,
+            },
             most_output: MOST_OUTPUT,
             ..RunOptions::default()
         };
         let done = run(copy.session(), &TestCommand::given(&command), &options)?;
         Ok(match done.ending {
-            RunEnding::TimedOut | RunEnding::Stopped { .. } => Said::Other,
+            RunEnding::TimedOut => Said::Hung,
+            RunEnding::Stopped { .. } => Said::Other,
             RunEnding::Ran | RunEnding::NotStarted { .. } => told(&done.output, &mark),
         })
     }

@@ -83,6 +83,7 @@ impl HearingArguments {
                     script,
                 },
                 votes: 1,
+                seconds: None,
             })
         };
         self.issue_test.iter().map(read).collect()
