@@ -118,6 +118,11 @@ impl Council<'_> {
         let samples = (0..self.hearing.samples).map(|index| format!("{TESTS_SAMPLE}{}", index + 1));
         let written = self.written(&samples.collect::<Vec<_>>(), &[])?;
         self.hear(&written)?;
+        self.tell(format!(
+            "Tests for the issue: {} written, {} of them fail without a patch as the issue says.",
+            written.len(),
+            self.matrix.tests().len()
+        ))?;
         for duel in 0..MOST_DUELS {
             let Some(rivals) = self.rivals() else { break };
             let sample = format!("{TESTS_SAMPLE}between-{}", duel + 1);
@@ -126,6 +131,13 @@ impl Council<'_> {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn tell(&self, text: String) -> Result<(), SolveError> {
+        self.bench
+            .journal
+            .append(&Record::Notice { attempt: None, text })?;
         Ok(())
     }
 
@@ -174,10 +186,7 @@ impl Council<'_> {
                 Ok(tests) => written.push(tests),
                 Err(RolloutError::Journal(error)) => return Err(error.into()),
                 // A model that fails at this is no reason to lose what is there.
-                Err(error) => self.bench.journal.append(&Record::Notice {
-                    attempt: None,
-                    text: format!("Tests for the issue could not be written: {error}."),
-                })?,
+                Err(error) => self.tell(format!("Tests for the issue could not be written: {error}."))?,
             }
         }
         Ok(gather(&written))
