@@ -40,7 +40,7 @@ fn run_record(id: &str) -> Record {
         seed: 7,
         sampling: SamplingParameters::default(),
         budget: Budget::default(),
-        time: None,
+        max_time: None,
         tests: Vec::new(),
         guidance: Vec::new(),
         arguments: Vec::new(),

@@ -128,6 +128,9 @@ fn the_time_of_a_run_is_bounded() {
     let model = desk.lines(&[answer.to_string()]);
     let done = desk.fix(&model, &["--max-time", "4"]);
     assert_eq!((done.code, done.text().as_str()), (4, ""), "{}", done.stderr);
+    // The bound once stood in the journal under a name that every line has already, so that no such run could be read again.
+    let shown = desk.run(&["runs", "show", "last"]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
     // It is told before, so that it can still hand something in.
     let told = serde_json::json!({
         "when": ["Your time is nearly over. Submit now"],

@@ -31,7 +31,7 @@ fn run() -> RunRecord {
         seed: 0,
         sampling: SamplingParameters::default(),
         budget: Budget::default(),
-        time: None,
+        max_time: None,
         tests: Vec::new(),
         guidance: Vec::new(),
         arguments: Vec::new(),

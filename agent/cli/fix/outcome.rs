@@ -165,6 +165,7 @@ fn close(finished: &Finished, patch: Option<&Path>, handed_over: bool, printer: 
         return;
     }
     let outcome = &finished.outcome;
+    let page = run.path.join(PAGE);
     let closing = Summary {
         run: &run.id,
         baseline: &finished.baseline.runs,
@@ -180,7 +181,7 @@ fn close(finished: &Finished, patch: Option<&Path>, handed_over: bool, printer: 
             .places
             .first()
             .map_or(&[], |place| place.reasons.as_slice()),
-        page: Some(&run.path.join(PAGE)),
+        page: Some(page.as_path()).filter(|page| page.is_file()),
         journal: &journal_path(&run.path),
         resumable: finished.resumable(),
         seconds: outcome.seconds,
@@ -263,7 +264,11 @@ fn report(
     let text = serde_json::to_vec_pretty(&report)?;
     let folder = &finished.prepared.run.path;
     write(&folder.join("report.json"), &text)?;
-    write(&folder.join(PAGE), page_of(finished)?.as_bytes())?;
+    // The patch and the evidence are there without it.
+    match page_of(finished) {
+        Ok(page) => write(&folder.join(PAGE), page.as_bytes())?,
+        Err(error) => printer.warning(format_args!("there is no {PAGE}: {error:#}")),
+    }
     printer.event("fix.result", &report)
 }
 

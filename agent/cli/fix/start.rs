@@ -199,7 +199,7 @@ fn describe(
         seed: choices.seed,
         sampling: plan.sampling.clone(),
         budget: plan.budget.clone(),
-        time: choices.max_time,
+        max_time: choices.max_time,
         tests,
         guidance: guidance::guidance(&tree),
         arguments: words(arguments),

@@ -190,7 +190,7 @@ impl<'a> RunEvent<'a> {
                 turns: run.budget.turns,
                 rounds: run.budget.rounds,
                 context: run.budget.context,
-                seconds: run.time.or(run.budget.time).map(|time| time.as_secs_f64()),
+                seconds: run.max_time.or(run.budget.time).map(|time| time.as_secs_f64()),
                 command_seconds: run.budget.command_timeout.as_secs_f64(),
             },
             tests: run.tests.iter().map(|test| test.command.as_str()).collect(),

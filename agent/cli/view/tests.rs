@@ -84,7 +84,7 @@ fn run_record() -> Record {
             turns: 20,
             ..Budget::default()
         },
-        time: None,
+        max_time: None,
         tests: vec![command()],
         guidance: Vec::new(),
         arguments: Vec::new(),

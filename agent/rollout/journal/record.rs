@@ -203,7 +203,7 @@ pub struct RunRecord {
     pub budget: Budget,
     /// How long the run may take, each time that it is begun or goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<Duration>,
+    pub max_time: Option<Duration>,
     /// How the repository is tested.
     pub tests: Vec<TestCommand>,
     /// What its files tell those who work on it.
