@@ -118,7 +118,7 @@ fn a_model_that_works_in_turns_writes_a_script() {
     ];
     let done = desk.fix(
         &desk.lines(&lines),
-        &["-n", "1", "--issue-tests", "1", "--min-evidence", "60"],
+        &["-n", "1", "--issue-tests", "1", "--min-evidence", "50"],
     );
     let journal = desk.journal();
     let written: Vec<&Value> = journal

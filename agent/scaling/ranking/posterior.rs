@@ -171,37 +171,46 @@ struct Idea<'a> {
 
 /// The ideas that some candidate passes: what nobody does tells nobody from the others.
 fn ideas<'a>(evidence: &'a Evidence, weights: &Weights) -> Vec<Idea<'a>> {
-    let mut known: BTreeMap<&Cells, Vec<f64>> = BTreeMap::new();
+    let mut known: BTreeMap<&Cells, Vec<&TestColumn>> = BTreeMap::new();
     for test in evidence.columns(TestSource::Written) {
         if test.cells.0.contains(&Cell::Passed) {
-            let prior = prior(test, evidence, weights);
-            known.entry(&test.cells).or_default().push(prior);
+            known.entry(&test.cells).or_default().push(test);
         }
     }
-    known
-        .into_iter()
-        .map(|(cells, priors)| Idea {
-            cells,
-            tests: priors.len(),
-            prior: priors.into_iter().fold(0.0, f64::max),
-        })
-        .collect()
+    let idea = |(cells, tests): (&'a Cells, Vec<&TestColumn>)| Idea {
+        cells,
+        tests: tests.len(),
+        prior: prior(&tests, evidence, weights),
+    };
+    known.into_iter().map(idea).collect()
 }
 
-/// How probable it is that a test asks for the right thing, before anything is seen of it but what was written.
-fn prior(test: &TestColumn, evidence: &Evidence, weights: &Weights) -> f64 {
-    let votes = test.votes.max(1);
-    let odds = weights.validity / (1.0 - weights.validity) * (votes as f64).powf(weights.votes);
-    let alone = odds / (1.0 + odds);
-    if test.asks.is_empty() {
-        return alone;
-    }
-    // Of tests that look at the same thing and want different things at most one is right.
-    let of_the_same = evidence
-        .columns(TestSource::Written)
-        .filter(|other| other.asks == test.asks);
-    let all: usize = of_the_same.map(|other| other.votes.max(1)).sum();
-    alone * share(votes, all)
+/// How probable it is that tests of one idea ask for the right thing, before anything is seen of them but what was written. Assertions count by
+/// the one that most samples wrote, scripts, of which no two are the same, by their number.
+fn prior(tests: &[&TestColumn], evidence: &Evidence, weights: &Weights) -> f64 {
+    let (scripts, assertions): (Vec<&TestColumn>, Vec<&TestColumn>) =
+        tests.iter().partition(|test| test.asks.is_empty());
+    let votes = |tests: &[&TestColumn]| -> usize { tests.iter().map(|test| test.votes.max(1)).sum() };
+    let script = match votes(&scripts) {
+        0 => 0.0,
+        votes => raised(weights.script, votes as f64),
+    };
+    let assertion = |test: &&TestColumn| {
+        // Of tests that look at the same thing and want different things at most one is right.
+        let of_the_same: Vec<&TestColumn> = evidence
+            .columns(TestSource::Written)
+            .filter(|other| other.asks == test.asks)
+            .collect();
+        let alone = raised(weights.validity, (test.votes.max(1) as f64).powf(weights.votes));
+        alone * share(test.votes.max(1), votes(&of_the_same))
+    };
+    assertions.iter().map(assertion).fold(script, f64::max)
+}
+
+/// A probability whose odds are multiplied.
+fn raised(probability: f64, times: f64) -> f64 {
+    let odds = probability / (1.0 - probability) * times;
+    odds / (1.0 + odds)
 }
 
 /// The candidates' scores with what written tests say, each trusted as far as those who pass it deserve.

@@ -25,7 +25,7 @@ fn with(mut evidence: Evidence, source: TestSource, votes: usize, cells: &str) -
     evidence.tests.push(TestColumn {
         name: format!("test {}", evidence.tests.len()),
         source,
-        asks: String::new(),
+        asks: format!("f({})", evidence.tests.len()),
         votes,
         cells,
     });

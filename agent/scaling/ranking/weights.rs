@@ -12,8 +12,10 @@ pub struct Weights {
     pub failing: f64,
     /// Breaking a test that passed before, when nobody else does.
     pub passing: f64,
-    /// How probable it is that a written test asks for the right thing, before anything is seen of it: from 0 to 1.
+    /// How probable it is that an assertion that one sample wrote asks for the right thing, before anything is seen of it: from 0 to 1.
     pub validity: f64,
+    /// The same for a whole script, of a model that works in turns or of a person. Set by hand: the bench has none.
+    pub script: f64,
     /// What that gains by each e-fold of samples that wrote the same test.
     pub votes: f64,
     /// How many candidates that opinion counts as.
@@ -40,6 +42,7 @@ impl Default for Weights {
             failing: 5.0,
             passing: 1.5,
             validity: 0.6,
+            script: 0.6,
             votes: 0.5,
             validity_strength: 2.0,
             wrong_passes: 0.3,
