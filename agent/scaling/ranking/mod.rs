@@ -51,3 +51,6 @@ pub fn order(evidence: &Evidence, rule: Rule, weights: &Weights) -> Vec<Place> {
 #[cfg(test)]
 #[path = "ranking_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod bench_tests;

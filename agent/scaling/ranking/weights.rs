@@ -39,17 +39,17 @@ pub struct Weights {
 impl Default for Weights {
     fn default() -> Self {
         Weights {
-            failing: 5.0,
+            failing: 2.5,
             passing: 1.5,
-            validity: 0.6,
+            validity: 0.225,
             script: 0.6,
-            votes: 0.5,
-            validity_strength: 2.0,
+            votes: 1.33,
+            validity_strength: 20.0,
             wrong_passes: 0.3,
             repetition: 0.5,
-            same: 0.5,
+            same: 0.25,
             alike: 0.5,
-            none: 0.0,
+            none: 1.07,
             sign: 1.0,
             sharpness: 1.0,
         }
