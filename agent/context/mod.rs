@@ -10,6 +10,7 @@ mod definitions;
 mod imports;
 mod index;
 mod language;
+mod lines;
 mod mentions;
 mod pack;
 mod paths;
@@ -31,6 +32,9 @@ pub use walk::{LeftOut, LeftOutCounts};
 #[cfg(test)]
 #[path = "context_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod index_tests;
 
 #[cfg(test)]
 mod pack_tests;

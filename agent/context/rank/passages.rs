@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::Content;
 use super::signals::TELLING;
 use super::uses::{Match, Matcher, Telling, Uses, in_text};
 use crate::context::definitions::Kind;
-use crate::context::index::{IndexedFile, Strings, identifiers, segments};
+use crate::context::index::{IndexedFile, Strings, identifiers};
+use crate::context::lines::Lines;
 use crate::context::query::Query;
 
 /// One number for each of what may speak for a passage.
@@ -84,16 +86,16 @@ pub(in crate::context) struct Passage {
 }
 
 /// Cuts a file into passages.
-pub(super) fn passages(file: &IndexedFile, text: &str, names: &Strings) -> Vec<Passage> {
-    let starts: Vec<usize> = segments(text).into_iter().map(|(line, _)| line).collect();
-    let lines = text.split_inclusive('\n').count();
+pub(super) fn passages(file: &IndexedFile, lines: &Lines, names: &Strings) -> Vec<Passage> {
+    let starts = lines.segments();
+    let lines = lines.count();
     // Where a line's segment, or the next one, begins: no passage begins with blank lines.
     let begin = |line: usize| match starts.binary_search(&line) {
         Ok(_) => line,
         Err(place) => starts.get(place).copied().unwrap_or(lines),
     };
     let mut cutter = Cutter {
-        starts: &starts,
+        starts,
         passages: Vec::new(),
         at: 0,
         open: Vec::new(),
@@ -193,7 +195,7 @@ impl Cutter<'_> {
 
 /// A file whose passages are to be judged.
 pub(super) struct Judged {
-    pub(super) passages: Vec<Passage>,
+    pub(super) content: Content,
     pub(super) is_test: bool,
     /// Lines that are named, from 1.
     pub(super) lines: BTreeSet<usize>,
@@ -204,19 +206,18 @@ pub(super) struct Judged {
 impl Judged {
     /// Looks at the words of each passage.
     pub(super) fn new(
-        text: &str,
-        passages: Vec<Passage>,
+        content: Content,
         is_test: bool,
         lines: BTreeSet<usize>,
         matcher: &Matcher<'_>,
     ) -> Judged {
         let mut known: HashMap<&str, Option<Match>> = HashMap::new();
-        let uses = texts(text, &passages)
-            .into_iter()
-            .map(|text| in_text(text, matcher, &mut known))
+        let passages = content.passages.iter();
+        let uses = passages
+            .map(|passage| in_text(content.part(passage.start..passage.end), matcher, &mut known))
             .collect();
         Judged {
-            passages,
+            content,
             is_test,
             lines,
             uses,
@@ -224,30 +225,14 @@ impl Judged {
     }
 }
 
-/// The text of each passage.
-fn texts<'t>(text: &'t str, passages: &[Passage]) -> Vec<&'t str> {
-    let mut lines = text.split_inclusive('\n');
-    let mut at = 0;
-    passages
-        .iter()
-        .map(|passage| {
-            let start = at;
-            for line in lines.by_ref().take(passage.end - passage.start) {
-                at += line.len();
-            }
-            text.get(start..at).unwrap_or_default()
-        })
-        .collect()
-}
-
 /// Gathers what speaks for each passage; of its file only what the others say.
-pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
+pub(super) fn judge(files: &mut [(usize, Judged)], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
     let most_telling = telling.names.iter().copied().fold(1e-9, f64::max);
     // A word that is in most files may be in few of their passages.
-    let all: Vec<&Uses> = files.iter().flat_map(|file| &file.uses).collect();
+    let all: Vec<&Uses> = files.iter().flat_map(|(_, file)| &file.uses).collect();
     let among_passages = Telling::new(query, all);
-    for file in files.iter_mut() {
-        for (passage, uses) in file.passages.iter_mut().zip(&file.uses) {
+    for (_, file) in files.iter_mut() {
+        for (passage, uses) in file.content.passages.iter_mut().zip(&file.uses) {
             let signals = &mut passage.signals;
             (signals[at::WORDS], signals[at::NAMES]) = among_passages.score(uses, Some(USUAL_LENGTH));
             let found = matcher.of(&passage.name).unwrap_or_default();
@@ -276,23 +261,23 @@ pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, 
     for signal in [at::WORDS, at::NAMES, at::NAME_WORDS] {
         normalise(files, signal);
     }
-    for file in files.iter_mut() {
-        let best = best(&file.passages).max(1e-9);
-        for passage in &mut file.passages {
+    for (_, file) in files.iter_mut() {
+        let best = best(&file.content.passages).max(1e-9);
+        for passage in &mut file.content.passages {
             passage.signals[at::BEST] = plain(&passage.signals) / best;
         }
     }
 }
 
-fn normalise(files: &mut [Judged], signal: usize) {
-    let all = |files: &[Judged]| -> f64 {
-        let each = files.iter().flat_map(|file| &file.passages);
+fn normalise(files: &mut [(usize, Judged)], signal: usize) {
+    let all = |files: &[(usize, Judged)]| -> f64 {
+        let each = files.iter().flat_map(|(_, file)| &file.content.passages);
         each.filter_map(|passage| passage.signals.get(signal))
             .copied()
             .fold(0.0, f64::max)
     };
     let most = all(files).max(TELLING);
-    for passage in files.iter_mut().flat_map(|file| &mut file.passages) {
+    for passage in files.iter_mut().flat_map(|(_, file)| &mut file.content.passages) {
         if let Some(place) = passage.signals.get_mut(signal) {
             *place /= most;
         }
@@ -310,36 +295,35 @@ pub(super) fn best(passages: &[Passage]) -> f64 {
     each.fold(0.0, f64::max)
 }
 
-/// Makes likely what the likeliest passages use. `files` are texts with their passages.
-pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
-    let mut order: Vec<(f64, usize, usize)> = Vec::new();
-    let mut definers: HashMap<String, f64> = HashMap::new();
-    for (number, (_, passages)) in files.iter().enumerate() {
-        for (place, passage) in passages.iter().enumerate() {
-            order.push((passage.likelihood, number, place));
+/// Makes likely what the likeliest passages use.
+pub(super) fn add_users(files: &mut [&mut Content]) {
+    let used = used_names(files);
+    let most = used.values().copied().fold(1e-9, f64::max);
+    for passage in files.iter_mut().flat_map(|content| &mut content.passages) {
+        let worth = used.get(&passage.name).copied().unwrap_or(0.0);
+        passage.signals[at::USED] = (worth / most).sqrt();
+    }
+}
+
+/// The names of functions that the likeliest passages use, and how likely those are together.
+fn used_names(files: &[&mut Content]) -> HashMap<String, f64> {
+    let mut order: Vec<(f64, &Content, &Passage)> = Vec::new();
+    let mut definers: HashMap<&str, f64> = HashMap::new();
+    for content in files {
+        for passage in &content.passages {
+            order.push((passage.likelihood, content, passage));
             if passage.kind == PassageKind::Function {
-                *definers.entry(passage.name.clone()).or_default() += 1.0;
+                *definers.entry(&passage.name).or_default() += 1.0;
             }
         }
     }
-    order.sort_by(|one, other| {
-        other
-            .0
-            .total_cmp(&one.0)
-            .then((one.1, one.2).cmp(&(other.1, other.2)))
-    });
+    // Of equally likely ones the first come first.
+    order.sort_by(|one, other| other.0.total_cmp(&one.0));
     order.truncate(SEEDS);
     let mut used: HashMap<String, f64> = HashMap::new();
-    for (value, number, place) in &order {
-        let Some((text, passages)) = files.get(*number) else {
-            continue;
-        };
-        let Some(passage) = passages.get(*place) else {
-            continue;
-        };
+    for (value, content, passage) in &order {
         let mut seen = BTreeSet::new();
-        let own = texts(text, passages).get(*place).copied().unwrap_or_default();
-        identifiers(own, |_, name| {
+        identifiers(content.part(passage.start..passage.end), |_, name| {
             if let Some(count) = definers.get(name)
                 && passage.name != name
                 && seen.insert(name)
@@ -348,11 +332,7 @@ pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
             }
         });
     }
-    let most = used.values().copied().fold(1e-9, f64::max);
-    for passage in files.iter_mut().flat_map(|(_, passages)| passages.iter_mut()) {
-        let worth = used.get(&passage.name).copied().unwrap_or(0.0);
-        passage.signals[at::USED] = (worth / most).sqrt();
-    }
+    used
 }
 
 /// Sets what a file's likelihood says of its passages.

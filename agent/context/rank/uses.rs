@@ -158,23 +158,37 @@ struct Matches {
 }
 
 fn matches(index: &Index, matcher: &Matcher<'_>) -> Matches {
-    let mut found = Matches {
-        numbers: vec![u32::MAX; index.names.len()],
-        matches: Vec::new(),
+    let names = index.names.len();
+    let share = names.div_ceil(threads()).max(1);
+    let found: Vec<(usize, Match)> = std::thread::scope(|scope| {
+        let begin = |start: usize| {
+            scope.spawn(move || -> Vec<(usize, Match)> {
+                let own = index.names.iter().enumerate().skip(start).take(share);
+                own.filter_map(|(number, name)| Some((number, matcher.of(name)?)))
+                    .collect()
+            })
+        };
+        let begun: Vec<_> = (0..names).step_by(share).map(begin).collect();
+        let ended = begun.into_iter().filter_map(|thread| thread.join().ok());
+        ended.flatten().collect()
+    });
+    let mut matches = Matches {
+        numbers: vec![u32::MAX; names],
+        matches: Vec::with_capacity(found.len()),
     };
-    for (name, number) in index.names.iter().zip(&mut found.numbers) {
-        if let Some(one) = matcher.of(name) {
-            *number = u32::try_from(found.matches.len()).unwrap_or(u32::MAX);
-            found.matches.push(one);
+    for (name, found) in found {
+        if let Some(number) = matches.numbers.get_mut(name) {
+            *number = u32::try_from(matches.matches.len()).unwrap_or(u32::MAX);
+            matches.matches.push(found);
         }
     }
-    found
+    matches
 }
 
 fn in_file<'m>(record: &FileRecord, of: &impl Fn(u32) -> Option<&'m Match>, sums: &mut Sums) -> Uses {
     for count in record.words() {
         if let Some(found) = of(count.word) {
-            sums.add(found, count.code + count.prose);
+            sums.add(found, count.code.saturating_add(count.prose));
         }
     }
     let (words, names) = sums.take();
