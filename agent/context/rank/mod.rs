@@ -1,5 +1,6 @@
 //! Which files, and which parts of them, matter to an issue.
 
+mod neighbours;
 mod passages;
 mod signals;
 mod uses;
@@ -20,12 +21,14 @@ use super::walk::{Tree, is_test, threads};
 use passages::{Judged, PASSAGE_SIGNALS, judge};
 pub(super) use passages::{Passage, PassageKind};
 use signals::{FILE_SIGNALS, FileSignals, at};
-use uses::{Matcher, Telling, in_files};
+use uses::{KnownWords, Matcher, Telling, in_files};
 
 /// Files whose text is looked at.
 const CANDIDATES: usize = 200;
 /// Log-odds of files are divided by this, to be a signal like the others.
 const FILE_ODDS: f64 = 8.0;
+/// How often passages say of each other how likely they are.
+const ROUNDS: usize = 2;
 /// The log-odds that tests and prose stay behind the likeliest code.
 const BEHIND: f64 = 0.2;
 
@@ -92,7 +95,7 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
     let mut contents = take_judged(files, &mut signals);
     let odds = behind_code(odds(&signals), &signals);
     sort(&mut order, &odds, index);
-    set_likelihoods(&mut contents, &odds);
+    set_likelihoods(&mut contents, &order, &odds);
     let files = order.into_iter().filter_map(|number| {
         let file = index.files.get(number)?;
         let odds = odds.get(number).copied()?;
@@ -134,26 +137,33 @@ fn behind_code(mut odds: Vec<f64>, signals: &[FileSignals]) -> Vec<f64> {
 }
 
 /// Says of each passage how likely it is, then again with what the likeliest say of others.
-fn set_likelihoods(contents: &mut HashMap<usize, Content>, odds: &[f64]) {
+fn set_likelihoods(contents: &mut HashMap<usize, Content>, order: &[usize], odds: &[f64]) {
+    let mut ranks = vec![0; odds.len()];
+    for (rank, number) in order.iter().enumerate() {
+        if let Some(place) = ranks.get_mut(*number) {
+            *place = rank;
+        }
+    }
     let mut all: Vec<(usize, &mut Content)> = contents
         .iter_mut()
         .map(|(number, content)| (*number, content))
         .collect();
     all.sort_by_key(|(number, _)| *number);
-    let likelihoods = |passages: &mut [Passage]| {
-        for passage in passages {
+    let likelihoods = |content: &mut Content| {
+        for passage in &mut content.passages {
             passage.likelihood = weights::likelihood(weights::passage(&passage.signals));
         }
     };
     for (number, content) in &mut all {
         let file = odds.get(*number).copied().unwrap_or(0.0);
-        passages::set_file(&mut content.passages, file / FILE_ODDS);
-        likelihoods(&mut content.passages);
+        let before = ranks.get(*number).copied().unwrap_or(0);
+        neighbours::set_file(content, file / FILE_ODDS, before);
+        likelihoods(content);
     }
     let mut contents: Vec<&mut Content> = all.into_iter().map(|(_, content)| content).collect();
-    passages::add_users(&mut contents);
-    for content in contents {
-        likelihoods(&mut content.passages);
+    for _ in 0..ROUNDS {
+        neighbours::set_neighbours(&mut contents);
+        contents.iter_mut().for_each(|content| likelihoods(content));
     }
 }
 
@@ -183,6 +193,7 @@ fn read(
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Vec::new());
     let work = || {
+        let mut known = KnownWords::new(matcher);
         while let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Some(file) = index.files.get(number).filter(|file| file.left_out.is_none()) else {
                 continue;
@@ -191,7 +202,7 @@ fn read(
                 continue;
             };
             let lines = lines.get(&number).cloned().unwrap_or_default();
-            let judged = Judged::new(content, is_test(&file.path), lines, matcher);
+            let judged = Judged::new(content, is_test(&file.path), lines, &mut known);
             if let Ok(mut all) = all.lock() {
                 all.push((number, judged));
             }

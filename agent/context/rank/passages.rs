@@ -1,12 +1,12 @@
 //! The parts that a file is shown by: each function, what stands around them in a class, and the rest; with what speaks for each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::Content;
 use super::signals::TELLING;
-use super::uses::{Match, Matcher, Telling, Uses, in_text};
+use super::uses::{KnownWords, Matcher, Telling, Uses, in_text};
 use crate::context::definitions::Kind;
-use crate::context::index::{IndexedFile, Strings, identifiers};
+use crate::context::index::{IndexedFile, Strings};
 use crate::context::lines::Lines;
 use crate::context::query::Query;
 
@@ -14,7 +14,7 @@ use crate::context::query::Query;
 pub(super) type PassageSignals = [f64; PASSAGE_SIGNALS.len()];
 
 /// What may speak for a passage, by the words in which people are told of it.
-pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
+pub(super) const PASSAGE_SIGNALS: [&str; 19] = [
     "uses words of the issue",
     "uses names of the issue",
     "is named",
@@ -29,31 +29,39 @@ pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
     "is long",
     "is short",
     "is a test",
+    "uses likely passages",
+    "has a likely passage's name",
+    "is in a class with a likely passage",
+    "is in a long file",
+    "is in a file behind many",
 ];
 
-mod at {
-    pub(super) const WORDS: usize = 0;
-    pub(super) const NAMES: usize = 1;
-    pub(super) const NAMED: usize = 2;
-    pub(super) const NAME_WORDS: usize = 3;
-    pub(super) const CLASS: usize = 4;
-    pub(super) const LINE: usize = 5;
-    pub(super) const USED: usize = 6;
-    pub(super) const BEST: usize = 7;
-    pub(super) const FILE: usize = 8;
-    pub(super) const FUNCTION: usize = 9;
-    pub(super) const OUTSIDE: usize = 10;
-    pub(super) const LONG: usize = 11;
-    pub(super) const SHORT: usize = 12;
-    pub(super) const TEST: usize = 13;
+pub(super) mod at {
+    pub(crate) const WORDS: usize = 0;
+    pub(crate) const NAMES: usize = 1;
+    pub(crate) const NAMED: usize = 2;
+    pub(crate) const NAME_WORDS: usize = 3;
+    pub(crate) const CLASS: usize = 4;
+    pub(crate) const LINE: usize = 5;
+    pub(crate) const USED: usize = 6;
+    pub(crate) const BEST: usize = 7;
+    pub(crate) const FILE: usize = 8;
+    pub(crate) const FUNCTION: usize = 9;
+    pub(crate) const OUTSIDE: usize = 10;
+    pub(crate) const LONG: usize = 11;
+    pub(crate) const SHORT: usize = 12;
+    pub(crate) const TEST: usize = 13;
+    pub(crate) const USES: usize = 14;
+    pub(crate) const SAME_NAME: usize = 15;
+    pub(crate) const SAME_CLASS: usize = 16;
+    pub(crate) const LONG_FILE: usize = 17;
+    pub(crate) const BEHIND: usize = 18;
 }
 
 /// A class of no more lines is one passage.
 const SMALL_CLASS: usize = 24;
 /// What stands outside of functions is cut into pieces of about so many lines.
 const PIECE: usize = 48;
-/// The likeliest passages, whose names in turn make others likely.
-const SEEDS: usize = 24;
 /// Passages are compared with texts of so many words.
 const USUAL_LENGTH: f64 = 90.0;
 /// Functions of fewer lines than the one are short, of more than the other long.
@@ -81,6 +89,8 @@ pub(in crate::context) struct Passage {
     pub(in crate::context) name: String,
     pub(in crate::context) container: String,
     pub(super) signals: PassageSignals,
+    /// The identifiers in it by their hashes, once each, in order of these.
+    pub(super) identifiers: Vec<u64>,
     /// How likely the fault is here.
     pub(in crate::context) likelihood: f64,
 }
@@ -129,6 +139,7 @@ pub(super) fn passages(file: &IndexedFile, lines: &Lines, names: &Strings) -> Ve
             name,
             container,
             signals: [0.0; PASSAGE_SIGNALS.len()],
+            identifiers: Vec::new(),
             likelihood: 0.0,
         });
         cutter.at = end;
@@ -186,6 +197,7 @@ impl Cutter<'_> {
                 name,
                 container,
                 signals: [0.0; PASSAGE_SIGNALS.len()],
+                identifiers: Vec::new(),
                 likelihood: 0.0,
             });
             self.at = end;
@@ -206,16 +218,22 @@ pub(super) struct Judged {
 impl Judged {
     /// Looks at the words of each passage.
     pub(super) fn new(
-        content: Content,
+        mut content: Content,
         is_test: bool,
         lines: BTreeSet<usize>,
-        matcher: &Matcher<'_>,
+        known: &mut KnownWords<'_>,
     ) -> Judged {
-        let mut known: HashMap<&str, Option<Match>> = HashMap::new();
-        let passages = content.passages.iter();
+        let mut passages = std::mem::take(&mut content.passages);
         let uses = passages
-            .map(|passage| in_text(content.part(passage.start..passage.end), matcher, &mut known))
+            .iter_mut()
+            .map(|passage| {
+                let text = content.part(passage.start..passage.end);
+                let (uses, identifiers) = in_text(text, known);
+                passage.identifiers = identifiers;
+                uses
+            })
             .collect();
+        content.passages = passages;
         Judged {
             content,
             is_test,
@@ -293,51 +311,4 @@ fn plain(signals: &PassageSignals) -> f64 {
 pub(super) fn best(passages: &[Passage]) -> f64 {
     let each = passages.iter().map(|passage| plain(&passage.signals));
     each.fold(0.0, f64::max)
-}
-
-/// Makes likely what the likeliest passages use.
-pub(super) fn add_users(files: &mut [&mut Content]) {
-    let used = used_names(files);
-    let most = used.values().copied().fold(1e-9, f64::max);
-    for passage in files.iter_mut().flat_map(|content| &mut content.passages) {
-        let worth = used.get(&passage.name).copied().unwrap_or(0.0);
-        passage.signals[at::USED] = (worth / most).sqrt();
-    }
-}
-
-/// The names of functions that the likeliest passages use, and how likely those are together.
-fn used_names(files: &[&mut Content]) -> HashMap<String, f64> {
-    let mut order: Vec<(f64, &Content, &Passage)> = Vec::new();
-    let mut definers: HashMap<&str, f64> = HashMap::new();
-    for content in files {
-        for passage in &content.passages {
-            order.push((passage.likelihood, content, passage));
-            if passage.kind == PassageKind::Function {
-                *definers.entry(&passage.name).or_default() += 1.0;
-            }
-        }
-    }
-    // Of equally likely ones the first come first.
-    order.sort_by(|one, other| other.0.total_cmp(&one.0));
-    order.truncate(SEEDS);
-    let mut used: HashMap<String, f64> = HashMap::new();
-    for (value, content, passage) in &order {
-        let mut seen = BTreeSet::new();
-        identifiers(content.part(passage.start..passage.end), |_, name| {
-            if let Some(count) = definers.get(name)
-                && passage.name != name
-                && seen.insert(name)
-            {
-                *used.entry(name.to_owned()).or_default() += value / count;
-            }
-        });
-    }
-    used
-}
-
-/// Sets what a file's likelihood says of its passages.
-pub(super) fn set_file(passages: &mut [Passage], file: f64) {
-    for passage in passages {
-        passage.signals[at::FILE] = file;
-    }
 }

@@ -50,6 +50,11 @@ const PASSAGES: Weights<{ PASSAGE_SIGNALS.len() }> = Weights {
         1.821,  // is long
         -0.623, // is short
         -1.584, // is a test
+        0.500, // uses likely passages
+        0.500, // has a likely passage's name
+        0.500, // is in a class with a likely passage
+        0.000, // is in a long file
+        0.000, // is in a file behind many
     ],
     bias: -7.682,
 };
