@@ -7,11 +7,13 @@ use crate::context::index::TokenCounts;
 use crate::context::rank::{Content, Passage, PassageKind, RankedFile};
 
 /// What a signature says, beside its whole passage.
-const SIGNATURE: f64 = 0.15;
+const SIGNATURE: f64 = 0.05;
 /// What it is worth that a likely file is shown at all, beside its being changed.
-const PRESENCE: f64 = 0.25;
+const PRESENCE: f64 = 0.5;
 /// A passage of a failing test that is named is read however unlikely it is that it has to be changed.
 const NAMED_TEST: f64 = 0.25;
+/// Tokens that a body is taken to have beside its own: short ones, of which there are many, would come before all others.
+const BODY: f64 = 40.0;
 /// Bytes of a token, before it is counted.
 const TOKEN_BYTES: f64 = 3.4;
 /// What begins a part of a file, in tokens, before it is counted.
@@ -149,21 +151,21 @@ fn items(files: &[RankedFile], limits: Limits) -> Vec<Item> {
             } else {
                 0.0
             };
-            let mut push = |shown, value: f64, bytes: usize| {
+            let mut push = |shown, value: f64, presence: f64, bytes: usize| {
                 let tokens = bytes as f64 / TOKEN_BYTES + MARK;
                 items.push(Item {
                     file: rank,
                     passage: place,
                     shown,
-                    ratio: value / tokens,
+                    ratio: presence / tokens + value / (tokens + BODY),
                 });
             };
             let has_signature = signature > 0 && signature * 2 < whole;
             if limits.signatures && has_signature {
-                push(Shown::Signature, value * SIGNATURE + presence, signature);
-                push(Shown::Whole, value * (1.0 - SIGNATURE), whole - signature);
+                push(Shown::Signature, 0.0, value * SIGNATURE + presence, signature);
+                push(Shown::Whole, value * (1.0 - SIGNATURE), 0.0, whole - signature);
             } else {
-                push(Shown::Whole, value + presence, whole);
+                push(Shown::Whole, *value, presence, whole);
             }
         }
     }

@@ -45,7 +45,9 @@ pub(super) fn set_neighbours(files: &mut [&mut Content]) {
     let names = names(files);
     let most = |value: fn(&Name) -> f64| names.values().map(value).fold(1e-9, f64::max);
     let (most_used, most_namesake) = (most(|name| name.used), most(|name| name.second));
-    let likeliest = passages(files).map(|passage| passage.likelihood).fold(1e-9, f64::max);
+    let likeliest = passages(files)
+        .map(|passage| passage.likelihood)
+        .fold(1e-9, f64::max);
     let mut most_using = 1e-9_f64;
     for content in files.iter_mut() {
         let classes = classes(&content.passages);
@@ -104,7 +106,10 @@ fn names(files: &[&mut Content]) -> HashMap<u64, Name> {
     let functions = |passage: &&Passage| passage.kind == PassageKind::Function;
     for passage in passages(files).filter(functions) {
         if passage.name.len() >= SHORTEST {
-            names.entry(name_hash(&passage.name)).or_default().add(passage.likelihood);
+            names
+                .entry(name_hash(&passage.name))
+                .or_default()
+                .add(passage.likelihood);
         }
     }
     for name in passages(files).flat_map(|passage| &passage.identifiers) {

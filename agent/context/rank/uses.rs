@@ -264,10 +264,7 @@ pub(super) fn in_text(text: &str, known: &mut KnownWords<'_>) -> (Uses, Vec<u64>
     identifiers(text, |_, word| {
         let hash = name_hash(word);
         found.push(hash);
-        let matched = known
-            .known
-            .entry(hash)
-            .or_insert_with(|| known.matcher.of(word));
+        let matched = known.known.entry(hash).or_insert_with(|| known.matcher.of(word));
         if let Some(matched) = matched {
             sums.add(matched, 1);
         }
