@@ -134,11 +134,11 @@ fn in_shares<T: Send>(files: &[IndexedFile], work: impl Fn(u32, &[IndexedFile]) 
     let share = files.len().div_ceil(threads()).max(1);
     let work = &work;
     std::thread::scope(|scope| {
-        let begin = |(number, files): (usize, _)| {
+        let mut begun = Vec::new();
+        for (number, files) in files.chunks(share).enumerate() {
             let first = u32::try_from(number * share).unwrap_or(u32::MAX);
-            scope.spawn(move || work(first, files))
-        };
-        let begun: Vec<_> = files.chunks(share).enumerate().map(begin).collect();
+            begun.push(scope.spawn(move || work(first, files)));
+        }
         begun
             .into_iter()
             .filter_map(|thread| thread.join().ok())

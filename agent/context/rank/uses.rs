@@ -162,14 +162,14 @@ fn matches(index: &Index, matcher: &Matcher<'_>) -> Matches {
     let names = index.names.len();
     let share = names.div_ceil(threads()).max(1);
     let found: Vec<(usize, Match)> = std::thread::scope(|scope| {
-        let begin = |start: usize| {
-            scope.spawn(move || -> Vec<(usize, Match)> {
+        let mut begun = Vec::new();
+        for start in (0..names).step_by(share) {
+            begun.push(scope.spawn(move || -> Vec<(usize, Match)> {
                 let own = index.names.iter().enumerate().skip(start).take(share);
                 own.filter_map(|(number, name)| Some((number, matcher.of(name)?)))
                     .collect()
-            })
-        };
-        let begun: Vec<_> = (0..names).step_by(share).map(begin).collect();
+            }));
+        }
         let ended = begun.into_iter().filter_map(|thread| thread.join().ok());
         ended.flatten().collect()
     });
