@@ -10,6 +10,7 @@ mod definitions;
 mod imports;
 mod index;
 mod language;
+mod lines;
 mod mentions;
 mod pack;
 mod paths;
@@ -37,6 +38,9 @@ pub fn canonical_code(path: &str, text: &str) -> Option<String> {
 #[cfg(test)]
 #[path = "context_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod index_tests;
 
 #[cfg(test)]
 mod pack_tests;

@@ -1,6 +1,6 @@
 //! Finds files by what people and programs call them: whole paths, the ends of paths, modules.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use super::walk::is_test;
@@ -18,7 +18,7 @@ pub(super) struct Paths<'a> {
     /// By the last two parts.
     by_end: HashMap<&'a str, Vec<usize>>,
     /// By the name of the folder that files lie in.
-    by_folder: HashMap<&'a str, Vec<usize>>,
+    by_folder: OnceCell<HashMap<&'a str, Vec<usize>>>,
     /// Modules that were looked for, and what was found.
     modules: RefCell<HashMap<String, Option<usize>>>,
 }
@@ -28,22 +28,17 @@ impl<'a> Paths<'a> {
     pub(super) fn new(paths: Vec<&'a str>, root: &str) -> Paths<'a> {
         let mut by_name: HashMap<&str, Vec<usize>> = HashMap::with_capacity(paths.len());
         let mut by_end: HashMap<&str, Vec<usize>> = HashMap::with_capacity(paths.len());
-        let mut by_folder: HashMap<&str, Vec<usize>> = HashMap::new();
         for (index, path) in paths.iter().enumerate() {
             let name = path.rsplit('/').next().unwrap_or(path);
             by_name.entry(name).or_default().push(index);
             by_end.entry(last_two(path)).or_default().push(index);
-            if let Some((folder, _)) = path.rsplit_once('/') {
-                let folder = folder.rsplit('/').next().unwrap_or(folder);
-                by_folder.entry(folder).or_default().push(index);
-            }
         }
         Paths {
             paths,
             root: root.trim_end_matches('/').to_owned(),
             by_name,
             by_end,
-            by_folder,
+            by_folder: OnceCell::new(),
             modules: RefCell::default(),
         }
     }
@@ -146,7 +141,8 @@ impl<'a> Paths<'a> {
     /// Every file of a folder whose path ends so.
     pub(super) fn in_folder(&self, folder: &str, extension: &str) -> Vec<usize> {
         let name = folder.rsplit('/').next().unwrap_or(folder);
-        let named = self.by_folder.get(name).map(Vec::as_slice).unwrap_or_default();
+        let by_folder = self.by_folder.get_or_init(|| by_folder(&self.paths));
+        let named = by_folder.get(name).map(Vec::as_slice).unwrap_or_default();
         let fits = |file: &&usize| {
             let path = self.path(**file);
             let own = path.rsplit_once('/').map_or("", |(own, _)| own);
@@ -155,6 +151,18 @@ impl<'a> Paths<'a> {
         };
         named.iter().filter(fits).take(12).copied().collect()
     }
+}
+
+/// Files by the name of the folder that they lie in.
+fn by_folder<'a>(paths: &[&'a str]) -> HashMap<&'a str, Vec<usize>> {
+    let mut found: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, path) in paths.iter().enumerate() {
+        if let Some((folder, _)) = path.rsplit_once('/') {
+            let folder = folder.rsplit('/').next().unwrap_or(folder);
+            found.entry(folder).or_default().push(index);
+        }
+    }
+    found
 }
 
 /// The last two parts of a path, or the whole where it has one.

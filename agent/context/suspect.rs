@@ -5,7 +5,7 @@ use std::path::Path;
 use super::definitions::{Definition, definitions};
 use super::language::language;
 use super::rank::Order;
-use super::walk;
+use super::walk::Tree;
 
 /// Files that are looked at.
 const MOST_FILES: usize = 5;
@@ -18,12 +18,13 @@ const TITLE: f64 = 3.0;
 /// The function that is named, or that a traceback leads through, in the likeliest files of code; with its file.
 pub(super) fn suspect(tree: &Path, order: &Order) -> Option<(String, Definition)> {
     let mut best: Option<(f64, String, Definition)> = None;
+    let tree = Tree::open(tree).ok()?;
     let code = order.files.iter().filter(|file| file.is_source && !file.is_test);
     for file in code.take(MOST_FILES) {
         let Some(language) = language(&file.path) else {
             continue;
         };
-        let Ok(text) = walk::read(tree, &file.path) else {
+        let Ok(text) = tree.read(&file.path) else {
             continue;
         };
         for one in definitions(&text, &language)

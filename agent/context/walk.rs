@@ -281,51 +281,67 @@ pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8))
 }
 
-/// A file's text; the reason when it is of no use.
-pub(super) fn read(tree: &Path, path: &str) -> Result<String, LeftOut> {
-    let unreadable = |_| LeftOut::Unreadable;
-    // It may have become a link since the walk: neither it nor a folder above it may lead out.
-    let file = open_below(tree, path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(LeftOut::Special);
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or(0) + 1);
-    // It may grow while it is read.
-    file.take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(LeftOut::Huge);
-    }
-    let text = String::from_utf8(bytes).map_err(|_| LeftOut::Binary)?;
-    if text.contains('\0') {
-        return Err(LeftOut::Binary);
-    }
-    if language(path).is_some() && is_generated(&text) || has_endless_lines(&text) {
-        return Err(LeftOut::Generated);
-    }
-    Ok(text)
+/// A tree whose files are read.
+pub(super) struct Tree<'a> {
+    path: &'a Path,
+    #[cfg(target_os = "linux")]
+    folder: File,
 }
 
-/// Opens a file without following any link below the tree.
-#[cfg(target_os = "linux")]
-fn open_below(tree: &Path, path: &str) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags, ResolveFlags};
-    let folder = File::open(tree)?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-    match rustix::fs::openat2(&folder, path, flags, Mode::empty(), resolve) {
-        Ok(file) => Ok(File::from(file)),
-        // An old kernel, or a filter that knows the call not: the file itself is looked at, at least.
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open_plainly(&tree.join(path)),
-        Err(error) => Err(error.into()),
+impl<'a> Tree<'a> {
+    pub(super) fn open(path: &'a Path) -> io::Result<Tree<'a>> {
+        Ok(Tree {
+            path,
+            #[cfg(target_os = "linux")]
+            folder: File::open(path)?,
+        })
     }
-}
 
-#[cfg(not(target_os = "linux"))]
-fn open_below(tree: &Path, path: &str) -> io::Result<File> {
-    open_plainly(&tree.join(path))
+    /// A file's text; the reason when it is of no use.
+    pub(super) fn read(&self, path: &str) -> Result<String, LeftOut> {
+        let unreadable = |_| LeftOut::Unreadable;
+        // It may have become a link since the walk: neither it nor a folder above it may lead out.
+        let file = self.open_below(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(LeftOut::Special);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or(0) + 1);
+        // It may grow while it is read.
+        file.take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(LeftOut::Huge);
+        }
+        let text = String::from_utf8(bytes).map_err(|_| LeftOut::Binary)?;
+        if text.contains('\0') {
+            return Err(LeftOut::Binary);
+        }
+        if language(path).is_some() && is_generated(&text) || has_endless_lines(&text) {
+            return Err(LeftOut::Generated);
+        }
+        Ok(text)
+    }
+
+    /// Opens a file without following any link below the tree.
+    #[cfg(target_os = "linux")]
+    fn open_below(&self, path: &str) -> io::Result<File> {
+        use rustix::fs::{Mode, OFlags, ResolveFlags};
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+        match rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), resolve) {
+            Ok(file) => Ok(File::from(file)),
+            // An old kernel, or a filter that knows the call not: the file itself is looked at, at least.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open_plainly(&self.path.join(path)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn open_below(&self, path: &str) -> io::Result<File> {
+        open_plainly(&self.path.join(path))
+    }
 }
 
 fn open_plainly(full: &Path) -> io::Result<File> {

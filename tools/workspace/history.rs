@@ -30,7 +30,7 @@ impl History {
     ///
     /// When there is no repository, or no commit.
     pub fn open(path: &Path) -> Result<History, WorkspaceError> {
-        let repository = source::UserRepository::open(path)?;
+        let repository = source::UserRepository::open_for_commits(path)?;
         Ok(History { repository })
     }
 

@@ -38,7 +38,7 @@ pub const MANIFEST_INSIDE: &str = "/run/cwm/manifest";
 
 /// The root of the working tree that a path lies in.
 pub fn working_tree(path: &std::path::Path) -> Result<std::path::PathBuf, WorkspaceError> {
-    source::UserRepository::open(path).map(|repository| repository.root)
+    source::UserRepository::open_for_commits(path).map(|repository| repository.root)
 }
 
 /// Author of commits made for a run, and the user of an attempt's `git`.

@@ -79,16 +79,28 @@ fn allow_partial_clones() {
 pub(crate) fn open_at(path: &Path) -> Result<Repository, git2::Error> {
     allow_partial_clones();
     let library = Repository::open(path)?;
-    // Attributes are looked up in the index too; one that libgit2 cannot read must not stop that.
+    check_index(&library)?;
+    Ok(library)
+}
+
+/// Attributes are looked up in the index too; one that libgit2 cannot read must not stop that.
+fn check_index(library: &Repository) -> Result<(), git2::Error> {
     if library.index().is_err() {
         library.set_index(&mut git2::Index::new()?)?;
     }
-    Ok(library)
+    Ok(())
 }
 
 impl UserRepository {
     /// The repository that `path` is in.
     pub(crate) fn open(path: &Path) -> Result<UserRepository, WorkspaceError> {
+        let repository = UserRepository::open_for_commits(path)?;
+        check_index(&repository.library)?;
+        Ok(repository)
+    }
+
+    /// The same for those who need neither its index nor attributes: a large index takes long to read.
+    pub(crate) fn open_for_commits(path: &Path) -> Result<UserRepository, WorkspaceError> {
         allow_partial_clones();
         let path = std::fs::canonicalize(path).map_err(WorkspaceError::io("finding", path))?;
         let no_ceiling: [&str; 0] = [];
@@ -98,7 +110,7 @@ impl UserRepository {
                 return Err(WorkspaceError::NotARepository(path));
             }
             Err(error) => return Err(refusal(&path, &path, error)),
-            Ok(gitdir) => open_at(&gitdir).map_err(|error| refusal(&path, &gitdir, error))?,
+            Ok(gitdir) => Repository::open(&gitdir).map_err(|error| refusal(&path, &gitdir, error))?,
         };
         let Some(root) = library.workdir().filter(|_| !library.is_bare()) else {
             return Err(WorkspaceError::Bare(path));

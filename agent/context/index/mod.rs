@@ -1,9 +1,12 @@
 //! What is known of all files of a tree, kept between runs in one file of the user's cache.
 //!
 //! A file is read again when its size or its time of change differs, and its record made anew when its content does; all else is taken
-//! over. Edges between files and their history are made anew whenever a record, or the newest commit, has changed.
+//! over. Edges between files are made anew whenever a record, or the newest commit, has changed. What was counted in tokens has a file of
+//! its own.
 
+mod bulk;
 mod graph;
+mod kept;
 mod past;
 mod record;
 mod scan;
@@ -12,9 +15,8 @@ mod strings;
 mod tokens;
 mod words;
 
-use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,15 +26,16 @@ use serde::{Deserialize, Serialize};
 use super::definitions::scanned;
 use super::language::language;
 use super::syntax::{Outline, Reader};
-use super::walk::{self, LeftOut, LeftOutCounts, Stamp};
+use super::walk::{self, LeftOut, LeftOutCounts, Stamp, Tree};
 
-pub(super) use graph::Edges;
-pub(super) use past::Past;
+pub(super) use kept::Kept;
 pub(super) use record::FileRecord;
 pub(super) use strings::{NameId, Strings};
-pub(super) use tokens::{TokenCounts, TokenStore, hash, segments};
+pub(super) use tokens::{TokenCounts, TokenStore, hash};
 pub(super) use words::{identifiers, parts};
 
+use graph::Edges;
+use past::{Commits, Past};
 use scan::Scanned;
 use strings::Interner;
 
@@ -64,6 +67,7 @@ pub(super) struct Index {
     /// How many names there were when all files had been read at once.
     first_names: usize,
     pub(super) edges: Edges,
+    commits: Commits,
     pub(super) past: Past,
     pub(super) left_out: LeftOutCounts,
 }
@@ -80,7 +84,7 @@ pub struct IndexWork {
 }
 
 impl Index {
-    /// The index of a tree, made from what the file `kept` has of it. `repository` is where its history is found.
+    /// The index of a tree, made from what was kept of it. `repository` is where its history is found.
     ///
     /// # Errors
     ///
@@ -88,37 +92,27 @@ impl Index {
     pub(super) fn open(
         tree: &Path,
         repository: &Path,
-        kept: Option<&Path>,
-    ) -> io::Result<(Index, TokenStore, IndexWork)> {
+        kept: Option<&Kept>,
+    ) -> io::Result<(Index, IndexWork)> {
         let (walked, old, head) = std::thread::scope(|scope| {
-            let old = scope.spawn(|| kept.and_then(store::load).unwrap_or_default());
+            let old = scope.spawn(|| kept.and_then(Kept::index).unwrap_or_default());
             let head = past::head(repository);
             let walked = walk::walk(tree);
             (walked, old.join().unwrap_or_default(), head)
         });
-        let (mut index, tokens) = old;
+        let mut index = old;
         let walked = walked?;
         if index.names.len() > index.first_names.saturating_mul(MOST_GROWTH) {
             index = Index::default();
         }
         let work = index.update(tree, walked, head.as_deref(), repository);
-        if let Some(kept) = kept.filter(|_| !work.unchanged) {
-            // Without a kept index the next run reads all again: slower, and nothing else.
-            let _ = store::save(&index, &tokens, kept);
-        }
-        Ok((index, tokens, work))
+        Ok((index, work))
     }
 
-    /// Keeps what was counted for the next run.
-    pub(super) fn keep_counts(&self, tokens: &mut TokenStore, counts: TokenCounts<'_>, kept: Option<&Path>) {
-        if !counts.changed {
-            return;
-        }
-        let contents: HashSet<u64> = self.files.iter().map(|file| file.content).collect();
-        tokens.keep(counts, |content| contents.contains(&content));
-        if let Some(kept) = kept {
-            let _ = store::save(self, tokens, kept);
-        }
+    /// Whether its parts fit together, so that what it says can be of use.
+    fn is_sound(&self) -> bool {
+        let in_order = self.files.is_sorted_by(|one, other| one.path < other.path);
+        in_order && self.edges.is_sound(self.files.len()) && self.past.is_sound(self.files.len())
     }
 
     fn update(
@@ -129,17 +123,20 @@ impl Index {
         repository: &Path,
     ) -> IndexWork {
         let old = std::mem::take(&mut self.files);
-        let mut known: HashMap<String, IndexedFile> = HashMap::with_capacity(old.len());
         let before = old.len();
-        for file in old {
-            known.insert(file.path.clone(), file);
-        }
+        let mut old = old.into_iter().peekable();
         let mut files = Vec::with_capacity(walked.files.len());
         let mut to_read = Vec::new();
+        let mut renumbered = false;
         for file in walked.files {
-            match known.remove(&file.path) {
+            // Both are in order of their paths.
+            while old.next_if(|old| old.path < file.path).is_some() {
+                renumbered = true;
+            }
+            match old.next_if(|old| old.path == file.path) {
                 Some(old) if old.stamp == file.stamp && file.stamp.modified > 0 => files.push(old),
                 old => {
+                    renumbered |= old.is_none();
                     to_read.push(files.len());
                     files.push(IndexedFile {
                         path: file.path,
@@ -149,16 +146,22 @@ impl Index {
                 }
             }
         }
-        let read = self.read(tree, &mut files, &to_read);
-        self.files = files;
         // Files are known by their numbers, which others than before may have now.
-        let renumbered = !known.is_empty() || self.files.len() != before;
-        let is_later = self.past.head.as_deref() != head;
+        renumbered |= files.len() != before;
+        let is_changed = self.read(tree, &mut files, &to_read);
+        let read = is_changed.iter().filter(|is_changed| **is_changed).count();
+        self.files = files;
+        let is_later = self.commits.head.as_deref() != head;
+        if is_later {
+            self.commits = Commits::read(repository, head);
+        }
         if is_later || renumbered {
-            self.past = past::read(repository, head, &self.files);
+            self.past = Past::of(&self.commits, &self.files);
         }
         if is_later || renumbered || read > 0 {
-            self.edges = graph::edges(&self.files, &self.names, &self.past);
+            let old = std::mem::take(&mut self.edges);
+            let old = (!renumbered).then_some((old, is_changed.as_slice()));
+            self.edges = graph::edges(&self.files, &self.names, &self.past, old);
         }
         let mut left_out = walked.left_out;
         for file in &self.files {
@@ -174,11 +177,11 @@ impl Index {
         }
     }
 
-    /// Reads the files of these numbers; tells of how many the content had changed.
-    fn read(&mut self, tree: &Path, files: &mut [IndexedFile], to_read: &[usize]) -> usize {
+    /// Reads the files of these numbers; tells of which of all the content had changed.
+    fn read(&mut self, tree: &Path, files: &mut [IndexedFile], to_read: &[usize]) -> Vec<bool> {
         let is_first = self.names.len() == 0;
         let mut names = Interner::default();
-        let mut changed = 0;
+        let mut is_changed = vec![false; files.len()];
         if !to_read.is_empty() {
             names = Interner::of(std::mem::take(&mut self.names));
         }
@@ -191,15 +194,17 @@ impl Index {
                     };
                     file.stamp = result.stamp;
                     file.content = result.content;
+                    let changed = is_changed.get_mut(number);
                     match result.record {
                         Ok(None) => {}
                         Ok(Some(scanned)) => {
                             file.record = scanned.record(&numbers);
                             file.left_out = None;
-                            changed += 1;
+                            changed.into_iter().for_each(|changed| *changed = true);
                         }
                         Err(reason) => {
-                            changed += usize::from(file.record != FileRecord::default());
+                            let had_record = file.record != FileRecord::default();
+                            changed.into_iter().for_each(|changed| *changed = had_record);
                             file.record = FileRecord::default();
                             file.left_out = Some(reason);
                         }
@@ -213,7 +218,7 @@ impl Index {
         if is_first {
             self.first_names = self.names.len();
         }
-        changed
+        is_changed
     }
 }
 
@@ -229,13 +234,14 @@ struct ReadFile {
 fn read_batch(tree: &Path, files: &[IndexedFile], batch: &[usize]) -> Vec<(Strings, Vec<(usize, ReadFile)>)> {
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Vec::new());
+    let tree = Tree::open(tree).ok();
     let work = || {
         let mut reader = Reader::default();
         let mut names = Interner::default();
         let mut results = Vec::new();
         while let Some(&number) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Some(file) = files.get(number) {
-                results.push((number, read_file(tree, file, &mut reader, &mut names)));
+                results.push((number, read_file(tree.as_ref(), file, &mut reader, &mut names)));
             }
         }
         if let Ok(mut all) = all.lock() {
@@ -255,7 +261,12 @@ fn read_batch(tree: &Path, files: &[IndexedFile], batch: &[usize]) -> Vec<(Strin
     all.into_inner().unwrap_or_default()
 }
 
-fn read_file(tree: &Path, file: &IndexedFile, reader: &mut Reader, names: &mut Interner) -> ReadFile {
+fn read_file(
+    tree: Option<&Tree<'_>>,
+    file: &IndexedFile,
+    reader: &mut Reader,
+    names: &mut Interner,
+) -> ReadFile {
     let mut stamp = file.stamp;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
@@ -263,7 +274,8 @@ fn read_file(tree: &Path, file: &IndexedFile, reader: &mut Reader, names: &mut I
         // It may change again within the same tick of the clock: it is read again next time.
         stamp.modified = 0;
     }
-    match walk::read(tree, &file.path) {
+    let text = tree.map_or(Err(LeftOut::Unreadable), |tree| tree.read(&file.path));
+    match text {
         Err(reason) => ReadFile {
             stamp,
             content: 0,
@@ -303,17 +315,4 @@ fn outline(reader: &mut Reader, path: &str, text: &str) -> Outline {
             ..Outline::default()
         }
     })
-}
-
-/// Where the index of a repository is kept in a folder of caches.
-pub(super) fn kept_file(caches: &Path, repository: &Path) -> PathBuf {
-    let name = repository.file_name().map_or("root".into(), |name| {
-        let name = name.to_string_lossy();
-        name.chars()
-            .filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
-            .take(40)
-            .collect::<String>()
-    });
-    let place = hash(repository.as_os_str().as_encoded_bytes());
-    caches.join("index").join(format!("{name}-{place:016x}"))
 }

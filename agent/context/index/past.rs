@@ -7,12 +7,15 @@ use std::time::Duration;
 use cwm_tools::workspace::History;
 use serde::{Deserialize, Serialize};
 
-use super::IndexedFile;
+use super::strings::{Interner, Strings};
+use super::{IndexedFile, bulk};
 
 /// Commits that are looked at.
 const MOST_COMMITS: usize = 1500;
 /// Commits of more files tell nothing of any two of them.
 const MOST_FILES: usize = 24;
+/// Of commits that changed more, no paths are kept, whatever of them is left today.
+const MOST_PATHS: usize = 1000;
 /// Git gets so long; a repository for which that is too short has no past here.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A change counts half as much as one that came so many commits later.
@@ -20,15 +23,29 @@ const HALF: f64 = 400.0;
 /// Parts of one.
 const ONE: f64 = 65_536.0;
 
+/// The newest commits of a repository, whatever of their files is left.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Commits {
+    /// The newest one.
+    pub(super) head: Option<String>,
+    paths: Strings,
+    /// The paths that the commits changed, by their numbers, one commit after the other, the newest first.
+    #[serde(with = "bulk")]
+    changed: Vec<[u32; 1]>,
+    /// Where each commit's paths end.
+    #[serde(with = "bulk")]
+    ends: Vec<[u32; 1]>,
+}
+
 /// The past of an index's files, by their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Past {
-    /// The commit up to which it was read.
-    pub(crate) head: Option<String>,
     /// How much each file was changed, the later the more, in parts of 65536.
-    pub(crate) changes: Vec<u32>,
+    #[serde(with = "bulk")]
+    changes: Vec<[u32; 1]>,
     /// Files that changed together, the smaller number first, and how much.
-    pub(crate) together: Vec<(u32, u32, u32)>,
+    #[serde(with = "bulk")]
+    pub(crate) together: Vec<[u32; 3]>,
 }
 
 /// The newest commit of the repository that a path lies in.
@@ -36,48 +53,119 @@ pub(super) fn head(repository: &Path) -> Option<String> {
     History::open(repository).ok().map(|history| history.head())
 }
 
-/// Reads the past. Paths are taken to be relative to the repository's root, or to the folder that was indexed.
-pub(super) fn read(repository: &Path, head: Option<&str>, files: &[IndexedFile]) -> Past {
-    let mut past = Past {
-        head: head.map(str::to_owned),
-        changes: vec![0; files.len()],
-        together: Vec::new(),
-    };
-    let commits = head
-        .and_then(|_| History::open(repository).ok())
-        .and_then(|history| history.newest(MOST_COMMITS, TIMEOUT));
-    let numbers: HashMap<&str, u32> = files
-        .iter()
-        .zip(0_u32..)
-        .map(|(file, number)| (file.path.as_str(), number))
-        .collect();
-    let mut together: BTreeMap<(u32, u32), u32> = BTreeMap::new();
-    for (age, commit) in commits.unwrap_or_default().iter().enumerate() {
-        let weight = ONE * 0.5_f64.powf(age as f64 / HALF);
-        let mut own: Vec<u32> = commit
+impl Commits {
+    /// Reads the commits up to `head`.
+    pub(super) fn read(repository: &Path, head: Option<&str>) -> Commits {
+        let mut read = Commits {
+            head: head.map(str::to_owned),
+            ..Commits::default()
+        };
+        let commits = head
+            .and_then(|_| History::open(repository).ok())
+            .and_then(|history| history.newest(MOST_COMMITS, TIMEOUT));
+        let mut paths = Interner::default();
+        for commit in commits.unwrap_or_default() {
+            if commit.paths.len() <= MOST_PATHS {
+                let numbers = commit.paths.iter().filter_map(|path| paths.id(path));
+                read.changed.extend(numbers.map(|number| [number]));
+            }
+            read.ends
+                .push([u32::try_from(read.changed.len()).unwrap_or(u32::MAX)]);
+        }
+        read.paths = paths.strings;
+        read
+    }
+}
+
+impl Past {
+    /// What commits say of files. Paths are taken to be relative to the repository's root, or to the folder that was indexed.
+    pub(super) fn of(commits: &Commits, files: &[IndexedFile]) -> Past {
+        let by_path: HashMap<&str, u32> = files
+            .iter()
+            .zip(0_u32..)
+            .map(|(file, number)| (file.path.as_str(), number))
+            .collect();
+        let numbers: Vec<Option<u32>> = commits
             .paths
             .iter()
-            .filter_map(|path| numbers.get(path.as_str()).copied())
+            .map(|path| by_path.get(path).copied())
             .collect();
-        own.sort_unstable();
-        own.dedup();
-        if own.len() > MOST_FILES {
-            continue;
+        let mut changes = vec![[0]; files.len()];
+        let mut together: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+        let mut start = 0;
+        for (age, [end]) in commits.ends.iter().enumerate() {
+            let end = *end as usize;
+            let changed = commits.changed.get(start..end).unwrap_or_default();
+            start = end;
+            let weight = ONE * 0.5_f64.powf(age as f64 / HALF);
+            let own = changed.iter().map(|[path]| numbers.get(*path as usize));
+            let mut own: Vec<u32> = own.filter_map(|number| number.copied().flatten()).collect();
+            own.sort_unstable();
+            own.dedup();
+            if own.len() > MOST_FILES {
+                continue;
+            }
+            for (place, one) in own.iter().enumerate() {
+                if let Some([changes]) = changes.get_mut(*one as usize) {
+                    *changes = u32::saturating_add(*changes, weight as u32);
+                }
+                for other in own.iter().skip(place + 1) {
+                    let share = weight / (own.len() - 1) as f64;
+                    let sum = together.entry((*one, *other)).or_default();
+                    *sum = sum.saturating_add(share as u32);
+                }
+            }
         }
-        for (place, one) in own.iter().enumerate() {
-            if let Some(changes) = past.changes.get_mut(*one as usize) {
-                *changes = changes.saturating_add(weight as u32);
-            }
-            for other in own.iter().skip(place + 1) {
-                let share = weight / (own.len() - 1) as f64;
-                let sum = together.entry((*one, *other)).or_default();
-                *sum = sum.saturating_add(share as u32);
-            }
+        let together = together.into_iter();
+        Past {
+            changes,
+            together: together
+                .map(|((one, other), weight)| [one, other, weight])
+                .collect(),
         }
     }
-    past.together = together
-        .into_iter()
-        .map(|((one, other), weight)| (one, other, weight))
-        .collect();
-    past
+
+    /// Whether this is the past of so many files.
+    pub(super) fn is_sound(&self, files: usize) -> bool {
+        let numbers = self.together.iter().flat_map(|[one, other, _]| [*one, *other]);
+        self.changes.len() == files && numbers.max().is_none_or(|most| (most as usize) < files)
+    }
+
+    /// How much a file was changed.
+    pub(crate) fn changes(&self, file: usize) -> u32 {
+        self.changes.get(file).map_or(0, |[changes]| *changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_together_is_known_of_files_that_come_later() {
+        let mut paths = Interner::default();
+        let mut id = |path: &str| [paths.id(path).unwrap()];
+        let changed = vec![id("b"), id("a"), id("gone"), id("a"), id("c")];
+        let commits = Commits {
+            head: None,
+            changed,
+            ends: vec![[3], [3], [5]],
+            paths: paths.strings,
+        };
+        let past = |paths: &[&str]| {
+            let file = |path: &&str| IndexedFile {
+                path: (*path).to_owned(),
+                ..IndexedFile::default()
+            };
+            let files: Vec<IndexedFile> = paths.iter().map(file).collect();
+            Past::of(&commits, &files)
+        };
+        let few = past(&["a", "b"]);
+        assert_eq!(few.together, [[0, 1, 65_536]]);
+        assert!(few.changes(0) > few.changes(1) && few.changes(1) == 65_536);
+        let more = past(&["a", "aa", "b", "c"]);
+        assert_eq!((more.together[0], more.changes(1)), ([0, 2, 65_536], 0));
+        assert_eq!(more.together[1][..2], [0, 3]);
+        assert!(more.is_sound(4) && !more.is_sound(3));
+    }
 }

@@ -5,15 +5,18 @@ use std::hash::{BuildHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+use super::bulk;
+
 /// A name's number.
 pub(crate) type NameId = u32;
 
 /// Names in the order in which they were added.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Strings {
     text: String,
     /// Where each name ends.
-    ends: Vec<u32>,
+    #[serde(with = "bulk")]
+    ends: Vec<[u32; 1]>,
 }
 
 impl Strings {
@@ -24,21 +27,19 @@ impl Strings {
     /// The name of a number; empty for a number that was never given.
     pub(crate) fn get(&self, id: NameId) -> &str {
         let id = id as usize;
-        let Some(&end) = self.ends.get(id) else {
+        let Some(&[end]) = self.ends.get(id) else {
             return "";
         };
         let start = id
             .checked_sub(1)
             .and_then(|before| self.ends.get(before))
-            .copied();
-        self.text
-            .get(start.unwrap_or(0) as usize..end as usize)
-            .unwrap_or_default()
+            .map_or(0, |[end]| *end);
+        self.text.get(start as usize..end as usize).unwrap_or_default()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         let mut start = 0;
-        self.ends.iter().map(move |&end| {
+        self.ends.iter().map(move |&[end]| {
             let name = self.text.get(start..end as usize).unwrap_or_default();
             start = end as usize;
             name
@@ -49,7 +50,7 @@ impl Strings {
         let end = u32::try_from(self.text.len() + name.len()).ok()?;
         let id = u32::try_from(self.ends.len()).ok()?;
         self.text.push_str(name);
-        self.ends.push(end);
+        self.ends.push([end]);
         Some(id)
     }
 }

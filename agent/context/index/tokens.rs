@@ -8,6 +8,8 @@ use std::hash::{DefaultHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+use crate::context::lines::Lines;
+
 /// Other texts than files' whose counts are kept.
 const MOST_TEXTS: usize = 50_000;
 /// Vocabularies whose counts are kept.
@@ -18,23 +20,6 @@ pub(crate) fn hash(text: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(text);
     hasher.finish()
-}
-
-/// The lines of a text by segments: the index of each one's first line, and its text.
-pub(crate) fn segments(text: &str) -> Vec<(usize, &str)> {
-    let mut found: Vec<(usize, &str)> = Vec::new();
-    let (mut start, mut first, mut at) = (0, 0, 0);
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        if at > start && !line.trim().is_empty() {
-            found.push((first, text.get(start..at).unwrap_or_default()));
-            (start, first) = (at, number);
-        }
-        at += line.len();
-    }
-    if at > start {
-        found.push((first, text.get(start..at).unwrap_or_default()));
-    }
-    found
 }
 
 /// Counts of one vocabulary.
@@ -62,16 +47,16 @@ pub(crate) struct TokenCounts<'a> {
 }
 
 impl TokenStore {
-    /// The counts of a vocabulary of that name, which is empty for one that nothing is kept of.
+    /// Takes out the counts of a vocabulary of that name, which is empty for one that nothing is kept of; [`Self::keep`] puts them back.
     pub(crate) fn counts<'a>(
-        &self,
+        &mut self,
         vocabulary: Option<&str>,
         count: &'a dyn Fn(&str) -> usize,
     ) -> TokenCounts<'a> {
-        let known = vocabulary.and_then(|name| self.vocabularies.get(name));
+        let known = vocabulary.and_then(|name| self.vocabularies.remove(name));
         TokenCounts {
             count,
-            known: known.cloned().unwrap_or_default(),
+            known: known.unwrap_or_default(),
             vocabulary: vocabulary.map(str::to_owned),
             changed: false,
         }
@@ -96,16 +81,16 @@ impl TokenStore {
 
 impl TokenCounts<'_> {
     /// The tokens of each segment of a file's text.
-    pub(crate) fn file(&mut self, content: u64, text: &str) -> Vec<u32> {
-        let segments = segments(text);
+    pub(crate) fn file(&mut self, content: u64, text: &str, lines: &Lines) -> Vec<u32> {
+        let segments = lines.segment_ranges();
         if let Some(known) = self.known.files.get(&content)
             && known.len() == segments.len()
         {
             return known.clone();
         }
         let counted: Vec<u32> = segments
-            .iter()
-            .map(|(_, segment)| {
+            .map(|range| {
+                let segment = lines.part(text, range);
                 // A last line without an end gets one when it is shown.
                 if segment.ends_with('\n') {
                     self.counted(segment)
@@ -141,29 +126,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_begin_with_lines_that_are_not_blank_and_make_up_the_text() {
-        let text = "\n  \na\n\n \nb\n  c";
-        let found = segments(text);
-        assert_eq!(found, [(0, "\n  \n"), (2, "a\n\n \n"), (5, "b\n"), (6, "  c")]);
-        assert!(segments("").is_empty());
-    }
-
-    #[test]
     fn what_was_counted_is_not_counted_again() {
         let calls = std::cell::Cell::new(0);
         let count = |text: &str| {
             calls.set(calls.get() + 1);
             text.len()
         };
+        let file = |counts: &mut TokenCounts<'_>| counts.file(1, "ab\n\nc", &Lines::of("ab\n\nc"));
         let mut store = TokenStore::default();
         let mut counts = store.counts(Some("a"), &count);
-        assert_eq!(counts.file(1, "ab\n\nc"), [4, 2]);
-        assert_eq!(counts.file(1, "ab\n\nc"), [4, 2]);
+        assert_eq!(file(&mut counts), [4, 2]);
+        assert_eq!(file(&mut counts), [4, 2]);
         assert_eq!((counts.text("xyz"), counts.text("xyz")), (3, 3));
         assert_eq!(calls.get(), 3);
         store.keep(counts, |content| content == 1);
         let mut counts = store.counts(Some("a"), &count);
-        assert_eq!(counts.file(1, "ab\n\nc"), [4, 2]);
+        assert_eq!(file(&mut counts), [4, 2]);
         assert_eq!(calls.get(), 3);
         let mut other = store.counts(Some("b"), &count);
         assert_eq!(other.text("xyz"), 3);

@@ -1,17 +1,19 @@
 //! Chooses passages for a budget: those with the most to say for their tokens.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::ops::Range;
 
-use crate::context::index::{TokenCounts, segments};
+use crate::context::index::TokenCounts;
 use crate::context::rank::{Content, Passage, PassageKind, RankedFile};
 
 /// What a signature says, beside its whole passage.
-const SIGNATURE: f64 = 0.15;
+const SIGNATURE: f64 = 0.05;
 /// What it is worth that a likely file is shown at all, beside its being changed.
-const PRESENCE: f64 = 0.25;
+const PRESENCE: f64 = 0.5;
 /// A passage of a failing test that is named is read however unlikely it is that it has to be changed.
 const NAMED_TEST: f64 = 0.25;
+/// Tokens that a body is taken to have beside its own: short ones, of which there are many, would come before all others.
+const BODY: f64 = 40.0;
 /// Bytes of a token, before it is counted.
 const TOKEN_BYTES: f64 = 3.4;
 /// What begins a part of a file, in tokens, before it is counted.
@@ -43,18 +45,20 @@ pub(super) struct Limits {
 }
 
 /// A file of which something is shown.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct ChosenFile<'r> {
     pub(super) file: &'r RankedFile,
     pub(super) content: &'r Content,
     /// How much of each passage.
     pub(super) shown: Vec<Shown>,
-    /// For each line that a segment begins with, the tokens before it; and those of all.
-    sums: Rc<[(usize, usize)]>,
+    /// The tokens before each segment, and those of all.
+    sums: Vec<usize>,
     /// Its frame's tokens.
     frame: usize,
-    /// Tokens of what is shown, with its frame.
-    pub(super) tokens: usize,
+    /// Tokens of the lines that are shown.
+    lines: usize,
+    /// Tokens of what stands before its parts. A whole file has nothing there.
+    marks: usize,
 }
 
 /// Lines that are shown together, from the first up to before the last, from 0.
@@ -89,7 +93,9 @@ pub(super) fn choose<'r>(
         files,
         frame,
         counts,
-        chosen: HashMap::new(),
+        opened: HashMap::new(),
+        frames: HashMap::new(),
+        shown: 0,
         budget: limits.budget,
         used: 0,
         most_files: limits.most_files,
@@ -107,7 +113,9 @@ pub(super) fn choose<'r>(
         }
     }
     let used = chooser.used;
-    let mut chosen: Vec<(usize, ChosenFile<'r>)> = chooser.chosen.into_iter().collect();
+    let opened = chooser.opened.into_iter();
+    let mut chosen: Vec<(usize, ChosenFile<'r>)> =
+        opened.filter(|(_, file)| file.shows_something()).collect();
     chosen.sort_by_key(|(rank, _)| *rank);
     (chosen.into_iter().map(|(_, file)| file).collect(), used)
 }
@@ -127,7 +135,6 @@ fn items(files: &[RankedFile], limits: Limits) -> Vec<Item> {
         if file.likelihood < best * limits.least && !is_named && rank > 0 {
             continue;
         }
-        let bytes = passage_bytes(content);
         let values: Vec<f64> = content
             .passages
             .iter()
@@ -135,29 +142,30 @@ fn items(files: &[RankedFile], limits: Limits) -> Vec<Item> {
             .collect();
         let likeliest = values.iter().copied().fold(0.0, f64::max);
         let mut is_first = true;
-        for (place, value) in values.iter().enumerate() {
-            let (whole, signature) = bytes.get(place).copied().unwrap_or_default();
+        for (place, (passage, value)) in content.passages.iter().zip(&values).enumerate() {
+            let whole = content.lines.bytes(passage.start..passage.end);
+            let signature = content.lines.bytes(passage.start..passage.body);
             let presence = if is_first && *value >= likeliest {
                 is_first = false;
                 file.likelihood * PRESENCE
             } else {
                 0.0
             };
-            let mut push = |shown, value: f64, bytes: usize| {
+            let mut push = |shown, value: f64, presence: f64, bytes: usize| {
                 let tokens = bytes as f64 / TOKEN_BYTES + MARK;
                 items.push(Item {
                     file: rank,
                     passage: place,
                     shown,
-                    ratio: value / tokens,
+                    ratio: presence / tokens + value / (tokens + BODY),
                 });
             };
             let has_signature = signature > 0 && signature * 2 < whole;
             if limits.signatures && has_signature {
-                push(Shown::Signature, value * SIGNATURE + presence, signature);
-                push(Shown::Whole, value * (1.0 - SIGNATURE), whole - signature);
+                push(Shown::Signature, 0.0, value * SIGNATURE + presence, signature);
+                push(Shown::Whole, value * (1.0 - SIGNATURE), 0.0, whole - signature);
             } else {
-                push(Shown::Whole, value + presence, whole);
+                push(Shown::Whole, *value, presence, whole);
             }
         }
     }
@@ -179,25 +187,16 @@ fn value(file: &RankedFile, passage: &Passage) -> f64 {
     }
 }
 
-/// The bytes of each passage, and of its signature.
-fn passage_bytes(content: &Content) -> Vec<(usize, usize)> {
-    let mut lines = content.text.split_inclusive('\n');
-    let mut take = |count: usize| lines.by_ref().take(count).map(str::len).sum::<usize>();
-    content
-        .passages
-        .iter()
-        .map(|passage| {
-            let signature = take(passage.body - passage.start);
-            (signature + take(passage.end - passage.body), signature)
-        })
-        .collect()
-}
-
 struct Chooser<'r, 'c, 'f> {
     files: &'r [RankedFile],
     frame: &'f dyn Frame,
     counts: &'f mut TokenCounts<'c>,
-    chosen: HashMap<usize, ChosenFile<'r>>,
+    /// Files that something of was to be shown, by their ranks. It may not have fitted.
+    opened: HashMap<usize, ChosenFile<'r>>,
+    /// The tokens of files' frames, by the files' ranks.
+    frames: HashMap<usize, usize>,
+    /// How many files show something.
+    shown: usize,
     budget: usize,
     used: usize,
     most_files: usize,
@@ -206,92 +205,95 @@ struct Chooser<'r, 'c, 'f> {
 impl<'r> Chooser<'r, '_, '_> {
     /// Adds an item if there is room for it.
     fn add(&mut self, item: &Item) -> bool {
-        let mut file = match self.chosen.get(&item.file) {
-            Some(file) => file.clone(),
-            None if self.chosen.len() >= self.most_files => return false,
-            None => match self.open(item.file) {
-                Some(file) => file,
+        if !self.opened.contains_key(&item.file) {
+            match self.open(item.file) {
+                Some(file) => self.opened.insert(item.file, file),
                 None => return false,
-            },
-        };
-        let Some(place) = file.shown.get_mut(item.passage) else {
+            };
+        }
+        let left = self.budget - self.used;
+        let Some(file) = self.opened.get_mut(&item.file) else {
             return false;
         };
-        if *place >= item.shown {
+        let is_new = !file.shows_something();
+        let Some(before) = file.shown.get(item.passage).copied() else {
+            return false;
+        };
+        if before >= item.shown {
             return true;
         }
-        *place = item.shown;
-        self.put(item.file, file)
-    }
-
-    /// Takes a file as it is now, if there is room for it.
-    fn put(&mut self, rank: usize, mut file: ChosenFile<'r>) -> bool {
-        let before = self.chosen.get(&rank).map_or(0, |file| file.tokens);
-        file.tokens = self.tokens(&file);
-        let used = self.used - before + file.tokens;
-        if used > self.budget {
-            return false;
+        let tokens = if is_new { 0 } else { file.tokens() };
+        let (lines, marks) = (file.lines, file.marks);
+        let lines_before = file.passage_tokens(item.passage, before);
+        file.lines = file.lines - lines_before + file.passage_tokens(item.passage, item.shown);
+        let is_hopeless = file.frame + file.lines > tokens + left;
+        if !is_hopeless && (!is_new || self.shown < self.most_files) {
+            let near = file.joined(item.passage);
+            let mut marks_of = |file: &ChosenFile<'_>| -> usize {
+                let runs = file.runs_of(near.clone()).into_iter();
+                runs.map(|run| self.counts.text(&self.frame.part(run))).sum()
+            };
+            let marks_before = marks_of(file);
+            file.show(item.passage, item.shown);
+            file.marks = file.marks - marks_before + marks_of(file);
+            if file.tokens() <= tokens + left {
+                self.used = self.used + file.tokens() - tokens;
+                self.shown += usize::from(is_new);
+                return true;
+            }
+            file.show(item.passage, before);
         }
-        self.used = used;
-        self.chosen.insert(rank, file);
-        true
+        (file.lines, file.marks) = (lines, marks);
+        false
     }
 
-    /// A file of which nothing is shown yet.
+    /// A file of which nothing is shown yet, if there is room for its frame.
     fn open(&mut self, rank: usize) -> Option<ChosenFile<'r>> {
         let file = self.files.get(rank)?;
         let content = file.content.as_ref()?;
-        let [before, behind] = self.frame.file(file, content);
-        let frame = self.counts.text(&before) + self.counts.text(&behind);
-        if self.used + frame > self.budget {
+        let counts = &mut *self.counts;
+        let frame = self.frames.entry(rank).or_insert_with(|| {
+            let [before, behind] = self.frame.file(file, content);
+            counts.text(&before) + counts.text(&behind)
+        });
+        if self.shown >= self.most_files || self.used + *frame > self.budget {
             return None;
         }
-        let counted = self.counts.file(content.hash, &content.text);
+        let counted = counts.file(content.hash, &content.text, &content.lines);
         let mut sum = 0;
-        let mut sums: Vec<(usize, usize)> = segments(&content.text)
-            .into_iter()
-            .zip(counted)
-            .map(|((line, _), tokens)| {
-                let before = sum;
-                sum += tokens as usize;
-                (line, before)
-            })
-            .collect();
-        sums.push((usize::MAX, sum));
+        let mut sums: Vec<usize> = Vec::with_capacity(counted.len() + 1);
+        for tokens in counted {
+            sums.push(sum);
+            sum += tokens as usize;
+        }
+        sums.push(sum);
         Some(ChosenFile {
             file,
             content,
             shown: vec![Shown::Not; content.passages.len()],
-            sums: sums.into(),
-            frame,
-            tokens: 0,
+            sums,
+            frame: *frame,
+            lines: 0,
+            marks: 0,
         })
-    }
-
-    fn tokens(&mut self, file: &ChosenFile<'_>) -> usize {
-        let mut tokens = file.frame;
-        for run in file.runs() {
-            if !file.is_whole() {
-                tokens += self.counts.text(&self.frame.part(run));
-            }
-            tokens += file.before(run.1).saturating_sub(file.before(run.0));
-        }
-        tokens
     }
 
     /// Shows files as a whole of which most is shown.
     fn complete(&mut self) {
-        let mut ranks: Vec<usize> = self.chosen.keys().copied().collect();
+        let mut ranks: Vec<usize> = self.opened.keys().copied().collect();
         ranks.sort_unstable();
         for rank in ranks {
-            let Some(file) = self.chosen.get(&rank).filter(|file| !file.is_whole()) else {
+            let file = self.opened.get_mut(&rank);
+            let Some(file) = file.filter(|file| file.shows_something() && !file.is_whole()) else {
                 continue;
             };
-            let all = file.before(usize::MAX) + file.frame;
-            if file.tokens as f64 >= all as f64 * NEARLY_WHOLE {
-                let mut file = file.clone();
+            let (lines, tokens) = (file.before(usize::MAX), file.tokens());
+            let all = lines + file.frame;
+            let fits = self.used - tokens + all <= self.budget;
+            if fits && tokens as f64 >= all as f64 * NEARLY_WHOLE {
                 file.shown.fill(Shown::Whole);
-                self.put(rank, file);
+                file.lines = lines;
+                self.used = self.used - tokens + all;
             }
         }
     }
@@ -302,26 +304,87 @@ impl ChosenFile<'_> {
         self.shown.iter().all(|shown| *shown == Shown::Whole)
     }
 
+    fn shows_something(&self) -> bool {
+        self.shown.iter().any(|shown| *shown > Shown::Not)
+    }
+
+    /// Tokens of what is shown, with its frame.
+    pub(super) fn tokens(&self) -> usize {
+        let marks = if self.is_whole() { 0 } else { self.marks };
+        self.frame + self.lines + marks
+    }
+
+    fn show(&mut self, passage: usize, shown: Shown) {
+        if let Some(place) = self.shown.get_mut(passage) {
+            *place = shown;
+        }
+    }
+
+    /// The tokens of so much of a passage.
+    fn passage_tokens(&self, passage: usize, shown: Shown) -> usize {
+        let passage = self.content.passages.get(passage);
+        let run = passage.and_then(|passage| shown_lines(passage, shown));
+        run.map_or(0, |(first, end)| {
+            self.before(end).saturating_sub(self.before(first))
+        })
+    }
+
     /// The tokens of the lines before one.
     fn before(&self, line: usize) -> usize {
-        let place = self.sums.partition_point(|(start, _)| *start < line);
-        self.sums.get(place).map_or(0, |(_, tokens)| *tokens)
+        let place = self
+            .content
+            .lines
+            .segments()
+            .partition_point(|start| *start < line);
+        self.sums.get(place).copied().unwrap_or(0)
+    }
+
+    /// The passages that one would make a single run with, if it were whole.
+    fn joined(&self, passage: usize) -> Range<usize> {
+        let shown = |place: usize| self.shown.get(place).copied().unwrap_or(Shown::Not);
+        let mut start = passage;
+        while start > 0 && shown(start - 1) == Shown::Whole {
+            start -= 1;
+        }
+        let mut end = passage + 1;
+        while shown(end) > Shown::Not && (end == passage + 1 || shown(end - 1) == Shown::Whole) {
+            end += 1;
+        }
+        start..end
     }
 
     /// The lines that are shown, in their order.
     pub(super) fn runs(&self) -> Vec<Run> {
+        self.runs_of(0..self.shown.len())
+    }
+
+    /// The lines that are shown of some passages.
+    fn runs_of(&self, passages: Range<usize>) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
-        for (passage, shown) in self.content.passages.iter().zip(&self.shown) {
-            let end = match shown {
-                Shown::Not => continue,
-                Shown::Signature => passage.body,
-                Shown::Whole => passage.end,
+        let passages = self
+            .content
+            .passages
+            .iter()
+            .zip(&self.shown)
+            .take(passages.end)
+            .skip(passages.start);
+        for (passage, shown) in passages {
+            let Some(run) = shown_lines(passage, *shown) else {
+                continue;
             };
             match runs.last_mut() {
-                Some(last) if last.1 == passage.start => last.1 = end,
-                _ => runs.push((passage.start, end)),
+                Some(last) if last.1 == run.0 => last.1 = run.1,
+                _ => runs.push(run),
             }
         }
         runs
+    }
+}
+
+fn shown_lines(passage: &Passage, shown: Shown) -> Option<Run> {
+    match shown {
+        Shown::Not => None,
+        Shown::Signature => Some((passage.start, passage.body)),
+        Shown::Whole => Some((passage.start, passage.end)),
     }
 }

@@ -16,20 +16,23 @@ const MOST_NAMES: usize = 8;
 pub(super) fn lines(index: &Index) -> Vec<String> {
     let mut users = vec![0_u64; index.files.len()];
     for file in 0..index.files.len() {
-        for (to, weight) in index.edges.of(file) {
+        for [to, weight] in index.edges.of(file) {
             if let Some(sum) = users.get_mut(*to as usize) {
                 *sum += u64::from(*weight);
             }
         }
     }
-    let mut order: Vec<(u64, &IndexedFile)> = users
+    let mut order: Vec<(u64, &IndexedFile)> = users.into_iter().zip(&index.files).collect();
+    // Files are in order of their paths, which stays where they are used as much.
+    order.sort_by_key(|(users, _)| std::cmp::Reverse(*users));
+    let is_code = |file: &IndexedFile| {
+        language(&file.path).is_some() && !is_test(&file.path) && file.left_out.is_none()
+    };
+    let files = order
         .into_iter()
-        .zip(&index.files)
-        .filter(|(_, file)| language(&file.path).is_some() && !is_test(&file.path) && file.left_out.is_none())
-        .collect();
-    order.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.path.cmp(&other.1.path)));
-    order.truncate(MOST_FILES);
-    order.into_iter().map(|(_, file)| line(index, file)).collect()
+        .map(|(_, file)| file)
+        .filter(|file| is_code(file));
+    files.take(MOST_FILES).map(|file| line(index, file)).collect()
 }
 
 fn line(index: &Index, file: &IndexedFile) -> String {

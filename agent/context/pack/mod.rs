@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::definitions::Definition;
-use super::index::{Index, IndexWork, TokenCounts, TokenStore, kept_file};
+use super::index::{Index, IndexWork, Kept, TokenCounts, TokenStore};
 use super::rank::{Order, RankedFile, rank};
 use super::suspect::suspect;
 use super::walk::LeftOutCounts;
@@ -149,8 +149,8 @@ pub struct Ranking {
     index: Index,
     order: Order,
     /// What was counted, of which an attempt's count is another's too.
-    tokens: Arc<Mutex<TokenStore>>,
-    kept: Option<PathBuf>,
+    tokens: Arc<Mutex<Option<TokenStore>>>,
+    kept: Option<Kept>,
     /// What making the index took.
     pub work: IndexWork,
     /// How long it took.
@@ -165,16 +165,22 @@ impl Ranking {
     /// When the tree cannot be read at all.
     pub fn of(request: &RankRequest<'_>) -> io::Result<Ranking> {
         let started = Instant::now();
-        let kept = request.caches.map(|caches| kept_file(caches, request.root));
-        let (index, tokens, work) = Index::open(request.tree, request.root, kept.as_deref())?;
+        let caches = request.caches;
+        let kept = caches.map(|caches| Kept::of(caches, request.root, request.tree));
+        let (index, work) = Index::open(request.tree, request.root, kept.as_ref())?;
         let indexed = started.elapsed();
         let root = request.root.to_string_lossy();
-        let order = rank(&index, request.tree, &root, request.issue, request.failures);
+        let order = std::thread::scope(|scope| {
+            if let Some(kept) = kept.as_ref().filter(|_| !work.unchanged) {
+                scope.spawn(|| kept.save_index(&index));
+            }
+            rank(&index, request.tree, &root, request.issue, request.failures)
+        });
         Ok(Ranking {
             tree: request.tree.to_owned(),
             index,
             order,
-            tokens: Arc::new(Mutex::new(tokens)),
+            tokens: Arc::default(),
             kept,
             work,
             times: RankTimes {
@@ -196,7 +202,8 @@ impl Ranking {
 
     /// What of it a model should read with so many tokens, as `count` counts them: passages as they are, without signatures.
     pub fn cut(&self, budget: usize, count: &dyn Fn(&str) -> usize) -> Packed {
-        let mut counts = TokenStore::default().counts(None, count);
+        let mut store = TokenStore::default();
+        let mut counts = store.counts(None, count);
         let mut limits = Limits {
             budget,
             signatures: false,
@@ -218,6 +225,8 @@ impl Ranking {
     /// The whole prompt: map, files and the issue.
     pub fn pack(&self, options: &PackOptions<'_>) -> Pack {
         let mut store = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = || self.kept.as_ref().and_then(Kept::tokens).unwrap_or_default();
+        let store = store.get_or_insert_with(kept);
         let mut counts = store.counts(options.vocabulary, options.count);
         let (mut room, mut packed) = (options.budget, Pack::default());
         for _ in 0..ROUNDS {
@@ -229,7 +238,10 @@ impl Ranking {
             }
             room = room.saturating_sub(packed.tokens - options.budget);
         }
-        self.index.keep_counts(&mut store, counts, self.kept.as_deref());
+        let is_new = self.index.keep_counts(store, counts);
+        if let Some(kept) = self.kept.as_ref().filter(|_| is_new) {
+            kept.save_tokens(store);
+        }
         packed
     }
 
@@ -346,7 +358,7 @@ impl Ranking {
                 (false, true) => Level::Definitions,
                 (false, false) => Level::Signatures,
             },
-            tokens: chosen.tokens,
+            tokens: chosen.tokens(),
             lines: chosen
                 .runs()
                 .into_iter()
@@ -382,11 +394,10 @@ impl Frame for Bare {
 }
 
 fn excerpts(chosen: &ChosenFile<'_>) -> Vec<Excerpt> {
-    let text = &chosen.content.text;
-    let file_lines = text.split_inclusive('\n').count();
+    let file_lines = chosen.content.lines.count();
     let excerpt = |run: Run| Excerpt {
         path: chosen.file.path.clone(),
-        text: render::lines(text, run).to_owned(),
+        text: chosen.content.part(run.0..run.1).to_owned(),
         first_line: run.0 + 1,
         file_lines,
         reason: strongest(chosen.file)

@@ -20,7 +20,7 @@ pub(super) struct TextFrame;
 
 impl Frame for TextFrame {
     fn file(&self, file: &RankedFile, content: &Content) -> [String; 2] {
-        let lines = content.text.split_inclusive('\n').count();
+        let lines = content.lines.count();
         let noun = if lines == 1 { "line" } else { "lines" };
         let fence = fence(&content.text);
         let language = language(&file.path).map_or("", |language| language.name);
@@ -38,10 +38,10 @@ impl Frame for TextFrame {
 /// Backticks enough that none of the text's own ends them.
 fn fence(text: &str) -> String {
     let mut longest = 0;
-    let mut row = 0;
-    for byte in text.bytes() {
-        row = if byte == b'`' { row + 1 } else { 0 };
-        longest = longest.max(row);
+    let mut rest = text;
+    while let Some(row) = rest.find('`').and_then(|at| rest.get(at..)) {
+        rest = row.trim_start_matches('`');
+        longest = longest.max(row.len() - rest.len());
     }
     "`".repeat((longest + 1).max(3))
 }
@@ -54,26 +54,10 @@ pub(super) fn file(chosen: &ChosenFile<'_>, frame: &dyn Frame, out: &mut String)
         if !chosen.is_whole() {
             out.push_str(&frame.part(run));
         }
-        out.push_str(lines(&chosen.content.text, run));
+        out.push_str(chosen.content.part(run.0..run.1));
         if !out.ends_with('\n') {
             out.push('\n');
         }
     }
     out.push_str(&behind);
-}
-
-/// Lines of a text.
-pub(super) fn lines(text: &str, (first, end): Run) -> &str {
-    let mut at = 0;
-    let mut start = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        if number == first {
-            start = at;
-        }
-        if number == end {
-            return text.get(start..at).unwrap_or_default();
-        }
-        at += line.len();
-    }
-    text.get(start..).unwrap_or_default()
 }

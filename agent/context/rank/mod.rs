@@ -1,30 +1,34 @@
 //! Which files, and which parts of them, matter to an issue.
 
+mod neighbours;
 mod passages;
 mod signals;
 mod uses;
 mod weights;
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::index::{Index, hash};
-use super::language::language;
+use super::index::{Index, IndexedFile, Strings, hash};
+use super::lines::Lines;
 use super::paths::Paths;
 use super::query::Query;
-use super::walk::{self, is_test};
+use super::walk::{Tree, is_test, threads};
 
 use passages::{Judged, PASSAGE_SIGNALS, judge};
 pub(super) use passages::{Passage, PassageKind};
 use signals::{FILE_SIGNALS, FileSignals, at};
-use uses::{Matcher, Telling, in_files};
+use uses::{KnownWords, Matcher, Telling, in_files};
 
 /// Files whose text is looked at.
 const CANDIDATES: usize = 200;
 /// Log-odds of files are divided by this, to be a signal like the others.
 const FILE_ODDS: f64 = 8.0;
+/// How often passages say of each other how likely they are.
+const ROUNDS: usize = 2;
 /// The log-odds that tests and prose stay behind the likeliest code.
 const BEHIND: f64 = 0.2;
 
@@ -51,7 +55,15 @@ pub(super) struct RankedFile {
 pub(super) struct Content {
     pub(super) hash: u64,
     pub(super) text: String,
+    pub(super) lines: Lines,
     pub(super) passages: Vec<Passage>,
+}
+
+impl Content {
+    /// Lines of the text, from 0.
+    pub(super) fn part(&self, lines: Range<usize>) -> &str {
+        self.lines.part(&self.text, lines)
+    }
 }
 
 /// The files in order of how much they matter, with the names looked for and how telling each is.
@@ -78,30 +90,24 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
     sort(&mut order, &odds(&signals), index);
     let candidates = order.get(..order.len().min(CANDIDATES)).unwrap_or_default();
     let mut lines = signals::named_lines(&query);
-    let mut contents = read(index, tree, candidates);
-    judge_all(
-        &mut contents,
-        index,
-        &lines,
-        &query,
-        &matcher,
-        &telling,
-        &mut signals,
-    );
-    let odds = behind_code(odds(&signals), index);
+    let mut files = read(index, tree, candidates, &lines, &matcher);
+    judge(&mut files, &query, &matcher, &telling);
+    let mut contents = take_judged(files, &mut signals);
+    let odds = behind_code(odds(&signals), &signals);
     sort(&mut order, &odds, index);
-    set_likelihoods(&mut contents, &odds);
+    set_likelihoods(&mut contents, &order, &odds);
     let files = order.into_iter().filter_map(|number| {
         let file = index.files.get(number)?;
         let odds = odds.get(number).copied()?;
         let content = contents.remove(&number);
+        let signals = signals.get(number).copied()?;
         Some(RankedFile {
             path: file.path.clone(),
             number,
-            is_test: is_test(&file.path),
-            is_source: language(&file.path).is_some(),
+            is_test: signals[at::TEST] > 0.0,
+            is_source: signals[at::OTHER] == 0.0,
             likelihood: weights::likelihood(odds),
-            signals: signals.get(number).copied()?,
+            signals,
             lines: lines.remove(&number).unwrap_or_default(),
             content,
         })
@@ -118,15 +124,12 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
 }
 
 /// No test, and no prose, comes before the likeliest of the code.
-fn behind_code(mut odds: Vec<f64>, index: &Index) -> Vec<f64> {
-    let is_code = |path: &str| language(path).is_some() && !is_test(path);
-    let code = odds
-        .iter()
-        .zip(&index.files)
-        .filter(|(_, file)| is_code(&file.path));
+fn behind_code(mut odds: Vec<f64>, signals: &[FileSignals]) -> Vec<f64> {
+    let is_code = |signals: &FileSignals| signals[at::TEST] == 0.0 && signals[at::OTHER] == 0.0;
+    let code = odds.iter().zip(signals).filter(|(_, signals)| is_code(signals));
     let best = code.map(|(odds, _)| *odds).fold(f64::MIN, f64::max);
-    for (odds, file) in odds.iter_mut().zip(&index.files) {
-        if best > f64::MIN && !is_code(&file.path) {
+    for (odds, signals) in odds.iter_mut().zip(signals) {
+        if best > f64::MIN && !is_code(signals) {
             *odds = odds.min(best - BEHIND);
         }
     }
@@ -134,29 +137,33 @@ fn behind_code(mut odds: Vec<f64>, index: &Index) -> Vec<f64> {
 }
 
 /// Says of each passage how likely it is, then again with what the likeliest say of others.
-fn set_likelihoods(contents: &mut HashMap<usize, Content>, odds: &[f64]) {
+fn set_likelihoods(contents: &mut HashMap<usize, Content>, order: &[usize], odds: &[f64]) {
+    let mut ranks = vec![0; odds.len()];
+    for (rank, number) in order.iter().enumerate() {
+        if let Some(place) = ranks.get_mut(*number) {
+            *place = rank;
+        }
+    }
     let mut all: Vec<(usize, &mut Content)> = contents
         .iter_mut()
         .map(|(number, content)| (*number, content))
         .collect();
     all.sort_by_key(|(number, _)| *number);
-    let likelihoods = |passages: &mut [Passage]| {
-        for passage in passages {
+    let likelihoods = |content: &mut Content| {
+        for passage in &mut content.passages {
             passage.likelihood = weights::likelihood(weights::passage(&passage.signals));
         }
     };
     for (number, content) in &mut all {
         let file = odds.get(*number).copied().unwrap_or(0.0);
-        passages::set_file(&mut content.passages, file / FILE_ODDS);
-        likelihoods(&mut content.passages);
+        let before = ranks.get(*number).copied().unwrap_or(0);
+        neighbours::set_file(content, file / FILE_ODDS, before);
+        likelihoods(content);
     }
-    let mut parts: Vec<(&str, &mut Vec<Passage>)> = all
-        .into_iter()
-        .map(|(_, content)| (content.text.as_str(), &mut content.passages))
-        .collect();
-    passages::add_users(&mut parts);
-    for (_, passages) in parts {
-        likelihoods(passages);
+    let mut contents: Vec<&mut Content> = all.into_iter().map(|(_, content)| content).collect();
+    for _ in 0..ROUNDS {
+        neighbours::set_neighbours(&mut contents);
+        contents.iter_mut().for_each(|content| likelihoods(content));
     }
 }
 
@@ -172,74 +179,75 @@ fn sort(order: &mut [usize], odds: &[f64], index: &Index) {
     });
 }
 
-/// Reads the texts of files, as far as they are still what the index knows.
-fn read(index: &Index, tree: &Path, numbers: &[usize]) -> HashMap<usize, Content> {
+/// Reads the texts of files, as far as they are still what the index knows, and looks at their words. In order of the files' numbers.
+fn read(
+    index: &Index,
+    tree: &Path,
+    numbers: &[usize],
+    lines: &HashMap<usize, BTreeSet<usize>>,
+    matcher: &Matcher<'_>,
+) -> Vec<(usize, Judged)> {
+    let Ok(tree) = Tree::open(tree) else {
+        return Vec::new();
+    };
     let next = AtomicUsize::new(0);
-    let all = Mutex::new(HashMap::new());
+    let all = Mutex::new(Vec::new());
     let work = || {
+        let mut known = KnownWords::new(matcher);
         while let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Some(file) = index.files.get(number).filter(|file| file.left_out.is_none()) else {
                 continue;
             };
-            let Some(text) = walk::read(tree, &file.path).ok() else {
+            let Some(content) = content(file, &tree, &index.names) else {
                 continue;
             };
-            // One that was changed meanwhile has other lines than those that are known.
-            let hash = hash(text.as_bytes());
-            if hash == file.content
-                && let Ok(mut all) = all.lock()
-            {
-                let passages = passages::passages(file, &text, &index.names);
-                all.insert(number, Content { hash, text, passages });
+            let lines = lines.get(&number).cloned().unwrap_or_default();
+            let judged = Judged::new(content, is_test(&file.path), lines, &mut known);
+            if let Ok(mut all) = all.lock() {
+                all.push((number, judged));
             }
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..walk::threads() {
+        for _ in 0..threads() {
             scope.spawn(work);
         }
     });
-    all.into_inner().unwrap_or_default()
+    let mut all = all.into_inner().unwrap_or_default();
+    all.sort_unstable_by_key(|(number, _)| *number);
+    all
 }
 
-/// Judges the passages of all candidates, and says what the best of each says of its file.
-fn judge_all(
-    contents: &mut HashMap<usize, Content>,
-    index: &Index,
-    lines: &HashMap<usize, BTreeSet<usize>>,
-    query: &Query,
-    matcher: &Matcher<'_>,
-    telling: &Telling,
-    signals: &mut [FileSignals],
-) {
-    let mut numbers: Vec<usize> = contents.keys().copied().collect();
-    numbers.sort_unstable();
-    let mut files: Vec<Judged> = Vec::new();
-    for number in &numbers {
-        if let (Some(content), Some(file)) = (contents.get_mut(number), index.files.get(*number)) {
-            let passages = std::mem::take(&mut content.passages);
-            let lines = lines.get(number).cloned().unwrap_or_default();
-            files.push(Judged::new(
-                &content.text,
-                passages,
-                is_test(&file.path),
-                lines,
-                matcher,
-            ));
-        }
+/// A file's text cut into passages; none when it is not what the index knows: its lines are others then.
+fn content(file: &IndexedFile, tree: &Tree<'_>, names: &Strings) -> Option<Content> {
+    let text = tree.read(&file.path).ok()?;
+    let hash = hash(text.as_bytes());
+    if hash != file.content {
+        return None;
     }
-    judge(&mut files, query, matcher, telling);
-    let best: Vec<f64> = files.iter().map(|file| passages::best(&file.passages)).collect();
+    let lines = Lines::of(&text);
+    let passages = passages::passages(file, &lines, names);
+    Some(Content {
+        hash,
+        text,
+        lines,
+        passages,
+    })
+}
+
+/// Says what the best passage of each says of its file, and gives the files' contents by their numbers.
+fn take_judged(files: Vec<(usize, Judged)>, signals: &mut [FileSignals]) -> HashMap<usize, Content> {
+    let best = |file: &Judged| passages::best(&file.content.passages);
     // Where no passage tells much, the best of them does not either.
-    let most = best.iter().copied().fold(1.0, f64::max);
-    for ((number, file), best) in numbers.into_iter().zip(files).zip(best) {
-        if let Some(content) = contents.get_mut(&number) {
-            content.passages = file.passages;
-        }
+    let most = files.iter().map(|(_, file)| best(file)).fold(1.0, f64::max);
+    let mut contents = HashMap::with_capacity(files.len());
+    for (number, file) in files {
         if let Some(signals) = signals.get_mut(number) {
-            signals[at::PASSAGE] = best / most;
+            signals[at::PASSAGE] = best(&file) / most;
         }
+        contents.insert(number, file.content);
     }
+    contents
 }
 
 impl RankedFile {

@@ -1,18 +1,20 @@
 //! The parts that a file is shown by: each function, what stands around them in a class, and the rest; with what speaks for each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use super::Content;
 use super::signals::TELLING;
-use super::uses::{Match, Matcher, Telling, Uses, in_text};
+use super::uses::{KnownWords, Matcher, Telling, Uses, in_text};
 use crate::context::definitions::Kind;
-use crate::context::index::{IndexedFile, Strings, identifiers, segments};
+use crate::context::index::{IndexedFile, Strings};
+use crate::context::lines::Lines;
 use crate::context::query::Query;
 
 /// One number for each of what may speak for a passage.
 pub(super) type PassageSignals = [f64; PASSAGE_SIGNALS.len()];
 
 /// What may speak for a passage, by the words in which people are told of it.
-pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
+pub(super) const PASSAGE_SIGNALS: [&str; 19] = [
     "uses words of the issue",
     "uses names of the issue",
     "is named",
@@ -27,31 +29,39 @@ pub(super) const PASSAGE_SIGNALS: [&str; 14] = [
     "is long",
     "is short",
     "is a test",
+    "uses likely passages",
+    "has a likely passage's name",
+    "is in a class with a likely passage",
+    "is in a long file",
+    "is in a file behind many",
 ];
 
-mod at {
-    pub(super) const WORDS: usize = 0;
-    pub(super) const NAMES: usize = 1;
-    pub(super) const NAMED: usize = 2;
-    pub(super) const NAME_WORDS: usize = 3;
-    pub(super) const CLASS: usize = 4;
-    pub(super) const LINE: usize = 5;
-    pub(super) const USED: usize = 6;
-    pub(super) const BEST: usize = 7;
-    pub(super) const FILE: usize = 8;
-    pub(super) const FUNCTION: usize = 9;
-    pub(super) const OUTSIDE: usize = 10;
-    pub(super) const LONG: usize = 11;
-    pub(super) const SHORT: usize = 12;
-    pub(super) const TEST: usize = 13;
+pub(super) mod at {
+    pub(crate) const WORDS: usize = 0;
+    pub(crate) const NAMES: usize = 1;
+    pub(crate) const NAMED: usize = 2;
+    pub(crate) const NAME_WORDS: usize = 3;
+    pub(crate) const CLASS: usize = 4;
+    pub(crate) const LINE: usize = 5;
+    pub(crate) const USED: usize = 6;
+    pub(crate) const BEST: usize = 7;
+    pub(crate) const FILE: usize = 8;
+    pub(crate) const FUNCTION: usize = 9;
+    pub(crate) const OUTSIDE: usize = 10;
+    pub(crate) const LONG: usize = 11;
+    pub(crate) const SHORT: usize = 12;
+    pub(crate) const TEST: usize = 13;
+    pub(crate) const USES: usize = 14;
+    pub(crate) const SAME_NAME: usize = 15;
+    pub(crate) const SAME_CLASS: usize = 16;
+    pub(crate) const LONG_FILE: usize = 17;
+    pub(crate) const BEHIND: usize = 18;
 }
 
 /// A class of no more lines is one passage.
 const SMALL_CLASS: usize = 24;
 /// What stands outside of functions is cut into pieces of about so many lines.
 const PIECE: usize = 48;
-/// The likeliest passages, whose names in turn make others likely.
-const SEEDS: usize = 24;
 /// Passages are compared with texts of so many words.
 const USUAL_LENGTH: f64 = 90.0;
 /// Functions of fewer lines than the one are short, of more than the other long.
@@ -79,21 +89,23 @@ pub(in crate::context) struct Passage {
     pub(in crate::context) name: String,
     pub(in crate::context) container: String,
     pub(super) signals: PassageSignals,
+    /// The identifiers in it by their hashes, once each, in order of these.
+    pub(super) identifiers: Vec<u64>,
     /// How likely the fault is here.
     pub(in crate::context) likelihood: f64,
 }
 
 /// Cuts a file into passages.
-pub(super) fn passages(file: &IndexedFile, text: &str, names: &Strings) -> Vec<Passage> {
-    let starts: Vec<usize> = segments(text).into_iter().map(|(line, _)| line).collect();
-    let lines = text.split_inclusive('\n').count();
+pub(super) fn passages(file: &IndexedFile, lines: &Lines, names: &Strings) -> Vec<Passage> {
+    let starts = lines.segments();
+    let lines = lines.count();
     // Where a line's segment, or the next one, begins: no passage begins with blank lines.
     let begin = |line: usize| match starts.binary_search(&line) {
         Ok(_) => line,
         Err(place) => starts.get(place).copied().unwrap_or(lines),
     };
     let mut cutter = Cutter {
-        starts: &starts,
+        starts,
         passages: Vec::new(),
         at: 0,
         open: Vec::new(),
@@ -127,6 +139,7 @@ pub(super) fn passages(file: &IndexedFile, text: &str, names: &Strings) -> Vec<P
             name,
             container,
             signals: [0.0; PASSAGE_SIGNALS.len()],
+            identifiers: Vec::new(),
             likelihood: 0.0,
         });
         cutter.at = end;
@@ -184,6 +197,7 @@ impl Cutter<'_> {
                 name,
                 container,
                 signals: [0.0; PASSAGE_SIGNALS.len()],
+                identifiers: Vec::new(),
                 likelihood: 0.0,
             });
             self.at = end;
@@ -193,7 +207,7 @@ impl Cutter<'_> {
 
 /// A file whose passages are to be judged.
 pub(super) struct Judged {
-    pub(super) passages: Vec<Passage>,
+    pub(super) content: Content,
     pub(super) is_test: bool,
     /// Lines that are named, from 1.
     pub(super) lines: BTreeSet<usize>,
@@ -204,19 +218,24 @@ pub(super) struct Judged {
 impl Judged {
     /// Looks at the words of each passage.
     pub(super) fn new(
-        text: &str,
-        passages: Vec<Passage>,
+        mut content: Content,
         is_test: bool,
         lines: BTreeSet<usize>,
-        matcher: &Matcher<'_>,
+        known: &mut KnownWords<'_>,
     ) -> Judged {
-        let mut known: HashMap<&str, Option<Match>> = HashMap::new();
-        let uses = texts(text, &passages)
-            .into_iter()
-            .map(|text| in_text(text, matcher, &mut known))
+        let mut passages = std::mem::take(&mut content.passages);
+        let uses = passages
+            .iter_mut()
+            .map(|passage| {
+                let text = content.part(passage.start..passage.end);
+                let (uses, identifiers) = in_text(text, known);
+                passage.identifiers = identifiers;
+                uses
+            })
             .collect();
+        content.passages = passages;
         Judged {
-            passages,
+            content,
             is_test,
             lines,
             uses,
@@ -224,30 +243,14 @@ impl Judged {
     }
 }
 
-/// The text of each passage.
-fn texts<'t>(text: &'t str, passages: &[Passage]) -> Vec<&'t str> {
-    let mut lines = text.split_inclusive('\n');
-    let mut at = 0;
-    passages
-        .iter()
-        .map(|passage| {
-            let start = at;
-            for line in lines.by_ref().take(passage.end - passage.start) {
-                at += line.len();
-            }
-            text.get(start..at).unwrap_or_default()
-        })
-        .collect()
-}
-
 /// Gathers what speaks for each passage; of its file only what the others say.
-pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
+pub(super) fn judge(files: &mut [(usize, Judged)], query: &Query, matcher: &Matcher<'_>, telling: &Telling) {
     let most_telling = telling.names.iter().copied().fold(1e-9, f64::max);
     // A word that is in most files may be in few of their passages.
-    let all: Vec<&Uses> = files.iter().flat_map(|file| &file.uses).collect();
+    let all: Vec<&Uses> = files.iter().flat_map(|(_, file)| &file.uses).collect();
     let among_passages = Telling::new(query, all);
-    for file in files.iter_mut() {
-        for (passage, uses) in file.passages.iter_mut().zip(&file.uses) {
+    for (_, file) in files.iter_mut() {
+        for (passage, uses) in file.content.passages.iter_mut().zip(&file.uses) {
             let signals = &mut passage.signals;
             (signals[at::WORDS], signals[at::NAMES]) = among_passages.score(uses, Some(USUAL_LENGTH));
             let found = matcher.of(&passage.name).unwrap_or_default();
@@ -276,23 +279,23 @@ pub(super) fn judge(files: &mut [Judged], query: &Query, matcher: &Matcher<'_>, 
     for signal in [at::WORDS, at::NAMES, at::NAME_WORDS] {
         normalise(files, signal);
     }
-    for file in files.iter_mut() {
-        let best = best(&file.passages).max(1e-9);
-        for passage in &mut file.passages {
+    for (_, file) in files.iter_mut() {
+        let best = best(&file.content.passages).max(1e-9);
+        for passage in &mut file.content.passages {
             passage.signals[at::BEST] = plain(&passage.signals) / best;
         }
     }
 }
 
-fn normalise(files: &mut [Judged], signal: usize) {
-    let all = |files: &[Judged]| -> f64 {
-        let each = files.iter().flat_map(|file| &file.passages);
+fn normalise(files: &mut [(usize, Judged)], signal: usize) {
+    let all = |files: &[(usize, Judged)]| -> f64 {
+        let each = files.iter().flat_map(|(_, file)| &file.content.passages);
         each.filter_map(|passage| passage.signals.get(signal))
             .copied()
             .fold(0.0, f64::max)
     };
     let most = all(files).max(TELLING);
-    for passage in files.iter_mut().flat_map(|file| &mut file.passages) {
+    for passage in files.iter_mut().flat_map(|(_, file)| &mut file.content.passages) {
         if let Some(place) = passage.signals.get_mut(signal) {
             *place /= most;
         }
@@ -308,56 +311,4 @@ fn plain(signals: &PassageSignals) -> f64 {
 pub(super) fn best(passages: &[Passage]) -> f64 {
     let each = passages.iter().map(|passage| plain(&passage.signals));
     each.fold(0.0, f64::max)
-}
-
-/// Makes likely what the likeliest passages use. `files` are texts with their passages.
-pub(super) fn add_users(files: &mut [(&str, &mut Vec<Passage>)]) {
-    let mut order: Vec<(f64, usize, usize)> = Vec::new();
-    let mut definers: HashMap<String, f64> = HashMap::new();
-    for (number, (_, passages)) in files.iter().enumerate() {
-        for (place, passage) in passages.iter().enumerate() {
-            order.push((passage.likelihood, number, place));
-            if passage.kind == PassageKind::Function {
-                *definers.entry(passage.name.clone()).or_default() += 1.0;
-            }
-        }
-    }
-    order.sort_by(|one, other| {
-        other
-            .0
-            .total_cmp(&one.0)
-            .then((one.1, one.2).cmp(&(other.1, other.2)))
-    });
-    order.truncate(SEEDS);
-    let mut used: HashMap<String, f64> = HashMap::new();
-    for (value, number, place) in &order {
-        let Some((text, passages)) = files.get(*number) else {
-            continue;
-        };
-        let Some(passage) = passages.get(*place) else {
-            continue;
-        };
-        let mut seen = BTreeSet::new();
-        let own = texts(text, passages).get(*place).copied().unwrap_or_default();
-        identifiers(own, |_, name| {
-            if let Some(count) = definers.get(name)
-                && passage.name != name
-                && seen.insert(name)
-            {
-                *used.entry(name.to_owned()).or_default() += value / count;
-            }
-        });
-    }
-    let most = used.values().copied().fold(1e-9, f64::max);
-    for passage in files.iter_mut().flat_map(|(_, passages)| passages.iter_mut()) {
-        let worth = used.get(&passage.name).copied().unwrap_or(0.0);
-        passage.signals[at::USED] = (worth / most).sqrt();
-    }
-}
-
-/// Sets what a file's likelihood says of its passages.
-pub(super) fn set_file(passages: &mut [Passage], file: f64) {
-    for passage in passages {
-        passage.signals[at::FILE] = file;
-    }
 }

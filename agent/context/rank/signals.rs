@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::uses::{Matcher, Telling, Uses};
-use crate::context::index::Index;
+use crate::context::index::{Index, IndexedFile};
 use crate::context::language::language;
 use crate::context::mentions::Mention;
 use crate::context::query::Query;
-use crate::context::walk::is_test;
+use crate::context::walk::{is_test, threads};
 
 /// One number for each of what may speak for a file.
 pub(super) type FileSignals = [f64; FILE_SIGNALS.len()];
@@ -74,28 +74,40 @@ pub(super) fn from_texts(
 ) -> Vec<FileSignals> {
     let mut all = vec![[0.0; FILE_SIGNALS.len()]; index.files.len()];
     let definers = definers(query, uses);
-    for ((file, uses), signals) in index.files.iter().zip(uses).zip(&mut all) {
-        (signals[at::WORDS], signals[at::NAMES]) = telling.score(uses, None);
-        signals[at::DEFINES] = uses
-            .defines
-            .iter()
-            .map(|name| {
-                let telling = telling.names.get(usize::from(*name)).copied().unwrap_or(0.0);
-                telling / definers.get(usize::from(*name)).copied().unwrap_or(1.0).max(1.0)
-            })
-            .sum();
-        let worth = |words: &[u16]| telling.worth(words);
-        signals[at::DEFINED_WORDS] = telling.worth(&uses.defined_words);
-        signals[at::PATH] = path_worth(&file.path, matcher, &worth);
-        signals[at::TEST] = f64::from(u8::from(is_test(&file.path)));
-        signals[at::OTHER] = f64::from(u8::from(language(&file.path).is_none()));
-    }
+    let share = all.len().div_ceil(threads()).max(1);
+    std::thread::scope(|scope| {
+        let shares = index.files.chunks(share).zip(uses.chunks(share));
+        for ((files, uses), signals) in shares.zip(all.chunks_mut(share)) {
+            let definers = &definers;
+            scope.spawn(move || {
+                let mut path_words = PathWords::default();
+                for ((file, uses), signals) in files.iter().zip(uses).zip(signals) {
+                    *signals = from_text(file, uses, telling, definers);
+                    signals[at::PATH] = path_words.worth(&file.path, matcher, telling);
+                }
+            });
+        }
+    });
     add_mentions(index, query, &mut all);
     add_past(index, &mut all);
     for signal in [at::WORDS, at::NAMES, at::DEFINES, at::DEFINED_WORDS, at::PATH] {
         normalise(&mut all, signal, TELLING);
     }
     all
+}
+
+fn from_text(file: &IndexedFile, uses: &Uses, telling: &Telling, definers: &[f64]) -> FileSignals {
+    let mut signals = [0.0; FILE_SIGNALS.len()];
+    (signals[at::WORDS], signals[at::NAMES]) = telling.score(uses, None);
+    let defines = uses.defines.iter().map(|name| {
+        let telling = telling.names.get(usize::from(*name)).copied().unwrap_or(0.0);
+        telling / definers.get(usize::from(*name)).copied().unwrap_or(1.0).max(1.0)
+    });
+    signals[at::DEFINES] = defines.sum();
+    signals[at::DEFINED_WORDS] = telling.worth(&uses.defined_words);
+    signals[at::TEST] = f64::from(u8::from(is_test(&file.path)));
+    signals[at::OTHER] = f64::from(u8::from(language(&file.path).is_none()));
+    signals
 }
 
 /// How many files define each wanted name.
@@ -109,20 +121,33 @@ fn definers(query: &Query, uses: &[Uses]) -> Vec<f64> {
     definers
 }
 
-/// What the words of a path are worth: those of the file's own name more than its folders'.
-fn path_worth(path: &str, matcher: &Matcher<'_>, worth: &impl Fn(&[u16]) -> f64) -> f64 {
-    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let own = |text: &str| {
-        let mut words = BTreeSet::new();
-        crate::context::index::identifiers(text, |_, word| {
-            words.extend(matcher.of(word).into_iter().flat_map(|found| found.words));
-        });
-        words
-    };
-    let by_name = own(name.split('.').next().unwrap_or(name));
-    let by_folders: Vec<u16> = own(folders).difference(&by_name).copied().collect();
-    let by_name: Vec<u16> = by_name.into_iter().collect();
-    worth(&by_name) + worth(&by_folders) * 0.3
+/// The wanted words in the folder that was seen last: most files lie where the one before them does.
+#[derive(Default)]
+struct PathWords<'f> {
+    folders: &'f str,
+    words: BTreeSet<u16>,
+}
+
+impl<'f> PathWords<'f> {
+    /// What the words of a path are worth: those of the file's own name more than its folders'.
+    fn worth(&mut self, path: &'f str, matcher: &Matcher<'_>, telling: &Telling) -> f64 {
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if folders != self.folders {
+            (self.folders, self.words) = (folders, words_of(folders, matcher));
+        }
+        let by_name = words_of(name.split('.').next().unwrap_or(name), matcher);
+        let by_folders: Vec<u16> = self.words.difference(&by_name).copied().collect();
+        let by_name: Vec<u16> = by_name.into_iter().collect();
+        telling.worth(&by_name) + telling.worth(&by_folders) * 0.3
+    }
+}
+
+fn words_of(text: &str, matcher: &Matcher<'_>) -> BTreeSet<u16> {
+    let mut words = BTreeSet::new();
+    crate::context::index::identifiers(text, |_, word| {
+        words.extend(matcher.of(word).into_iter().flat_map(|found| found.words));
+    });
+    words
 }
 
 fn add_mentions(index: &Index, query: &Query, all: &mut [FileSignals]) {
@@ -170,9 +195,9 @@ fn add_mentions(index: &Index, query: &Query, all: &mut [FileSignals]) {
         // What a test imports is what it tests; what code imports is but near it.
         let (first, second) = if is_test(file) { (1.0, 0.4) } else { (0.4, 0.1) };
         for imported in index.edges.imports(file) {
-            raise(*imported as usize, at::IMPORTED, first);
-            for further in index.edges.imports(*imported as usize) {
-                raise(*further as usize, at::IMPORTED, second);
+            raise(imported, at::IMPORTED, first);
+            for further in index.edges.imports(imported) {
+                raise(further, at::IMPORTED, second);
             }
         }
     }
@@ -181,18 +206,19 @@ fn add_mentions(index: &Index, query: &Query, all: &mut [FileSignals]) {
 fn add_past(index: &Index, all: &mut [FileSignals]) {
     let mut users = vec![0_u32; all.len()];
     for file in 0..index.files.len() {
-        for (to, _) in index.edges.of(file) {
+        for [to, _] in index.edges.of(file) {
             if let Some(users) = users.get_mut(*to as usize) {
                 *users += 1;
             }
         }
     }
     let most_users = users.iter().copied().max().unwrap_or(0).max(1);
-    let most_changes = index.past.changes.iter().copied().max().unwrap_or(0).max(1);
+    let changes = (0..all.len()).map(|file| index.past.changes(file));
+    let most_changes = changes.max().unwrap_or(0).max(1);
     for (number, signals) in all.iter_mut().enumerate() {
         let users = users.get(number).copied().unwrap_or(0);
         signals[at::USED] = f64::from(users).ln_1p() / f64::from(most_users).ln_1p();
-        let changes = index.past.changes.get(number).copied().unwrap_or(0);
+        let changes = index.past.changes(number);
         signals[at::CHANGED] = (f64::from(changes) / f64::from(most_changes)).sqrt();
     }
 }
@@ -226,7 +252,7 @@ pub(super) fn add_graph(index: &Index, likely: &[f64], all: &mut [FileSignals]) 
         signals[at::LINKED] = (rank - own).max(0.0);
     }
     let mut together: HashMap<usize, f64> = HashMap::new();
-    for (one, other, weight) in &index.past.together {
+    for [one, other, weight] in &index.past.together {
         let (one, other, weight) = (*one as usize, *other as usize, f64::from(*weight));
         for (seed, near) in [(one, other), (other, one)] {
             if let Some(likely) = seeds.get(&seed) {
@@ -261,8 +287,8 @@ fn spread(index: &Index, seeds: &BTreeMap<usize, f64>, files: usize) -> Vec<f64>
         let mut next = vec![0.0; files];
         for (file, rank) in ranks.iter().enumerate().filter(|(_, rank)| **rank > 1e-7) {
             let edges = index.edges.of(file);
-            let total: f64 = edges.iter().map(|(_, weight)| f64::from(*weight)).sum();
-            for (to, weight) in edges {
+            let total: f64 = edges.iter().map(|[_, weight]| f64::from(*weight)).sum();
+            for [to, weight] in edges {
                 if let Some(place) = next.get_mut(*to as usize) {
                     *place += DAMPING * rank * f64::from(*weight) / total;
                 }

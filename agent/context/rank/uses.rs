@@ -1,6 +1,7 @@
 //! Where the words and names that are asked for stand: in which files, how often, and what defines them.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::context::definitions::Kind;
 use crate::context::index::{FileRecord, Index, identifiers, parts};
@@ -158,23 +159,37 @@ struct Matches {
 }
 
 fn matches(index: &Index, matcher: &Matcher<'_>) -> Matches {
-    let mut found = Matches {
-        numbers: vec![u32::MAX; index.names.len()],
-        matches: Vec::new(),
+    let names = index.names.len();
+    let share = names.div_ceil(threads()).max(1);
+    let found: Vec<(usize, Match)> = std::thread::scope(|scope| {
+        let mut begun = Vec::new();
+        for start in (0..names).step_by(share) {
+            begun.push(scope.spawn(move || -> Vec<(usize, Match)> {
+                let own = index.names.iter().enumerate().skip(start).take(share);
+                own.filter_map(|(number, name)| Some((number, matcher.of(name)?)))
+                    .collect()
+            }));
+        }
+        let ended = begun.into_iter().filter_map(|thread| thread.join().ok());
+        ended.flatten().collect()
+    });
+    let mut matches = Matches {
+        numbers: vec![u32::MAX; names],
+        matches: Vec::with_capacity(found.len()),
     };
-    for (name, number) in index.names.iter().zip(&mut found.numbers) {
-        if let Some(one) = matcher.of(name) {
-            *number = u32::try_from(found.matches.len()).unwrap_or(u32::MAX);
-            found.matches.push(one);
+    for (name, found) in found {
+        if let Some(number) = matches.numbers.get_mut(name) {
+            *number = u32::try_from(matches.matches.len()).unwrap_or(u32::MAX);
+            matches.matches.push(found);
         }
     }
-    found
+    matches
 }
 
 fn in_file<'m>(record: &FileRecord, of: &impl Fn(u32) -> Option<&'m Match>, sums: &mut Sums) -> Uses {
     for count in record.words() {
         if let Some(found) = of(count.word) {
-            sums.add(found, count.code + count.prose);
+            sums.add(found, count.code.saturating_add(count.prose));
         }
     }
     let (words, names) = sums.take();
@@ -203,28 +218,67 @@ fn in_file<'m>(record: &FileRecord, of: &impl Fn(u32) -> Option<&'m Match>, sums
     uses
 }
 
-/// The uses in a part of a text.
-pub(super) fn in_text<'t>(
-    text: &'t str,
-    matcher: &Matcher<'_>,
-    known: &mut HashMap<&'t str, Option<Match>>,
-) -> Uses {
+/// What of the wanted words are, for all texts that a thread reads.
+pub(super) struct KnownWords<'m> {
+    matcher: &'m Matcher<'m>,
+    /// By the words' hashes.
+    known: HashMap<u64, Option<Match>, BuildHasherDefault<HashItself>>,
+}
+
+impl<'m> KnownWords<'m> {
+    pub(super) fn new(matcher: &'m Matcher<'m>) -> KnownWords<'m> {
+        KnownWords {
+            matcher,
+            known: HashMap::default(),
+        }
+    }
+}
+
+/// Takes numbers that are hashes already for their own.
+#[derive(Default)]
+struct HashItself(u64);
+
+impl Hasher for HashItself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// A name's hash (FNV-1a): the same in every run, so that what depends on it is.
+pub(super) fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The uses in a part of a text, and its identifiers by their hashes, once each, in order of these.
+pub(super) fn in_text(text: &str, known: &mut KnownWords<'_>) -> (Uses, Vec<u64>) {
     let mut sums = Sums::default();
-    let mut length = 0;
+    let mut found = Vec::new();
     identifiers(text, |_, word| {
-        length += 1;
-        let found = known.entry(word).or_insert_with(|| matcher.of(word));
-        if let Some(found) = found {
-            sums.add(found, 1);
+        let hash = name_hash(word);
+        found.push(hash);
+        let matched = known.known.entry(hash).or_insert_with(|| known.matcher.of(word));
+        if let Some(matched) = matched {
+            sums.add(matched, 1);
         }
     });
     let (words, names) = sums.take();
-    Uses {
+    let uses = Uses {
         words,
         names,
-        length,
+        length: u32::try_from(found.len()).unwrap_or(u32::MAX),
         ..Uses::default()
-    }
+    };
+    found.sort_unstable();
+    found.dedup();
+    (uses, found)
 }
 
 /// How telling each of the wanted is among some texts.

@@ -36,22 +36,27 @@ const FILES: Weights<{ FILE_SIGNALS.len() }> = Weights {
 /// Of a passage.
 const PASSAGES: Weights<{ PASSAGE_SIGNALS.len() }> = Weights {
     each: [
-        2.102,  // uses words of the issue
-        0.802,  // uses names of the issue
-        -0.053, // is named
-        1.749,  // has words of the issue in its name
-        1.678,  // its class is named
-        1.342,  // a line of it is named
-        1.474,  // is used by likely passages
-        1.339,  // is its file's likeliest
-        5.574,  // is in a likely file
-        0.667,  // is a function
-        0.867,  // is not in a function or a class
-        1.821,  // is long
-        -0.623, // is short
-        -1.584, // is a test
+        1.823,  // uses words of the issue
+        0.629,  // uses names of the issue
+        0.562,  // is named
+        1.282,  // has words of the issue in its name
+        1.488,  // its class is named
+        1.215,  // a line of it is named
+        1.239,  // is used by likely passages
+        1.404,  // is its file's likeliest
+        3.281,  // is in a likely file
+        0.503,  // is a function
+        0.736,  // is not in a function or a class
+        2.205,  // is long
+        -0.700, // is short
+        -1.155, // is a test
+        -0.743, // uses likely passages
+        0.433,  // has a likely passage's name
+        0.535,  // is in a class with a likely passage
+        -2.098, // is in a long file
+        -3.469, // is in a file behind many
     ],
-    bias: -7.682,
+    bias: -5.600,
 };
 
 impl<const N: usize> Weights<N> {

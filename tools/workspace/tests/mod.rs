@@ -4,6 +4,7 @@ mod attempts;
 mod contents;
 mod environment;
 mod fixture;
+mod history;
 mod kinds;
 mod run_folders;
 mod run_lives;
