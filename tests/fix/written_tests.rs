@@ -51,7 +51,9 @@ fn report(desk: &Desk) -> Value {
 fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
     let desk = Desk::new(UNTESTED);
     let answers = [
-        asserts("2, 3) == 5\nassert add(0, 4) == 4\nassert add(1, 1) == 3\nassert missing(1) == 1\n"),
+        asserts(
+            "2, 3) == 5\nassert add(0, 4) == 4\nassert add(2, 2) == 4\nassert add(1, 1) == 3\nassert missing(1) == 1\n",
+        ),
         json!({"seed": 0, "text": WRONG}),
         json!({"seed": 1, "text": RIGHT}),
         json!({"seed": 2, "text": RIGHT}),
@@ -62,7 +64,7 @@ fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
     assert!(done.text().contains("+    return a + b"), "{}", done.text());
     assert_says(
         &done,
-        &["passes 2 of 3 tests written for the issue", "report.html"],
+        &["passes 3 of 4 tests written for the issue", "report.html"],
     );
     desk.assert_untouched();
     let report = report(&desk);
@@ -73,7 +75,7 @@ fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
     let tests = report["evidence"]["tests"].as_array().unwrap();
     let cells: Vec<&str> = tests.iter().map(|test| test["cells"].as_str().unwrap()).collect();
     // The test with a mistake of its own does not count; the one that asks for the wrong thing nobody passes.
-    assert_eq!(cells, ["-++-", "-++-", "----"], "{tests:?}");
+    assert_eq!(cells, ["-++-", "-++-", "+++-", "----"], "{tests:?}");
     assert_eq!(tests[0]["votes"], 4);
 }
 
@@ -118,7 +120,7 @@ fn a_model_that_works_in_turns_writes_a_script() {
     ];
     let done = desk.fix(
         &desk.lines(&lines),
-        &["-n", "1", "--issue-tests", "1", "--min-evidence", "50"],
+        &["-n", "1", "--issue-tests", "1", "--min-evidence", "30"],
     );
     let journal = desk.journal();
     let written: Vec<&Value> = journal
@@ -144,7 +146,7 @@ fn a_model_that_works_in_turns_writes_a_script() {
 fn a_browser_shows_the_report() {
     let desk = Desk::new(UNTESTED);
     let answers = [
-        asserts("2, 3) == 5\nassert add(0, 4) == 4\n"),
+        asserts("2, 3) == 5\nassert add(0, 4) == 4\nassert add(2, 2) == 4\n"),
         json!({"seed": 0, "text": WRONG}),
         json!({"seed": 1, "text": RIGHT}),
         json!({"seed": 2, "text": WORSE}),

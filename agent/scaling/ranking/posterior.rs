@@ -296,7 +296,7 @@ fn confidences(scores: &[f64], behaviours: &[usize], evidence: &Evidence, weight
         let (best, share) = shares.get(&at(behaviours, index)).copied()?;
         let behind = (at(scores, index) - at(scores, best)).exp();
         let probability = (share * behind).clamp(1e-6, 1.0 - 1e-6);
-        let odds = (probability / (1.0 - probability)).ln() * weights.sharpness;
+        let odds = (probability / (1.0 - probability)).ln() * weights.sharpness + weights.shift;
         is_tried(evidence, index).then(|| 1.0 / (1.0 + (-odds).exp()))
     };
     (0..scores.len())

@@ -70,9 +70,9 @@ fn the_most_frequent_patch_is_first_by_majority() {
 fn tests_that_agree_outweigh_a_frequent_patch() {
     use TestSource::Written;
     let evidence = with(
-        with(candidates("aaabc"), Written, 1, "---++"),
+        with(candidates("aaabc"), Written, 3, "---++"),
         Written,
-        1,
+        3,
         "----+",
     );
     assert_eq!(first(&evidence, Rule::Weighed), 4);

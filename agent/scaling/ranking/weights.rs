@@ -32,26 +32,29 @@ pub struct Weights {
     pub none: f64,
     /// For each sign against a patch.
     pub sign: f64,
-    /// Confidence is shrunk by this factor of its log-odds, so that of patches with 80 % four in five are right.
+    /// Confidence's log-odds are what is reckoned times this and more by `shift`, so that of patches with 80 % four in five are right.
     pub sharpness: f64,
+    /// See `sharpness`.
+    pub shift: f64,
 }
 
 impl Default for Weights {
     fn default() -> Self {
         Weights {
-            failing: 2.5,
+            failing: 5.0,
             passing: 1.5,
             validity: 0.225,
             script: 0.6,
-            votes: 1.33,
-            validity_strength: 20.0,
+            votes: 3.0,
+            validity_strength: 14.15,
             wrong_passes: 0.3,
             repetition: 0.5,
             same: 0.25,
-            alike: 0.5,
+            alike: 0.665,
             none: 1.07,
             sign: 1.0,
             sharpness: 1.0,
+            shift: 0.0,
         }
     }
 }
