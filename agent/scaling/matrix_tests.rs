@@ -12,8 +12,6 @@ fn names(text: &str) -> Vec<String> {
 /// A verdict in a few words: what it fixes, leaves failing and breaks.
 fn verdict(fixed: &str, failing: &str, broken: &str) -> Verdict {
     Verdict {
-        attempt: String::new(),
-        refused: None,
         runs: vec![run_of("make test", "0 a+")],
         changes: Comparison {
             fixed: names(fixed),
@@ -21,13 +19,7 @@ fn verdict(fixed: &str, failing: &str, broken: &str) -> Verdict {
             broken: names(broken),
             ..Comparison::default()
         },
-        flaky: Vec::new(),
-        test_files: Vec::new(),
-        verified: false,
-        but_for_still_failing: false,
-        but_for_nothing_failing: false,
-        remarks: Vec::new(),
-        seconds: 0.0,
+        ..Verdict::new("")
     }
 }
 

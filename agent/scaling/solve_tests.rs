@@ -22,20 +22,12 @@ fn attempted(index: usize, verified: bool) -> Attempted {
             seconds: 0.0,
         },
         verdict: Verdict {
-            attempt: name(index),
-            refused: None,
-            runs: Vec::new(),
             changes: Comparison {
                 fixed: vec!["test".to_owned()],
                 ..Comparison::default()
             },
-            flaky: Vec::new(),
-            test_files: Vec::new(),
             verified,
-            but_for_still_failing: false,
-            but_for_nothing_failing: false,
-            remarks: Vec::new(),
-            seconds: 0.0,
+            ..Verdict::new(&name(index))
         },
     }
 }

@@ -70,17 +70,8 @@ pub(super) fn validate(
 ) -> Result<Verdict, ValidateError> {
     let started = Instant::now();
     let mut verdict = Verdict {
-        attempt: name.to_owned(),
-        refused: None,
-        runs: Vec::new(),
-        changes: Comparison::default(),
         flaky: options.flaky.clone(),
-        test_files: Vec::new(),
-        verified: false,
-        but_for_still_failing: false,
-        but_for_nothing_failing: false,
-        remarks: Vec::new(),
-        seconds: 0.0,
+        ..Verdict::new(name)
     };
     match read(patch) {
         Err(why) => verdict.refused = Some(why),

@@ -5,32 +5,14 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::one_shot::{RIGHT, WORSE, WRONG, script};
-use super::{Desk, END, MEND, SUBMIT, WRITE, assert_says};
+use super::{CALCULATOR, Desk, END, MEND, SUBMIT, WRITE, assert_says};
 
-/// A calculator whose addition subtracts, and no test of it.
-const UNTESTED: &str = r#"
-cat > calculator.py <<'END'
-"""What a calculator can do."""
-
-
-def add(a, b):
-    return a - b
-
-
-def subtract(a, b):
-    return a - b
-END
-cat > test_calculator.py <<'END'
-import unittest
-
-from calculator import subtract
-
-
-class CalculatorTest(unittest.TestCase):
-    def test_subtract(self):
-        self.assertEqual(subtract(5, 3), 2)
-END
-"#;
+/// The calculator without the test that shows what is wrong with it.
+fn untested() -> Desk {
+    Desk::new(&format!(
+        "{CALCULATOR}\nsed -i '/def test_add/,/5)/d' test_calculator.py"
+    ))
+}
 
 /// What tests are asked for with.
 const ASKED: &str = "Write assert statements";
@@ -49,7 +31,7 @@ fn report(desk: &Desk) -> Value {
 
 #[test]
 fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
-    let desk = Desk::new(UNTESTED);
+    let desk = untested();
     let answers = [
         asserts(
             "2, 3) == 5\nassert add(0, 4) == 4\nassert add(2, 2) == 4\nassert add(1, 1) == 3\nassert missing(1) == 1\n",
@@ -81,7 +63,7 @@ fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
 
 #[test]
 fn thin_evidence_keeps_the_patch_back() {
-    let desk = Desk::new(UNTESTED);
+    let desk = untested();
     let answers = [asserts("2, 3) == 5\n"), json!({"text": RIGHT})];
     let model = script(&desk, &answers);
     let words = ["-n", "1", "--rounds", "1"];
@@ -95,7 +77,7 @@ fn thin_evidence_keeps_the_patch_back() {
 
 #[test]
 fn a_patch_that_breaks_something_is_not_verified_by_written_tests() {
-    let desk = Desk::new(UNTESTED);
+    let desk = untested();
     let both = "calculator.py\n<<<<<<< SEARCH\ndef add(a, b):\n    return a - b\n\n\ndef subtract(a, b):\n    return a - b\n=======\ndef add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    return a + b\n>>>>>>> REPLACE\n";
     let answers = [asserts("2, 3) == 5\n"), json!({"text": both})];
     let done = desk.fix(&script(&desk, &answers), &["-n", "1", "--rounds", "1"]);
@@ -105,7 +87,7 @@ fn a_patch_that_breaks_something_is_not_verified_by_written_tests() {
 
 #[test]
 fn a_model_that_works_in_turns_writes_a_script() {
-    let desk = Desk::new(UNTESTED);
+    let desk = untested();
     let create = "A script.\n</think>\n<tool: create>\ntest_issue.py\nfrom calculator import add\ntry:\n    print(\"Issue resolved\" if add(2, 3) == 5 else \"Issue reproduced\")\nexcept Exception:\n    print(\"Other issues\")\n</tool>";
     let turn =
         |seed: u64, when: &str, text: &str| json!({"seed": seed, "when": [when], "text": text}).to_string();
@@ -144,7 +126,7 @@ fn a_model_that_works_in_turns_writes_a_script() {
 #[test]
 #[ignore = "needs Chromium (full tier)"]
 fn a_browser_shows_the_report() {
-    let desk = Desk::new(UNTESTED);
+    let desk = untested();
     let answers = [
         asserts("2, 3) == 5\nassert add(0, 4) == 4\nassert add(2, 2) == 4\n"),
         json!({"seed": 0, "text": WRONG}),

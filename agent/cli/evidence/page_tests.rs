@@ -7,7 +7,6 @@ use super::*;
 use crate::rollout::journal::{ModelRecord, Verdict};
 use crate::rollout::{Budget, Candidate as Ended, Ending, Strategy};
 use crate::scaling::{CandidateEvidence, Cell, Cells, Evidence, Place, TestColumn};
-use crate::suite::Comparison;
 
 const EVIL: &str = "</script><script>alert(1)</script><!-- \u{2028} {{DATA}}";
 
@@ -54,17 +53,9 @@ fn attempted(number: usize, patch: &str) -> Attempted {
             seconds: 1.0,
         },
         verdict: Verdict {
-            attempt,
-            refused: None,
-            runs: Vec::new(),
-            changes: Comparison::default(),
-            flaky: Vec::new(),
-            test_files: Vec::new(),
-            verified: false,
-            but_for_still_failing: false,
             but_for_nothing_failing: true,
             remarks: vec![EVIL.to_owned()],
-            seconds: 1.0,
+            ..Verdict::new(&attempt)
         },
     }
 }

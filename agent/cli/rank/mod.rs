@@ -24,7 +24,7 @@ use crate::scaling::{
     Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Rule, Stand, Trials, ValidateError,
     ValidateOptions, Weights, baseline, order,
 };
-use crate::suite::{self, Comparison, RunOptions, TestCommand};
+use crate::suite::{self, RunOptions, TestCommand};
 
 use crew::Crew;
 use hearing::HearingArguments;
@@ -388,17 +388,8 @@ fn verdicts(tried: Vec<Result<Verdict, ValidateError>>) -> anyhow::Result<Vec<Ve
         return Err(no_verdict(error).into());
     }
     let refused = |error: &ValidateError| Verdict {
-        attempt: String::new(),
         refused: Some(format!("it could not be tried: {error}")),
-        runs: Vec::new(),
-        changes: Comparison::default(),
-        flaky: Vec::new(),
-        test_files: Vec::new(),
-        verified: false,
-        but_for_still_failing: false,
-        but_for_nothing_failing: false,
-        remarks: Vec::new(),
-        seconds: 0.0,
+        ..Verdict::new("")
     };
     Ok(tried
         .into_iter()

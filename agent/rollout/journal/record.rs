@@ -362,6 +362,25 @@ pub struct ElidedResult {
     pub outside: Option<KeptFile>,
 }
 
+impl Verdict {
+    /// One of which nothing is known yet.
+    pub fn new(attempt: &str) -> Verdict {
+        Verdict {
+            attempt: attempt.to_owned(),
+            refused: None,
+            runs: Vec::new(),
+            changes: Comparison::default(),
+            flaky: Vec::new(),
+            test_files: Vec::new(),
+            verified: false,
+            but_for_still_failing: false,
+            but_for_nothing_failing: false,
+            remarks: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+}
+
 /// What a candidate did in a fresh copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
