@@ -66,7 +66,7 @@ fn added(file: &FilePatch) -> Option<String> {
     let lines = hunks.iter().flat_map(|hunk| &hunk.lines);
     let mut text = String::new();
     for line in lines.filter(|line| line.kind == LineKind::Added) {
-        text.push_str(std::str::from_utf8(&line.text).ok()?);
+        text.push_str(std::str::from_utf8(&line.text).ok()?.trim_end_matches('\n'));
         text.push('\n');
     }
     Some(text)
