@@ -12,6 +12,7 @@ mod judge;
 mod matrix;
 mod measure;
 mod pass;
+mod proof;
 mod ranking;
 mod runners;
 mod signs;
@@ -28,10 +29,11 @@ pub use issue_tests::{IssueTest, Stand};
 pub use judge::{failing_before, name_some};
 pub use matrix::{Base, Case, Matrix};
 pub use measure::Measure;
+pub use proof::{MIN_EVIDENCE, Proof};
 pub use ranking::{
     CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Place, Rule, Sign, TestColumn, TestSource,
     Weights, order,
 };
-pub use solve::{Attempted, Outcome, Plan, Proof, SolveError, name, solve};
+pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
 pub use trials::Trials;
 pub use validate::{ValidateError, ValidateOptions};

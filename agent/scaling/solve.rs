@@ -11,7 +11,7 @@ use cwm_runtime::engine::SamplingParameters;
 
 use super::decide::{Decision, Hearing, decide};
 use super::matrix::Case;
-use super::ranking::{Cell, TestSource};
+use super::proof::Proof;
 use super::trials::Trials;
 use super::validate::{ValidateError, ValidateOptions};
 use crate::rollout::journal::{JournalError, Record, Verdict};
@@ -98,22 +98,6 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// What shows that a patch solves the issue.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Proof {
-    /// Tests of the user's that failed pass, and nothing is broken.
-    OwnTests,
-    /// Nothing of the user's failed; tests that were written for the issue did, and pass now.
-    WrittenTests {
-        /// How many pass.
-        passed: usize,
-        /// Of how many.
-        of: usize,
-        /// How probable it is that the patch is right.
-        confidence: f64,
-    },
-}
-
 impl Outcome {
     /// The best attempt whose patch changes something and can be applied.
     pub fn best(&self) -> Option<&Attempted> {
@@ -138,34 +122,8 @@ impl Outcome {
 
     /// What shows that the best one solves the issue, if anything does.
     pub fn proof(&self) -> Option<Proof> {
-        let best = self.best()?;
-        if best.verdict.verified {
-            return Some(Proof::OwnTests);
-        }
-        let place = self.decision.places.first()?;
-        let confidence = place.confidence?;
-        let evidence = &self.decision.evidence;
-        let written = evidence
-            .tests
-            .iter()
-            .filter(|test| test.source == TestSource::Written);
-        let passed = written
-            .clone()
-            .filter(|test| test.cells.of(place.index) == Cell::Passed)
-            .count();
-        let signs = evidence
-            .candidates
-            .get(place.index)
-            .map_or(0, |candidate| candidate.signs.len());
-        let shown = best.verdict.but_for_nothing_failing
-            && passed > 0
-            && signs == 0
-            && confidence >= self.min_evidence;
-        shown.then(|| Proof::WrittenTests {
-            passed,
-            of: written.count(),
-            confidence,
-        })
+        let (best, place) = self.best().zip(self.decision.places.first())?;
+        Proof::of(&best.verdict, &self.decision.evidence, place, self.min_evidence)
     }
 }
 

@@ -196,3 +196,34 @@ fn stored_evidence_gives_the_same_order_again() {
     let broken = bench.rank(&["--replay", evidence.to_str().unwrap()]);
     assert_eq!(broken.code, 2, "{}", broken.stderr);
 }
+
+#[test]
+fn where_nothing_fails_tests_for_the_issue_can_verify() {
+    let bench = Bench::new(&format!("{SHOP}\nsed -i '/def test_total/,/13)/d' test_shop.py"));
+    let honest = bench.patch("honest.diff", HONEST);
+    let constant = bench.patch("constant.diff", CHEATS[1].1);
+    let written = bench.file("test_issue.py", WRITTEN);
+    let words = [
+        "--issue-test",
+        written.to_str().unwrap(),
+        constant.to_str().unwrap(),
+        honest.to_str().unwrap(),
+    ];
+    let told = bench.rank(&[&TEST[..], &["--min-evidence", "30"], &words].concat());
+    assert_eq!(
+        (told.code, told.order()),
+        (0, vec!["honest.diff", "constant.diff"]),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(told.of("honest.diff")["proof"], "written_tests");
+    assert_eq!(told.of("constant.diff")["verified"], false);
+    // One script alone is thin evidence.
+    let told = bench.rank(&[&TEST[..], &words].concat());
+    assert_eq!(
+        (told.code, told.order()[0]),
+        (1, "honest.diff"),
+        "{}",
+        told.stderr
+    );
+}

@@ -14,7 +14,7 @@ use crate::cli::model::resolve;
 use crate::cli::{Environment, ExitCode, Failure};
 use crate::rollout::one_shot::Fixed;
 use crate::rollout::{Budget, Strategy};
-use crate::scaling::{Plan, ValidateOptions};
+use crate::scaling::{MIN_EVIDENCE, Plan, ValidateOptions};
 use crate::suite::RunOptions;
 
 /// The model that is used when nobody names one: it answers on two cores.
@@ -23,8 +23,6 @@ pub(crate) const DEFAULT_MODEL: &str = "qwen2.5-coder-1.5b";
 const SMALL: u64 = 7_000_000_000;
 /// How many samples of tests are written where no test fails before anything is changed.
 const ISSUE_TESTS: usize = 4;
-/// How probable it must be that a patch is right which only written tests verify.
-const MIN_EVIDENCE: f64 = 0.8;
 /// The window that is used of a model that says nothing of its own.
 const UNKNOWN_CONTEXT: usize = 32_768;
 

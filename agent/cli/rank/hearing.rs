@@ -18,7 +18,7 @@ use crate::cli::{ExitCode, Failure, issue};
 use crate::prompts::Prompts;
 use crate::rollout::journal::{Journal, Observer, Record};
 use crate::rollout::{Budget, Problem, Strategy, Workbench, WrittenTest};
-use crate::scaling::{Baseline, Case, Decision, Hearing, IssueTest, decide as decided};
+use crate::scaling::{Baseline, Case, Decision, Hearing, IssueTest, MIN_EVIDENCE, decide as decided};
 
 /// Samples of tests unless told.
 const SAMPLES: u32 = 4;
@@ -39,6 +39,9 @@ pub(super) struct HearingArguments {
     /// How often the model writes tests [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     issue_tests: Option<u32>,
+    /// How probable it must be, in percent, that a patch is right which only such tests verify [default: 80]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_evidence: Option<u8>,
     /// The model that writes them: a name of `cwm model list`, a path, or a server's address
     #[arg(long, value_name = "M")]
     model: Option<OsString>,
@@ -57,6 +60,12 @@ impl HearingArguments {
         own.seed = Some(layers.seed(own.seed).value);
         own.open = own.open.settled(layers);
         own
+    }
+
+    /// From 0 to 1.
+    pub(super) fn min_evidence(&self) -> f64 {
+        self.min_evidence
+            .map_or(MIN_EVIDENCE, |percent| f64::from(percent) / 100.0)
     }
 
     /// The issue that tests are to be written for.

@@ -21,8 +21,8 @@ use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
 use crate::scaling::{
-    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Rule, Stand, Trials, ValidateError,
-    ValidateOptions, Weights, baseline, order,
+    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Proof, Rule, Stand, Trials,
+    ValidateError, ValidateOptions, Weights, baseline, order,
 };
 use crate::suite::{self, RunOptions, TestCommand};
 
@@ -36,7 +36,8 @@ const MOST_BYTES: u64 = 60 << 20;
 ///
 /// Each patch is applied to a copy of its own, without what it does to tests, and the test commands are run. The
 /// best fixes most of what fails without it and breaks nothing. It is verified when all that failed passes and
-/// all that passed still does. The exit code is 0 when the best is verified, else 1.
+/// all that passed still does; where nothing failed, by tests that a model writes for the issue, if they agree. The
+/// exit code is 0 when the best is verified, else 1.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -133,6 +134,8 @@ impl RankArguments {
 struct Ranked {
     place: Place,
     verdict: Verdict,
+    /// What shows that it solves the issue, if anything does.
+    proof: Option<Proof>,
 }
 
 /// A patch that was read.
@@ -192,7 +195,7 @@ pub(crate) fn run(
         let text = serde_json::to_vec(&evidence)?;
         std::fs::write(file, text).with_context(|| unwritable(file))?;
     }
-    let verified = ranked.first().filter(|best| best.verdict.verified);
+    let verified = ranked.first().filter(|best| best.proof.is_some());
     let best = verified.and_then(|best| contenders.get(best.place.index));
     if let Some(file) = &arguments.output {
         keep(best, file, printer)?;
@@ -322,11 +325,18 @@ impl Bench<'_> {
             self.arguments.rule(),
             &self.arguments.weights()?,
         );
+        let least = self.arguments.hearing.min_evidence();
         let ranked = places.into_iter().filter_map(|place| {
             let verdict = verdicts.get(place.index)?.clone();
-            Some(Ranked { place, verdict })
+            let proof = Proof::of(&verdict, &decision.evidence, &place, least);
+            Some(Ranked {
+                place,
+                verdict,
+                proof,
+            })
         });
-        Ok((ranked.collect(), decision.evidence))
+        let ranked = ranked.collect();
+        Ok((ranked, decision.evidence))
     }
 
     fn validate(

@@ -6,7 +6,7 @@ use super::{Contender, Ranked};
 use crate::cli::view::words::test_ending;
 use crate::cli::{Printer, Style};
 use crate::rollout::Copies;
-use crate::scaling::{Baseline, failing_before, name_some};
+use crate::scaling::{Baseline, Proof, failing_before, name_some};
 use crate::suite::{CommandSource, RunEnding, Status, TestCommand, TestRun};
 
 /// Lines of a failed command's output that are shown.
@@ -44,6 +44,8 @@ struct PatchEvent<'a> {
     place: usize,
     patch: &'a str,
     verified: bool,
+    /// What shows that it solves the issue: `own_tests` or `written_tests`.
+    proof: Option<&'static str>,
     refused: Option<&'a str>,
     fixed: &'a [String],
     broken: &'a [String],
@@ -174,7 +176,11 @@ fn event<'a>(place: usize, ranked: &'a Ranked, contender: &'a Contender) -> Patc
     PatchEvent {
         place,
         patch: &contender.name,
-        verified: verdict.verified,
+        verified: ranked.proof.is_some(),
+        proof: ranked.proof.map(|proof| match proof {
+            Proof::OwnTests => "own_tests",
+            Proof::WrittenTests { .. } => "written_tests",
+        }),
         refused: verdict.refused.as_deref(),
         fixed: &changes.fixed,
         broken: &changes.broken,
@@ -213,7 +219,7 @@ fn row(at: usize, place: &Ranked, contender: &Contender) -> [String; 7] {
     [
         at.to_string(),
         name,
-        if verdict.verified { "yes" } else { "no" }.to_owned(),
+        if place.proof.is_some() { "yes" } else { "no" }.to_owned(),
         format!(
             "{} of {}",
             changes.fixed.len(),
