@@ -94,6 +94,8 @@ pub struct OneShotRequest {
 pub struct TestsRequest {
     /// Files, the likeliest first.
     pub files: Vec<ShownFile>,
+    /// Tests that pass, which show how the code is used.
+    pub tests: Vec<ShownFile>,
     /// What is to be mended.
     pub issue: String,
     /// The function that the issue is about; else empty.
@@ -215,15 +217,17 @@ impl Prompts {
     pub fn one_shot_tests(&self, part: &str, request: &TestsRequest) -> Result<String, PromptError> {
         let TestsRequest {
             files,
+            tests,
             issue,
             name,
             rivals,
             most,
         } = request;
         let files: Vec<_> = files.iter().map(ShownFile::variables).collect();
+        let tests: Vec<_> = tests.iter().map(ShownFile::variables).collect();
         self.render(
             "one_shot_tests",
-            context! { part, files, issue, name, rivals, most },
+            context! { part, files, tests, issue, name, rivals, most },
         )
     }
 

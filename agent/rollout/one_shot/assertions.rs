@@ -179,8 +179,9 @@ pub(super) fn module(path: &str) -> Option<(String, String)> {
 }
 
 /// A script that makes the assertion on what a module defines, and prints one of the three lines. An error that comes from the script's
-/// own lines says nothing of the issue; one out of the repository's does.
-pub(super) fn script(assertion: &Assertion, module: &str, folder: &str) -> String {
+/// own lines says nothing of the issue; one out of the repository's does. What the `helpers` define, modules of tests that show how the code
+/// is used, can be used as well.
+pub(super) fn script(assertion: &Assertion, module: &str, folder: &str, helpers: &[String]) -> String {
     let mut body = String::new();
     for line in assertion.setup.iter().chain([&assertion.statement]) {
         body.push_str("    ");
@@ -195,9 +196,18 @@ import sys
 import traceback
 
 sys.path.insert(0, {path:?})
+def names(module):
+    found = vars(importlib.import_module(module)).items()
+    return {{name: value for name, value in found if not name.startswith(\"__\")}}
+
+
+for helper in {helpers:?}:
+    try:
+        globals().update(names(helper))
+    except BaseException:
+        pass
 try:
-    tested = vars(importlib.import_module({module:?}))
-    globals().update({{name: value for name, value in tested.items() if not name.startswith(\"__\")}})
+    globals().update(names({module:?}))
 except BaseException:
     print(\"Other issues\")
     raise

@@ -76,11 +76,21 @@ fn the_script_says_which_of_three_it_is() {
         "import sys\n\ndef f(x):\n    if x == 'end':\n        sys.exit(0)\n    return [][x]\n\ndef g(x):\n    return x\n",
     )
     .unwrap();
+    std::fs::write(
+        folder.path().join("test_solution.py"),
+        "ORDER = 7\ndef g(x):\n    return 0\n",
+    )
+    .unwrap();
     let says = |statement: &str| {
         let assertion = &assertions(statement)[0];
         std::fs::write(
             folder.path().join("test_issue.py"),
-            script(assertion, "solution", ""),
+            script(
+                assertion,
+                "solution",
+                "",
+                &["nothing_like_it".to_owned(), "test_solution".to_owned()],
+            ),
         )
         .unwrap();
         let mut python = Command::new("python3");
@@ -92,6 +102,11 @@ fn the_script_says_which_of_three_it_is() {
         String::from_utf8(done.stdout).unwrap().trim().to_owned()
     };
     assert_eq!(says("assert g(1) == 1"), "Issue resolved");
+    assert_eq!(
+        says("assert g(ORDER) == 7"),
+        "Issue resolved",
+        "what tests define can be used"
+    );
     assert_eq!(says("assert g(1) == 2"), "Issue reproduced");
     assert_eq!(
         says("assert f(0) == 2"),

@@ -219,9 +219,10 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
     )))
 }
 
-/// What a question about the code is asked with, whatever it asks: files without tests, and the issue.
+/// What a question about the code is asked with, whatever it asks: files, tests apart, and the issue.
 pub(super) struct Material {
     pub(super) files: Vec<ShownFile>,
+    pub(super) tests: Vec<ShownFile>,
     pub(super) issue: String,
 }
 
@@ -233,9 +234,9 @@ pub(super) fn material(window: Window<'_>, budget: &Budget, answer: usize) -> Re
     let most = if window.small { SMALL_FILES } else { MOST_FILES };
     let room = most.min(left.saturating_sub(window.count(&issue)));
     let packed = ranking(problem)?.cut(room, &|text| window.count(text));
-    let mut files: Vec<ShownFile> = packed.excerpts.iter().map(shown_file).collect();
-    files.retain(|file| !file.is_test);
-    Ok(Material { files, issue })
+    let shown = packed.excerpts.iter().map(shown_file);
+    let (tests, files) = shown.partition(|file: &ShownFile| file.is_test);
+    Ok(Material { files, tests, issue })
 }
 
 /// The forms to try, in order: the one that is wanted, and one that suits whatever is shown.

@@ -15,6 +15,7 @@ use crate::rollout::journal::{AttemptLog, Generated, Record};
 use crate::rollout::packed::ranking;
 use crate::rollout::tokens::message_tokens;
 use crate::rollout::types::{AttemptOptions, RolloutError, Task, Workbench, WrittenTest};
+use crate::suite::TestRun;
 
 /// So many assertions are asked for.
 const ASKED_FOR: usize = 8;
@@ -37,7 +38,7 @@ pub fn write_tests(
     let Some(subject) = Subject::of(bench)? else {
         return Ok(Vec::new());
     };
-    let question = question(bench, options, &subject)?;
+    let (question, helpers) = question(bench, options, &subject)?;
     for message in &question.messages {
         log.note(Record::Message {
             attempt: options.name.clone(),
@@ -58,7 +59,7 @@ pub fn write_tests(
         .map(|assertion| WrittenTest {
             name: assertion.statement.clone(),
             asks: assertion.asks.clone(),
-            script: script(&assertion, &subject.module, &subject.folder),
+            script: script(&assertion, &subject.module, &subject.folder, &helpers),
         })
         .collect();
     log.end_with_tests(&tests)?;
@@ -105,16 +106,24 @@ impl Subject {
     }
 }
 
-/// The conversation: the files that matter, tests left out, and what is asked.
+/// The conversation: the files that matter and what is asked; and the imports of the tests that are shown, whose names an answer may use. Tests
+/// are shown only where none fails: what a failing one asks for would be copied, and be no opinion of its own.
 fn question(
     bench: &Workbench<'_>,
     options: &AttemptOptions,
     subject: &Subject,
-) -> Result<Question, RolloutError> {
+) -> Result<(Question, Vec<String>), RolloutError> {
     let window = Window::of(bench, &options.budget)?;
     let shown = prompt::material(window, &options.budget, MOST_ANSWER)?;
+    let nothing_fails = bench.problem.baseline.iter().all(TestRun::all_pass);
+    let tests = if nothing_fails { shown.tests } else { Vec::new() };
+    let helpers = tests
+        .iter()
+        .filter_map(|test| Some(module(&test.path)?.0))
+        .collect();
     let request = TestsRequest {
         files: shown.files,
+        tests,
         issue: shown.issue,
         name: subject.function.clone(),
         rivals: match &options.task {
@@ -129,9 +138,6 @@ fn question(
         ChatMessage::new("user", prompts.one_shot_tests("request", &request)?),
     ];
     let prefix = prompts.one_shot_tests("prefix", &request)?;
-    Ok(Question::plain(
-        messages,
-        prefix,
-        MOST_ANSWER.min(window.context / 4),
-    ))
+    let answer = MOST_ANSWER.min(window.context / 4);
+    Ok((Question::plain(messages, prefix, answer), helpers))
 }
