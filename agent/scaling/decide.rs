@@ -61,10 +61,9 @@ pub struct Hearing {
 impl Decision {
     /// By what is known in a matrix.
     pub fn of(matrix: &Matrix<'_>) -> Decision {
-        let evidence = matrix.evidence();
         Decision {
-            places: order(&evidence, Rule::Weighed, &Weights::default()),
-            evidence,
+            places: order(matrix.evidence(), Rule::Weighed, &Weights::default()),
+            evidence: matrix.evidence().clone(),
             tests: matrix.tests().to_vec(),
         }
     }
@@ -145,7 +144,7 @@ impl Council<'_> {
     fn is_worth_tests(&self) -> bool {
         let problem = self.bench.problem;
         let nothing_failed = failing_before(&problem.baseline, &self.hearing.flaky).is_empty();
-        self.matrix.tried() > usize::from(!nothing_failed)
+        self.matrix.evidence().tried() > usize::from(!nothing_failed)
     }
 
     fn hear(&mut self, written: &[IssueTest]) -> Result<bool, SolveError> {
@@ -216,24 +215,28 @@ impl Council<'_> {
     /// The diffs of the leading two behaviours, when the second is nearly as probable as the first.
     fn rivals(&self) -> Option<Vec<String>> {
         let evidence = self.matrix.evidence();
-        let places = order(&evidence, Rule::Weighed, &Weights::default());
+        let places = order(evidence, Rule::Weighed, &Weights::default());
         let first = places.first()?;
         let row =
             |index: usize| -> Vec<Cell> { evidence.tests.iter().map(|test| test.cells.of(index)).collect() };
-        let form = |index: usize| self.matrix.form(index);
+        let form = |index: usize| {
+            evidence
+                .candidates
+                .get(index)
+                .map(|candidate| candidate.form.as_str())
+        };
         let confidence = |place: &Place| place.confidence.unwrap_or(0.0);
-        let second = places.iter().skip(1).find(|place| {
-            let other = row(place.index) != row(first.index) || form(place.index) != form(first.index);
-            let tried = self
-                .matrix
-                .case(place.index)
-                .is_some_and(|case| case.verdict.refused.is_none());
-            other && tried
-        })?;
+        let differs =
+            |place: &&Place| row(place.index) != row(first.index) || form(place.index) != form(first.index);
+        let mut tried = places
+            .iter()
+            .skip(1)
+            .filter(|place| evidence.is_tried(place.index));
+        let second = tried.find(differs)?;
         let close =
             confidence(second) >= RIVAL * confidence(first) && form(second.index) != form(first.index);
         let diff = |place: &Place| {
-            let text = display_text(self.matrix.case(place.index)?.patch);
+            let text = display_text(self.matrix.patch(place.index)?);
             let end = text.floor_char_boundary(MOST_DIFF.min(text.len()));
             text.get(..end).map(str::to_owned)
         };

@@ -159,7 +159,7 @@ impl Stand<'_> {
         &self,
         patches: &BTreeMap<&str, &[u8]>,
         tests: &[IssueTest],
-    ) -> Result<Vec<(String, Vec<Cell>)>, ValidateError> {
+    ) -> Result<BTreeMap<String, Vec<Cell>>, ValidateError> {
         let next = AtomicUsize::new(0);
         let patches: Vec<(&str, &[u8])> = patches.iter().map(|(name, patch)| (*name, *patch)).collect();
         let work = || {
@@ -175,7 +175,7 @@ impl Stand<'_> {
             let threads: Vec<_> = (0..processors.clamp(1, MOST_AT_ONCE))
                 .map(|_| scope.spawn(work))
                 .collect();
-            let mut all = Vec::new();
+            let mut all = BTreeMap::new();
             for thread in threads {
                 let done: Result<Vec<_>, ValidateError> = thread
                     .join()

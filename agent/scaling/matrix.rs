@@ -38,30 +38,42 @@ pub struct Base<'a> {
     pub runs: &'a [TestRun],
 }
 
+impl Case<'_> {
+    /// Whether it could be tried.
+    fn is_tried(&self) -> bool {
+        self.verdict.refused.is_none()
+    }
+}
+
 /// Candidates with everything that is known of them.
 pub struct Matrix<'a> {
-    base: Base<'a>,
     cases: Vec<Case<'a>>,
-    forms: Vec<Form>,
-    measures: Vec<Measure>,
-    clues: Clues,
-    /// Tests that were written for the issue and count, and what each says of the candidates, by the exact name of their forms.
+    /// The exact names of the candidates' forms: those that are equal come to the same files.
+    exact: Vec<String>,
+    evidence: Evidence,
+    /// Tests that were written for the issue and count, in the order of their columns.
     tests: Vec<IssueTest>,
-    said: BTreeMap<String, Vec<Cell>>,
 }
 
 impl<'a> Matrix<'a> {
     /// The candidates with what the repository's own tests say of them.
-    pub fn of(base: Base<'a>, cases: Vec<Case<'a>>) -> Matrix<'a> {
+    pub fn of(base: Base<'_>, cases: Vec<Case<'a>>) -> Matrix<'a> {
         let failed = base.runs.iter().filter(|run| !run.all_pass());
         let failures: String = failed.map(|run| run.output.as_str()).collect();
+        let clues = Clues::of(base.issue, &failures, |path| base.tree.join(path).is_file());
+        let forms: Vec<Form> = cases.iter().map(|case| form(case.patch, base.tree)).collect();
+        let candidates = cases.iter().zip(&forms);
         Matrix {
-            forms: cases.iter().map(|case| form(case.patch, base.tree)).collect(),
-            measures: cases.iter().map(|case| Measure::of(case.patch)).collect(),
-            clues: Clues::of(base.issue, &failures, |path| base.tree.join(path).is_file()),
+            evidence: Evidence {
+                schema: EVIDENCE_SCHEMA,
+                candidates: candidates
+                    .map(|(case, form)| candidate(case, form, &clues))
+                    .collect(),
+                tests: repository_columns(&cases),
+                passed_before: base.runs.iter().map(|run| run.count(Status::passes)).sum(),
+            },
+            exact: forms.into_iter().map(|form| form.exact).collect(),
             tests: Vec::new(),
-            said: BTreeMap::new(),
-            base,
             cases,
         }
     }
@@ -71,22 +83,14 @@ impl<'a> Matrix<'a> {
         &self.tests
     }
 
-    /// How many candidates could be tried.
-    pub(super) fn tried(&self) -> usize {
-        self.cases
-            .iter()
-            .filter(|case| case.verdict.refused.is_none())
-            .count()
+    /// Everything that is known, in the form that rankings go by.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 
-    /// The name of a candidate's form.
-    pub(super) fn form(&self, index: usize) -> Option<&str> {
-        self.forms.get(index).map(|form| form.name.as_str())
-    }
-
-    /// A candidate.
-    pub(super) fn case(&self, index: usize) -> Option<&Case<'a>> {
-        self.cases.get(index)
+    /// A candidate's patch.
+    pub(super) fn patch(&self, index: usize) -> Option<&'a [u8]> {
+        self.cases.get(index).map(|case| case.patch)
     }
 
     /// Keeps of written tests what is new and fails before anything is changed, as the issue says, and runs it on every candidate; on those that
@@ -106,72 +110,52 @@ impl<'a> Matrix<'a> {
         if kept.is_empty() {
             return Ok(false);
         }
+        let tried = self
+            .exact
+            .iter()
+            .zip(&self.cases)
+            .filter(|(_, case)| case.is_tried());
         let mut patches: BTreeMap<&str, &[u8]> = BTreeMap::new();
-        for (form, case) in self.forms.iter().zip(&self.cases) {
-            if case.verdict.refused.is_none() {
-                patches.entry(&form.exact).or_insert(case.patch);
-            }
+        for (exact, case) in tried {
+            patches.entry(exact).or_insert(case.patch);
         }
-        for (exact, cells) in stand.all(&patches, &kept)? {
-            self.said.entry(exact).or_default().extend(cells);
-        }
-        self.tests.extend(kept);
-        Ok(true)
-    }
-
-    /// Everything that is known, in the form that rankings go by.
-    pub fn evidence(&self) -> Evidence {
-        let passed_before = self.base.runs.iter().map(|run| run.count(Status::passes)).sum();
-        let mut evidence = Evidence {
-            schema: EVIDENCE_SCHEMA,
-            candidates: (0..self.cases.len())
-                .filter_map(|index| self.candidate(index))
-                .collect(),
-            tests: repository_columns(&self.cases),
-            passed_before,
-        };
-        for (place, test) in self.tests.iter().enumerate() {
-            let cell = |(form, case): (&Form, &Case<'_>)| {
-                let row = self
-                    .said
-                    .get(&form.exact)
-                    .filter(|_| case.verdict.refused.is_none());
-                row.and_then(|row| row.get(place))
-                    .copied()
-                    .unwrap_or(Cell::Unknown)
+        let said = stand.all(&patches, &kept)?;
+        for (place, test) in kept.iter().enumerate() {
+            let cell = |(exact, case): (&String, &Case<'_>)| {
+                let row = said.get(exact.as_str()).filter(|_| case.is_tried());
+                let cell = row.and_then(|row: &Vec<Cell>| row.get(place));
+                cell.copied().unwrap_or(Cell::Unknown)
             };
-            evidence.tests.push(TestColumn {
+            self.evidence.tests.push(TestColumn {
                 name: test.written.name.clone(),
                 source: TestSource::Written,
                 asks: test.written.asks.clone(),
                 votes: test.votes,
-                cells: Cells(self.forms.iter().zip(&self.cases).map(cell).collect()),
+                cells: Cells(self.exact.iter().zip(&self.cases).map(cell).collect()),
             });
         }
-        evidence
+        self.tests.extend(kept);
+        Ok(true)
     }
+}
 
-    fn candidate(&self, index: usize) -> Option<CandidateEvidence> {
-        let (case, form, measure) = (
-            self.cases.get(index)?,
-            self.forms.get(index)?,
-            self.measures.get(index)?,
-        );
-        let mut signs = signs(case.patch, measure, form.changes_code, &self.clues);
-        if case.verdict.runs.iter().any(|run| run.ending != RunEnding::Ran) {
-            signs.push(Sign::DoesNotEnd);
-        }
-        Some(CandidateEvidence {
-            name: case.name.to_owned(),
-            refused: case.verdict.refused.clone(),
-            verified: case.verdict.verified,
-            only_tests: measure.only_tests,
-            partial: is_partial(case),
-            form: form.name.clone(),
-            lines: measure.lines,
-            tokens: case.tokens,
-            signs,
-        })
+/// What is known of a candidate besides its tests.
+fn candidate(case: &Case<'_>, form: &Form, clues: &Clues) -> CandidateEvidence {
+    let measure = Measure::of(case.patch);
+    let mut signs = signs(case.patch, &measure, form.changes_code, clues);
+    if case.verdict.runs.iter().any(|run| run.ending != RunEnding::Ran) {
+        signs.push(Sign::DoesNotEnd);
+    }
+    CandidateEvidence {
+        name: case.name.to_owned(),
+        refused: case.verdict.refused.clone(),
+        verified: case.verdict.verified,
+        only_tests: measure.only_tests,
+        partial: is_partial(case),
+        form: form.name.clone(),
+        lines: measure.lines,
+        tokens: case.tokens,
+        signs,
     }
 }
 
@@ -185,7 +169,7 @@ fn repository_columns(cases: &[Case<'_>]) -> Vec<TestColumn> {
     let mut columns: BTreeMap<(bool, &str), Vec<Cell>> = BTreeMap::new();
     // What a candidate's list of changes leaves out passed, where everything was run.
     let unsaid = |passed_before: bool, case: &Case<'_>| {
-        let ran = case.verdict.refused.is_none() && !is_partial(case);
+        let ran = case.is_tried() && !is_partial(case);
         if passed_before && ran {
             Cell::Passed
         } else {

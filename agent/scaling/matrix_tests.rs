@@ -39,7 +39,7 @@ fn evidence(verdicts: &[Verdict]) -> Evidence {
         issue: "",
         runs: &[],
     };
-    Matrix::of(base, cases.collect()).evidence()
+    Matrix::of(base, cases.collect()).evidence().clone()
 }
 
 fn first(verdicts: &[Verdict]) -> usize {

@@ -213,6 +213,19 @@ impl Evidence {
         }
     }
 
+    /// How many of the candidates could be tried.
+    pub(in crate::scaling) fn tried(&self) -> usize {
+        (0..self.candidates.len())
+            .filter(|index| self.is_tried(*index))
+            .count()
+    }
+
+    /// Whether there is a candidate of that index that could be tried.
+    pub(in crate::scaling) fn is_tried(&self, index: usize) -> bool {
+        let candidate = self.candidates.get(index);
+        candidate.is_some_and(|candidate| candidate.refused.is_none())
+    }
+
     /// The columns of one source.
     pub(super) fn columns(&self, source: TestSource) -> impl Iterator<Item = &TestColumn> {
         self.tests.iter().filter(move |test| test.source == source)

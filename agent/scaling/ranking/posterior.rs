@@ -132,7 +132,7 @@ fn broken(evidence: &Evidence, index: usize, behaviours: &[usize]) -> f64 {
     let others: BTreeMap<usize, usize> = behaviours
         .iter()
         .enumerate()
-        .filter(|(other, number)| **number != own && is_tried(evidence, *other))
+        .filter(|(other, number)| **number != own && evidence.is_tried(*other))
         .map(|(other, number)| (*number, other))
         .collect();
     let (mut worst, mut all) = (0.0_f64, 0.0);
@@ -148,11 +148,6 @@ fn broken(evidence: &Evidence, index: usize, behaviours: &[usize]) -> f64 {
         all += telling;
     }
     worst + 0.25 * (1.0 + all - worst).ln()
-}
-
-fn is_tried(evidence: &Evidence, index: usize) -> bool {
-    let candidate = evidence.candidates.get(index);
-    candidate.is_some_and(|candidate| candidate.refused.is_none())
 }
 
 fn signs(candidate: &CandidateEvidence, weights: &Weights) -> f64 {
@@ -269,7 +264,7 @@ fn probabilities(
 ) -> BTreeMap<usize, (usize, f64)> {
     let mut best: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
     for (index, score) in scores.iter().enumerate() {
-        if !is_tried(evidence, index) {
+        if !evidence.is_tried(index) {
             continue;
         }
         let entry = best.entry(at(behaviours, index)).or_insert((index, *score));
@@ -297,7 +292,7 @@ fn confidences(scores: &[f64], behaviours: &[usize], evidence: &Evidence, weight
         let behind = (at(scores, index) - at(scores, best)).exp();
         let probability = (share * behind).clamp(1e-6, 1.0 - 1e-6);
         let odds = (probability / (1.0 - probability)).ln() * weights.sharpness + weights.shift;
-        is_tried(evidence, index).then(|| 1.0 / (1.0 + (-odds).exp()))
+        evidence.is_tried(index).then(|| 1.0 / (1.0 + (-odds).exp()))
     };
     (0..scores.len())
         .map(|index| confidence(index).unwrap_or(0.0))

@@ -60,11 +60,7 @@ pub(super) fn as_published(evidence: &Evidence) -> Vec<Place> {
 /// The candidates by a key, those that could not be tried last.
 fn placed<K: Ord>(evidence: &Evidence, same: &[usize], key: impl Fn(usize) -> K) -> Vec<Place> {
     let mut order: Vec<usize> = (0..evidence.candidates.len()).collect();
-    let refused = |index: usize| {
-        let candidate = evidence.candidates.get(index);
-        candidate.is_none_or(|candidate| candidate.refused.is_some())
-    };
-    order.sort_by_key(|index| (refused(*index), key(*index), *index));
+    order.sort_by_key(|index| (!evidence.is_tried(*index), key(*index), *index));
     order
         .into_iter()
         .map(|index| Place {
