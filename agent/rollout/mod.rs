@@ -20,5 +20,5 @@ mod whole_issue;
 pub use control::{Control, TimeLeft};
 pub use types::{
     AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy,
-    TESTS_SAMPLE, Task, Workbench, WrittenTest,
+    TESTS_SAMPLE, Task, Workbench, WrittenTest, writes_tests,
 };

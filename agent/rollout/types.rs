@@ -244,8 +244,18 @@ pub struct WrittenTest {
     pub script: String,
 }
 
+impl WrittenTest {
+    /// What a script prints: that the issue is there, that it is gone, that something else is wrong.
+    pub const PHRASES: [&str; 3] = ["Issue reproduced", "Issue resolved", "Other issues"];
+}
+
 /// What the names of samples begin with that write tests: they stand in the journal where attempts' names do.
 pub const TESTS_SAMPLE: &str = "tests-";
+
+/// Whether a name in the journal is that of a sample that writes tests, and of no attempt.
+pub fn writes_tests(name: &str) -> bool {
+    name.starts_with(TESTS_SAMPLE)
+}
 
 /// Patches are bytes: as text where they are text, else as a list of numbers.
 mod patch_text {

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use cwm_tools::bytes_path;
-use cwm_tools::patch::{FileOutcome, FileState, Patch, apply_to, is_test_path, parse};
+use cwm_tools::patch::{FileOutcome, FileState, Patch, apply_to, parse};
 use sha2::{Digest, Sha256};
 
+use super::measure::file_is_test;
 use super::tampering::read;
 use crate::context::canonical_code;
 
@@ -32,12 +33,11 @@ pub(super) fn form(patch: &[u8], tree: &Path) -> Form {
 
 fn of_files(patch: &[u8], tree: &Path) -> Option<Form> {
     let parsed = parse(patch).ok()?;
-    let is_test = |path: &Option<Vec<u8>>| path.as_deref().is_none_or(is_test_path);
     let mut product = Patch {
         files: parsed
             .files
             .iter()
-            .filter(|file| !(is_test(&file.old_path) && is_test(&file.new_path)))
+            .filter(|file| !file_is_test(file))
             .cloned()
             .collect(),
     };

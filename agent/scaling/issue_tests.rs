@@ -30,9 +30,6 @@ const MOST_OUTPUT: usize = 64 << 10;
 /// The name of the file that a script is run from.
 const FILE: &str = "test_issue.py";
 
-/// What a script prints: that the issue is there, that it is gone, that something else is wrong.
-const PHRASES: [&str; 3] = ["Issue reproduced", "Issue resolved", "Other issues"];
-
 /// A written test, and how many samples wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IssueTest {
@@ -296,15 +293,17 @@ fn rand_mark() -> u64 {
 
 /// A script whose phrases carry a mark.
 fn marked(script: &str, mark: &str) -> String {
-    PHRASES.iter().fold(script.to_owned(), |script, phrase| {
-        script.replace(phrase, &format!("{phrase} {mark}"))
-    })
+    WrittenTest::PHRASES
+        .iter()
+        .fold(script.to_owned(), |script, phrase| {
+            script.replace(phrase, &format!("{phrase} {mark}"))
+        })
 }
 
 /// What an output says: the issue is gone only where every marked line says so.
 fn told(output: &str, mark: &str) -> Said {
     let says = |phrase: &str| output.contains(&format!("{phrase} {mark}"));
-    match PHRASES.map(says) {
+    match WrittenTest::PHRASES.map(says) {
         [true, false, false] => Said::Reproduced,
         [false, true, false] => Said::Resolved,
         _ => Said::Other,

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use cwm_tools::bytes_path;
-use cwm_tools::patch::{Body, FilePatch, LineKind, Patch, is_test_path, parse};
+use cwm_tools::patch::{Body, FilePatch, LineKind, is_test_path, parse};
 
-use super::measure::Measure;
+use super::measure::{Measure, file_is_test};
 use super::ranking::Sign;
 
 /// What ends a process.
@@ -115,7 +115,7 @@ pub(super) fn signs(patch: &[u8], measure: &Measure, changes_code: bool, clues: 
     let Ok(parsed) = parse(patch) else {
         return signs.into_iter().collect();
     };
-    let product: Vec<&FilePatch> = product(&parsed);
+    let product: Vec<&FilePatch> = parsed.files.iter().filter(|file| !file_is_test(file)).collect();
     add(
         Sign::Elsewhere,
         !clues.files.is_empty() && !product.iter().any(|file| touches(file, &clues.files)),
@@ -140,13 +140,6 @@ pub(super) fn signs(patch: &[u8], measure: &Measure, changes_code: bool, clues: 
         add(Sign::ExpectedValue, clues.literals.iter().any(special));
     }
     signs.into_iter().collect()
-}
-
-/// The files of a patch that are no tests.
-fn product(patch: &Patch) -> Vec<&FilePatch> {
-    let is_test = |path: &Option<Vec<u8>>| path.as_deref().is_none_or(is_test_path);
-    let of_product = |file: &&FilePatch| !(is_test(&file.old_path) && is_test(&file.new_path));
-    patch.files.iter().filter(of_product).collect()
 }
 
 fn touches(file: &FilePatch, files: &BTreeSet<String>) -> bool {

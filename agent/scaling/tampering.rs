@@ -9,10 +9,11 @@ use std::path::{Component, Path};
 
 use cwm_tools::bytes_path;
 use cwm_tools::patch::manifest::FileMode;
-use cwm_tools::patch::{Body, FileOutcome, FilePatch, FileState, Patch, apply_to, is_test_path};
+use cwm_tools::patch::{Body, FileOutcome, FilePatch, FileState, Patch, apply_to};
 
 use super::inline::{may_hold_tests, tests_within};
 use super::judge::name_some;
+use super::measure::file_is_test;
 use super::runners::says_how;
 
 /// Names in a remark.
@@ -28,8 +29,7 @@ pub(super) fn against(patch: &Patch, tree: &Path, commands: &[&str]) -> Vec<Stri
     let matters = |file: &&FilePatch| {
         let (old, new) = (file.old_path.as_deref(), file.new_path.as_deref());
         let paths = || [old, new].into_iter().flatten();
-        !paths().all(is_test_path)
-            && (paths().any(may_hold_tests) || says_how(old, new, b"", b"[pytest]", commands))
+        !file_is_test(file) && (paths().any(may_hold_tests) || says_how(old, new, b"", b"[pytest]", commands))
     };
     // The rest, such as large binary files, is not even read.
     let product = Patch {

@@ -4,7 +4,7 @@ use cwm_tools::workspace::runs::{JOURNAL, RunFolder};
 
 use crate::cli::{ExitCode, Failure};
 use crate::rollout::journal::{self, Line, Record, RunRecord, Verdict};
-use crate::rollout::{Candidate, Strategy, TESTS_SAMPLE};
+use crate::rollout::{Candidate, Strategy, writes_tests};
 
 /// All that a journal holds.
 pub(super) struct Story {
@@ -87,7 +87,7 @@ impl Story {
     pub(super) fn attempts(&self) -> Vec<AttemptStory<'_>> {
         let mut names: Vec<&str> = Vec::new();
         for record in self.records() {
-            let is_new = |name: &&str| !names.contains(name) && !name.starts_with(TESTS_SAMPLE);
+            let is_new = |name: &&str| !names.contains(name) && !writes_tests(name);
             let name = record.attempt().filter(is_new);
             names.extend(name);
         }

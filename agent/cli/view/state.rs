@@ -6,7 +6,7 @@ use std::time::Duration;
 use cwm_tools::call::{self, Tool};
 
 use crate::rollout::journal::{Generated, Record, Verdict};
-use crate::rollout::{Budget, Candidate, Strategy, TESTS_SAMPLE};
+use crate::rollout::{Budget, Candidate, Strategy, writes_tests};
 use crate::suite::{Comparison, TestRun, compare};
 
 /// How far back the rate of tokens looks, in seconds.
@@ -76,10 +76,7 @@ pub(super) enum Judgement {
 impl Overview {
     /// Takes a record in.
     pub(super) fn record(&mut self, record: &Record) {
-        if record
-            .attempt()
-            .is_some_and(|name| name.starts_with(TESTS_SAMPLE))
-        {
+        if record.attempt().is_some_and(writes_tests) {
             // They write tests and are no attempts.
             return;
         }
@@ -117,7 +114,7 @@ impl Overview {
 
     /// Takes tokens in that a model has just said.
     pub(super) fn tokens(&mut self, attempt: &str, tokens: usize, now: f64) {
-        if attempt.starts_with(TESTS_SAMPLE) {
+        if writes_tests(attempt) {
             return;
         }
         let attempt = self.attempt(attempt);

@@ -6,8 +6,6 @@ use super::attempt;
 use crate::rollout::journal::AttemptLog;
 use crate::rollout::types::{AttemptOptions, Ending, RolloutError, Workbench, WrittenTest};
 
-/// What a script must be able to print.
-const PHRASES: [&str; 2] = ["Issue reproduced", "Issue resolved"];
 /// A longer script is no test of one issue.
 const MOST_BYTES: usize = 64 << 10;
 
@@ -55,7 +53,13 @@ fn scripts(patch: &[u8]) -> impl Iterator<Item = String> {
                     .is_some_and(|path| path.ends_with(b".py"))
         })
         .filter_map(|file| added(&file))
-        .filter(|script| script.len() <= MOST_BYTES && PHRASES.iter().all(|phrase| script.contains(phrase)))
+        .filter(|script| script.len() <= MOST_BYTES && can_tell(script))
+}
+
+/// Whether a script can print that the issue is there, and that it is gone.
+fn can_tell(script: &str) -> bool {
+    let [reproduced, resolved, _] = WrittenTest::PHRASES;
+    script.contains(reproduced) && script.contains(resolved)
 }
 
 /// The text of a new file.
