@@ -184,6 +184,22 @@ fn ends(text: &str, kept: usize) -> (&str, &str) {
     )
 }
 
+/// The beginning of a text, at most so many bytes, cut between characters.
+pub fn beginning(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most.min(text.len())))
+        .unwrap_or_default()
+}
+
+/// A text of more bytes than that without its middle, for which a line stands that says how much it was.
+pub fn without_middle(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let (head, tail) = ends(&text, most);
+    let omitted = text.len() - head.len() - tail.len();
+    format!("{head}\n[... {omitted} bytes ...]\n{tail}")
+}
+
 /// Bytes as a model or a person may read them: each invalid UTF-8 sequence becomes U+FFFD, and NUL, which
 /// would be invisible, the two characters `\0`. Everything else, escape sequences too, stays.
 pub fn display_text(bytes: &[u8]) -> String {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use cwm_tools::truncate::beginning;
+
 use super::index::{identifiers, parts};
 use super::mentions::{Mention, mentions};
 use super::paths::Paths;
@@ -168,7 +170,7 @@ pub(super) struct Query {
 impl Query {
     /// Reads the texts.
     pub(super) fn new(issue: &str, failures: &[String], paths: &Paths<'_>) -> Query {
-        let issue = cut(issue);
+        let issue = beginning(issue, MOST_BYTES);
         let title = issue
             .lines()
             .find(|line| !line.trim().is_empty())
@@ -180,7 +182,7 @@ impl Query {
         add_words(&mut words, title, TITLE);
         let mut failure_files = Vec::new();
         for failure in failures {
-            let failure = cut(failure);
+            let failure = beginning(failure, MOST_BYTES);
             names.add(failure, FAILURE);
             add_words(&mut words, failure, FAILURE);
             failure_files.extend(mentions(paths, failure));
@@ -195,11 +197,6 @@ impl Query {
             title: in_title.found.into_keys().map(str::to_owned).collect(),
         }
     }
-}
-
-/// A text's beginning, at most as much as is read.
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MOST_BYTES)).unwrap_or(text)
 }
 
 /// Names that stand in texts: when each was first seen, how often and whether it looks like code.

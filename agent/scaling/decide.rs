@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cwm_runtime::engine::SamplingParameters;
-use cwm_tools::truncate::display_text;
+use cwm_tools::truncate::{beginning, display_text};
 
 use super::issue_tests::{IssueTest, Stand, gather};
 use super::judge::failing_before;
@@ -237,8 +237,7 @@ impl Council<'_> {
             confidence(second) >= RIVAL * confidence(first) && form(second.index) != form(first.index);
         let diff = |place: &Place| {
             let text = display_text(self.matrix.patch(place.index)?);
-            let end = text.floor_char_boundary(MOST_DIFF.min(text.len()));
-            text.get(..end).map(str::to_owned)
+            Some(beginning(&text, MOST_DIFF).to_owned())
         };
         if close {
             Some(vec![diff(first)?, diff(second)?])

@@ -11,6 +11,7 @@ use cwm_tools::isolated::IsolatedError;
 use cwm_tools::patch::apply::Applied;
 use cwm_tools::patch::{Patch, is_test_path, parse};
 use cwm_tools::sandbox::SandboxError;
+use cwm_tools::truncate::without_middle;
 
 use super::judge::{judge, name_some, told_apart};
 use super::measure::Measure;
@@ -226,7 +227,7 @@ fn try_out(
 /// Runs as a verdict keeps them.
 fn kept(mut runs: Vec<TestRun>) -> Vec<TestRun> {
     for run in &mut runs {
-        run.output = cut(std::mem::take(&mut run.output));
+        run.output = without_middle(std::mem::take(&mut run.output), KEPT_OUTPUT);
     }
     runs
 }
@@ -293,20 +294,6 @@ fn repairs(applied: &Applied) -> Option<String> {
         .collect();
     let some = name_some(&sentences, NAMED);
     (!sentences.is_empty()).then(|| format!("it was not quite right and was mended to apply: {some}"))
-}
-
-/// The beginning and the end of a text that is too long for the journal.
-fn cut(text: String) -> String {
-    if text.len() <= KEPT_OUTPUT {
-        return text;
-    }
-    let head = text.floor_char_boundary(KEPT_OUTPUT / 2);
-    let tail = text.ceil_char_boundary(text.len() - KEPT_OUTPUT / 2);
-    let (start, end) = (
-        text.get(..head).unwrap_or_default(),
-        text.get(tail..).unwrap_or_default(),
-    );
-    format!("{start}\n[... {} bytes ...]\n{end}", tail - head)
 }
 
 #[cfg(test)]

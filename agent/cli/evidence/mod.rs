@@ -8,12 +8,12 @@ mod story;
 
 use std::collections::BTreeMap;
 
-use cwm_tools::truncate::display_text;
+use cwm_tools::truncate::{beginning, display_text};
 use serde::Serialize;
 
 use crate::cli::view::words::{several, time};
 use crate::rollout::journal::{Record, RunRecord};
-use crate::scaling::{Attempted, Decision, Outcome, Proof, TestSource};
+use crate::scaling::{Cell, Decision, Outcome, Proof, TestSource};
 
 /// The page; `{{DATA}}` stands for the data.
 const PAGE: &str = include_str!("page.html");
@@ -87,7 +87,7 @@ pub(crate) fn page(story: &Story<'_>) -> serde_json::Result<String> {
             run.seed,
             time(story.outcome.seconds)
         ),
-        issue: start(&run.issue, MOST_ISSUE),
+        issue: beginning(&run.issue, MOST_ISSUE),
         untested: untested(story),
         candidates: candidates(story.outcome),
         tests: tests(decision),
@@ -96,12 +96,6 @@ pub(crate) fn page(story: &Story<'_>) -> serde_json::Result<String> {
     // Within a script element nothing may look like markup.
     let json = serde_json::to_string(&data)?.replace('<', "\\u003c");
     Ok(PAGE.replacen("{{DATA}}", &json, 1))
-}
-
-/// The beginning of a text.
-fn start(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary(most.min(text.len())))
-        .unwrap_or_default()
 }
 
 /// The outcome in a sentence, and what shows it.
@@ -167,12 +161,10 @@ fn untested(story: &Story<'_>) -> Vec<String> {
     let silent = evidence
         .tests
         .iter()
-        .filter(|test| test.cells.of(first) == crate::scaling::Cell::Unknown);
-    if silent.clone().count() > 0 {
-        said.push(format!(
-            "{} tests of the matrix with the best candidate.",
-            silent.count()
-        ));
+        .filter(|test| test.cells.of(first) == Cell::Unknown)
+        .count();
+    if silent > 0 {
+        said.push(format!("{silent} tests of the matrix with the best candidate."));
     }
     said.push(
         "What no test runs: performance, other platforms, and whatever the issue does not say.".to_owned(),
@@ -183,23 +175,12 @@ fn untested(story: &Story<'_>) -> Vec<String> {
 fn candidates(outcome: &Outcome) -> Vec<Candidate<'_>> {
     let places = &outcome.decision.places;
     let each = PATCH_BYTES / outcome.attempts.len().max(1);
-    let candidate = |(at, attempted): (usize, &'_ Attempted)| -> (usize, String) {
-        let patch = display_text(&attempted.candidate.patch);
-        let shown = start(&patch, each);
-        let cut = if shown.len() < patch.len() {
-            "\n(the rest is in the run's folder)"
-        } else {
-            ""
-        };
-        (at, format!("{shown}{cut}"))
-    };
     outcome
         .attempts
         .iter()
         .enumerate()
         .map(|(at, attempted)| {
             let place = places.get(at);
-            let (_, patch) = candidate((at, attempted));
             let ended = &attempted.candidate;
             Candidate {
                 place: at + 1,
@@ -218,10 +199,21 @@ fn candidates(outcome: &Outcome) -> Vec<Candidate<'_>> {
                 ),
                 reasons: place.map_or(&[], |place| place.reasons.as_slice()),
                 remarks: &attempted.verdict.remarks,
-                patch,
+                patch: shown(&ended.patch, each),
             }
         })
         .collect()
+}
+
+/// A patch, or so many bytes of it.
+fn shown(patch: &[u8], most: usize) -> String {
+    let patch = display_text(patch);
+    let shown = beginning(&patch, most);
+    if shown.len() < patch.len() {
+        format!("{shown}\n(the rest is in the run's folder)")
+    } else {
+        patch
+    }
 }
 
 /// The matrix, its columns in the order of the places.
@@ -239,7 +231,7 @@ fn tests(decision: &Decision) -> Vec<Test<'_>> {
         let script = if test.source == TestSource::Written {
             scripts
                 .next()
-                .map(|known| start(&known.written.script, MOST_SCRIPT))
+                .map(|known| beginning(&known.written.script, MOST_SCRIPT))
         } else {
             None
         };

@@ -6,7 +6,7 @@ use cwm_runtime::source::ChatMessage;
 use super::*;
 use crate::rollout::journal::{ModelRecord, Verdict};
 use crate::rollout::{Budget, Candidate as Ended, Ending, Strategy};
-use crate::scaling::{CandidateEvidence, Cell, Cells, Evidence, Place, TestColumn};
+use crate::scaling::{Attempted, CandidateEvidence, Cells, Evidence, Place, TestColumn};
 
 const EVIL: &str = "</script><script>alert(1)</script><!-- \u{2028} {{DATA}}";
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cwm_tools::truncate::without_middle;
 use serde::Serialize;
 
 use crate::cli::view::words::outcome;
@@ -45,7 +46,7 @@ pub(super) fn stories(records: &[Record], bytes: usize) -> BTreeMap<&str, Vec<St
         .count();
     each += bytes.saturating_sub(used) / long.max(1);
     for step in stories.values_mut().flatten() {
-        shorten(&mut step.text, each.max(FEWEST_BYTES));
+        step.text = without_middle(std::mem::take(&mut step.text), each.max(FEWEST_BYTES));
     }
     let mut left = bytes;
     for steps in stories.values_mut() {
@@ -55,17 +56,6 @@ pub(super) fn stories(records: &[Record], bytes: usize) -> BTreeMap<&str, Vec<St
         });
     }
     stories
-}
-
-/// Leaves beginning and end.
-fn shorten(text: &mut String, most: usize) {
-    if text.len() <= most {
-        return;
-    }
-    let head = text.floor_char_boundary(most / 2);
-    let tail = text.ceil_char_boundary(text.len() - most / 2);
-    let omitted = tail - head;
-    text.replace_range(head..tail, &format!("\n[... {omitted} bytes ...]\n"));
 }
 
 fn step(record: &Record) -> Option<Step> {

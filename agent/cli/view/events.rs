@@ -1,6 +1,7 @@
 //! Records as JSON events. `docs/json-events.md` describes them field by field.
 
 use cwm_runtime::source::StopReason;
+use cwm_tools::truncate::beginning;
 use serde::Serialize;
 
 use super::state::changes;
@@ -114,8 +115,8 @@ fn print_small(record: &Record, baseline: &[TestRun], printer: &mut Printer) -> 
 
 /// The beginning of a text, and whether something is missing.
 fn shorten(text: &str, most: usize) -> (&str, bool) {
-    let end = text.floor_char_boundary(most.min(text.len()));
-    (text.get(..end).unwrap_or_default(), end < text.len())
+    let shown = beginning(text, most);
+    (shown, shown.len() < text.len())
 }
 
 /// The name of a field if it was cut.

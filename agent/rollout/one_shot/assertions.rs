@@ -58,12 +58,8 @@ fn statements(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = String::new();
     for line in code.lines() {
-        let line = if open.is_empty() {
-            line.trim()
-        } else {
-            line.trim_end()
-        };
-        if open.is_empty() && (line.is_empty() || line.starts_with('#')) {
+        let line = line.trim_end();
+        if open.is_empty() && (line.is_empty() || line.trim_start().starts_with('#')) {
             continue;
         }
         if !open.is_empty() {
@@ -75,14 +71,13 @@ fn statements(code: &str) -> Vec<String> {
             }
         }
         open.push_str(if open.is_empty() { line.trim() } else { line });
-        match nesting(&open).0 {
-            0 => {
-                let comment = nesting(&open).1;
+        match nesting(&open) {
+            (0, comment) => {
                 open.truncate(comment.unwrap_or(open.len()));
                 found.push(open.trim_end().to_owned());
                 open.clear();
             }
-            depth if depth < 0 => open.clear(),
+            (depth, _) if depth < 0 => open.clear(),
             _ => {}
         }
     }
