@@ -1,9 +1,6 @@
 //! From attempts to an order with reasons: tests for the issue are written and kept, every candidate is run on them, and the matrix is
 //! weighed. Where two behaviours lead side by side, tests that tell them apart are asked for.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use cwm_runtime::engine::SamplingParameters;
 use cwm_tools::truncate::{beginning, display_text};
 
@@ -11,11 +8,11 @@ use super::issue_tests::{IssueTest, Stand, gather};
 use super::judge::failing_before;
 use super::matrix::{Base, Case, Matrix};
 use super::ranking::{Cell, Evidence, Place, Rule, Weights, order};
+use super::side_by_side::side_by_side;
 use super::solve::SolveError;
 use crate::rollout::journal::Record;
 use crate::rollout::{
-    AttemptOptions, Budget, RolloutError, Strategy, TESTS_SAMPLE, Task, Workbench, WrittenTest, agentic,
-    one_shot,
+    AttemptOptions, Budget, RolloutError, Strategy, TESTS_SAMPLE, Task, Workbench, agentic, one_shot,
 };
 
 /// How often tests are asked for that tell the leading two apart.
@@ -98,9 +95,6 @@ pub fn decide(
     Ok(Decision::of(&council.matrix))
 }
 
-/// What a sample wrote, or why it failed.
-type Written = Result<Vec<WrittenTest>, RolloutError>;
-
 /// A decision while it is made.
 struct Council<'a> {
     bench: &'a Workbench<'a>,
@@ -158,29 +152,15 @@ impl Council<'_> {
 
     /// What samples write, all at once: they share their prompt.
     fn written(&self, samples: &[String], rivals: &[String]) -> Result<Vec<IssueTest>, SolveError> {
-        let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<(usize, Written)>> = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..self.hearing.parallel.clamp(1, samples.len().max(1)) {
-                scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::SeqCst);
-                        let Some(name) = samples.get(index) else { return };
-                        let options = self.options(index, name, rivals);
-                        let written = match self.hearing.strategy {
-                            Strategy::Agentic => agentic::write_tests(self.bench, &options),
-                            Strategy::OneShot => one_shot::write_tests(self.bench, &options),
-                        };
-                        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                        results.push((index, written));
-                    }
-                });
-            }
+        let results = side_by_side(samples.len(), self.hearing.parallel, |index| {
+            let options = self.options(index, samples.get(index)?, rivals);
+            Some(match self.hearing.strategy {
+                Strategy::Agentic => agentic::write_tests(self.bench, &options),
+                Strategy::OneShot => one_shot::write_tests(self.bench, &options),
+            })
         });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|(index, _)| *index);
         let mut written = Vec::new();
-        for (_, result) in results {
+        for result in results.into_iter().flatten() {
             match result {
                 Ok(tests) => written.push(tests),
                 Err(RolloutError::Journal(error)) => return Err(error.into()),

@@ -5,7 +5,6 @@
 //! put into the script right before it runs, and that the code cannot know.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cwm_tools::isolated::IsolatedCopy;
@@ -13,8 +12,9 @@ use cwm_tools::sandbox::SandboxError;
 use cwm_tools::shell_word::quoted;
 
 use super::ranking::Cell;
+use super::side_by_side::side_by_side;
 use super::validate::ValidateError;
-use crate::rollout::{Control, Copies, WrittenTest};
+use crate::rollout::{Control, Copies, TESTS_SAMPLE, WrittenTest};
 use crate::suite::{RunEnding, RunOptions, TestCommand, run};
 
 /// So many candidates are tested at once at most.
@@ -130,12 +130,7 @@ impl Stand<'_> {
     /// # Errors
     ///
     /// When there is no copy, or the user ends it. A patch that brings its sandbox down fails the tests.
-    pub(super) fn cells(
-        &self,
-        name: &str,
-        patch: &[u8],
-        tests: &[IssueTest],
-    ) -> Result<Vec<Cell>, ValidateError> {
+    fn cells(&self, name: &str, patch: &[u8], tests: &[IssueTest]) -> Result<Vec<Cell>, ValidateError> {
         let Some(said) = self.said(name, Some(patch), tests)? else {
             return Ok(vec![Cell::Unknown; tests.len()]);
         };
@@ -147,7 +142,7 @@ impl Stand<'_> {
         Ok(said.iter().map(cell).collect())
     }
 
-    /// The same for several patches by their names, two at once.
+    /// The same for several patches by their names, side by side.
     ///
     /// # Errors
     ///
@@ -157,30 +152,14 @@ impl Stand<'_> {
         patches: &BTreeMap<&str, &[u8]>,
         tests: &[IssueTest],
     ) -> Result<BTreeMap<String, Vec<Cell>>, ValidateError> {
-        let next = AtomicUsize::new(0);
         let patches: Vec<(&str, &[u8])> = patches.iter().map(|(name, patch)| (*name, *patch)).collect();
-        let work = || {
-            let mut done = Vec::new();
-            while let Some((name, patch)) = patches.get(next.fetch_add(1, Ordering::SeqCst)) {
-                let cells = self.cells(&format!("tests-{name}"), patch, tests)?;
-                done.push(((*name).to_owned(), cells));
-            }
-            Ok(done)
-        };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..processors.clamp(1, MOST_AT_ONCE))
-                .map(|_| scope.spawn(work))
-                .collect();
-            let mut all = BTreeMap::new();
-            for thread in threads {
-                let done: Result<Vec<_>, ValidateError> = thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                all.extend(done?);
-            }
-            Ok(all)
-        })
+        let done = side_by_side(patches.len(), processors.min(MOST_AT_ONCE), |index| {
+            let (name, patch) = patches.get(index)?;
+            let cells = self.cells(&format!("{TESTS_SAMPLE}{name}"), patch, tests);
+            Some(cells.map(|cells| ((*name).to_owned(), cells)))
+        });
+        done.into_iter().flatten().collect()
     }
 
     /// What each test says in one fresh copy, and how long it took; none where the patch does not apply.

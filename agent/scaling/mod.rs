@@ -15,6 +15,7 @@ mod pass;
 mod proof;
 mod ranking;
 mod runners;
+mod side_by_side;
 mod signs;
 mod solve;
 mod tampering;

@@ -3,7 +3,6 @@
 //! The outcome does not depend on which attempt happens to be quicker: the first verified one (by number) ends those behind it, and those
 //! before it are waited for.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use cwm_runtime::engine::SamplingParameters;
 use super::decide::{Decision, Hearing, decide};
 use super::matrix::Case;
 use super::proof::Proof;
+use super::side_by_side::side_by_side;
 use super::trials::Trials;
 use super::validate::{ValidateError, ValidateOptions};
 use crate::rollout::journal::{JournalError, Record, Verdict};
@@ -203,16 +203,14 @@ impl Shared {
             return Err(error);
         }
         let needed = self.enough_at.map_or(self.outcomes.len(), |index| index + 1);
-        let mut ended = Vec::new();
         let mut outcome = Outcome::default();
         for (index, result) in self.outcomes.into_iter().take(needed).enumerate() {
             match result {
-                Some(Ok(attempted)) => ended.push(attempted),
+                Some(Ok(attempted)) => outcome.attempts.push(attempted),
                 Some(Err(reason)) => outcome.failures.push((name(index), reason)),
                 None => outcome.interrupted = true,
             }
         }
-        outcome.attempts = ended;
         Ok(outcome)
     }
 }
@@ -233,21 +231,8 @@ impl Run<'_> {
         for index in 0..alone.min(self.plan.samples) {
             self.attempt(index);
         }
-        let next = AtomicUsize::new(alone);
-        let workers = self.plan.parallel.clamp(1, self.plan.samples.max(1));
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::SeqCst);
-                        if index >= self.plan.samples {
-                            return;
-                        }
-                        self.attempt(index);
-                    }
-                });
-            }
-        });
+        let others = self.plan.samples.saturating_sub(alone);
+        side_by_side(others, self.plan.parallel, |index| self.attempt(alone + index));
     }
 
     fn attempt(&self, index: usize) {

@@ -158,8 +158,6 @@ pub(super) fn decide(
         flaky: before.flaky.clone(),
     };
     let control = crew.control;
-    let mut cases = Some(cases);
-    let cases = std::sync::Mutex::new(&mut cases);
     let done = crew.work(1, 1, "writing tests for the issue", |_| {
         let workbench = Workbench {
             problem: &problem,
@@ -169,13 +167,7 @@ pub(super) fn decide(
             journal: &journal,
             control,
         };
-        let cases = cases
-            .lock()
-            .map(|mut cases| cases.take())
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        decided(&workbench, &hearing, cases)
+        decided(&workbench, &hearing, cases.clone())
     });
     let decision = done.into_iter().next().context("No tests were written.")?;
     let decision = match decision {
