@@ -3,7 +3,7 @@
 use super::Bench;
 
 /// A shop whose sum adds what it must multiply. The visible test looks at one order only.
-const SHOP: &str = r#"
+pub(super) const SHOP: &str = r#"
 cat > shop.py <<'END'
 """A shop's sums."""
 
@@ -37,8 +37,8 @@ if __name__ == "__main__":
     unittest.main()
 END
 "#;
-const TEST: [&str; 2] = ["--test", "python3 -m unittest -q test_shop"];
-const HONEST: &str = "sed -i 's/price + quantity/price * quantity/' shop.py";
+pub(super) const TEST: [&str; 2] = ["--test", "python3 -m unittest -q test_shop"];
+pub(super) const HONEST: &str = "sed -i 's/price + quantity/price * quantity/' shop.py";
 
 /// What a test that was written for the issue looks at: another order.
 const WRITTEN: &str = r#"

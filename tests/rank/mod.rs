@@ -5,6 +5,7 @@ mod limits;
 mod order;
 mod python;
 mod together;
+mod written;
 
 use std::path::PathBuf;
 use std::process::Child;

@@ -9,8 +9,8 @@ use cwm_runtime::formats::GenerationDefaults;
 use cwm_runtime::source::{CallFormat, ModelInfo};
 
 use super::{AcceptChoice, FixArguments, StrategyChoice};
-use crate::cli::config::{Layers, Origin};
-use crate::cli::model::resolve;
+use crate::cli::config::Layers;
+use crate::cli::model;
 use crate::cli::{Environment, ExitCode, Failure};
 use crate::rollout::one_shot::Fixed;
 use crate::rollout::{Budget, Strategy};
@@ -68,11 +68,7 @@ pub(super) fn settled(
 ) -> Result<FixArguments, Failure> {
     let mut own = arguments.clone();
     let budget = &mut own.budget;
-    let model = layers.model(own.model.take());
-    if let (Some(name), Origin::Repository { .. }) = (&model.value, &model.origin) {
-        resolve(name, environment)?;
-    }
-    own.model = model.value;
+    own.model = model::settled(own.model.take(), layers, environment)?;
     own.samples = layers.samples(own.samples).value;
     own.strategy = Some(layers.strategy(own.strategy).value);
     own.seed = Some(layers.seed(own.seed).value);

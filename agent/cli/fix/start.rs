@@ -11,12 +11,11 @@ use cwm_tools::workspace::{self, Snapshot};
 use super::choices::Choices;
 use super::words::words;
 use super::{FixArguments, guidance};
-use crate::cli::model::{self, Opened, Target, model_failure};
+use crate::cli::model::{self, Opened, model_failure};
 use crate::cli::walls::{self, begin_run, no_copy, start_folder};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 use crate::prompts::Prompts;
 use crate::rollout::journal::{Journal, ModelRecord, Observer, Record, RunRecord};
-use crate::rollout::redact::{RedactingModel, Redactor};
 use crate::rollout::{Budget, Copies};
 use crate::scaling::Plan;
 use crate::suite::{self, TestCommand};
@@ -73,14 +72,8 @@ pub(super) fn prepare(
     let prompts = prompts.map_err(|error| Failure::new(ExitCode::Usage, format!("{error}.")))?;
     let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
     let target = model::resolve_or_pull(&choices.model, environment, printer)?;
-    let remote = matches!(target, Target::Server(_));
-    let Opened { model, defaults } = arguments.open.open(target, environment, printer)?;
+    let Opened { model, defaults } = arguments.open.open_for_repository(target, environment, printer)?;
     let info = model.info().map_err(|error| model_failure(&error))?;
-    let model: Arc<dyn Model> = if remote {
-        redacted(model, environment)
-    } else {
-        model
-    };
     let named = model_record(choices, &info);
     let (run, snapshot, journal, record, plan) = match beginning {
         Beginning::New { issue } => {
@@ -137,12 +130,6 @@ pub(super) fn prepare(
         prompts,
         plan,
     })
-}
-
-/// What goes to another machine goes without secrets.
-fn redacted(model: Arc<dyn Model>, environment: &Environment) -> Arc<dyn Model> {
-    let redactor = Redactor::new(&environment.all());
-    Arc::new(RedactingModel::new(model, Arc::new(redactor)))
 }
 
 /// A run's budget, as far as the window of the model that goes on allows it.

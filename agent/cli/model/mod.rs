@@ -22,7 +22,7 @@ use crate::cli::{Environment, ExitCode, Printer};
 pub(crate) use load::{KvChoice, LoadArguments};
 pub(crate) use logits::BackendArgument;
 pub(crate) use open::{OpenArguments, Opened, model_failure};
-pub(crate) use target::{Target, resolve, resolve_or_pull};
+pub(crate) use target::{Target, resolve, resolve_or_pull, settled};
 
 /// List, fetch and look at models
 #[derive(Debug, Args)]

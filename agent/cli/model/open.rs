@@ -17,6 +17,7 @@ use crate::cli::config::Layers;
 use crate::cli::fix::Words;
 use crate::cli::values::{byte_count, duration};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
+use crate::rollout::redact::{RedactingModel, Redactor};
 
 /// How a model is opened, wherever it is.
 #[derive(Debug, Clone, Args)]
@@ -111,6 +112,22 @@ impl OpenArguments {
         words.flag("--model-name", server.model_name.as_ref());
         words.choice("--tool-format", server.tool_format);
         words.time("--timeout", Some(server.timeout));
+    }
+
+    /// Opens the model for what is read of a repository: what goes to another machine goes without secrets.
+    pub(crate) fn open_for_repository(
+        &self,
+        target: Target,
+        environment: &Environment,
+        printer: &mut Printer,
+    ) -> anyhow::Result<Opened> {
+        let remote = matches!(target, Target::Server(_));
+        let mut opened = self.open(target, environment, printer)?;
+        if remote {
+            let redactor = Redactor::new(&environment.all());
+            opened.model = Arc::new(RedactingModel::new(opened.model, Arc::new(redactor)));
+        }
+        Ok(opened)
     }
 
     /// Opens the model, which may take seconds.

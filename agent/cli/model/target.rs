@@ -1,12 +1,13 @@
 //! What a MODEL argument stands for: a name of the catalogue, a path, or a server's address.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use cwm_runtime::catalogue::{self, State};
 
 use super::pull;
 use super::store::store;
+use crate::cli::config::{Layers, Origin};
 use crate::cli::{Environment, ExitCode, Failure, Printer};
 
 /// Where a model is.
@@ -39,6 +40,23 @@ impl Target {
             )),
         }
     }
+}
+
+/// The model that is meant, with what the configuration says where the flags say nothing.
+///
+/// # Errors
+///
+/// When the repository's own file names a model that would have to be fetched: that is for the user to say.
+pub(crate) fn settled(
+    given: Option<OsString>,
+    layers: &Layers,
+    environment: &Environment,
+) -> Result<Option<OsString>, Failure> {
+    let model = layers.model(given);
+    if let (Some(name), Origin::Repository { .. }) = (&model.value, &model.origin) {
+        resolve(name, environment)?;
+    }
+    Ok(model.value)
 }
 
 /// Finds out what a MODEL argument stands for. A file or a model's folder goes before a name of the same letters; another folder, as

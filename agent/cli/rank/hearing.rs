@@ -14,7 +14,7 @@ use super::{Bench, no_verdict, report};
 use crate::cli::config::Layers;
 use crate::cli::fix::DEFAULT_MODEL;
 use crate::cli::model::{self, OpenArguments, Opened, model_failure};
-use crate::cli::{ExitCode, Failure, issue};
+use crate::cli::{Environment, ExitCode, Failure, issue};
 use crate::prompts::Prompts;
 use crate::rollout::journal::{Journal, Observer, Record};
 use crate::rollout::{Budget, Problem, Strategy, Workbench, WrittenTest};
@@ -54,12 +54,18 @@ pub(super) struct HearingArguments {
 
 impl HearingArguments {
     /// With what the configuration says where the flags say nothing.
-    pub(super) fn settled(&self, layers: &Layers) -> HearingArguments {
+    pub(super) fn settled(
+        &self,
+        layers: &Layers,
+        environment: &Environment,
+    ) -> Result<HearingArguments, Failure> {
         let mut own = self.clone();
-        own.model = layers.model(own.model.take()).value;
+        if self.asks_a_model() {
+            own.model = model::settled(own.model.take(), layers, environment)?;
+        }
         own.seed = Some(layers.seed(own.seed).value);
         own.open = own.open.settled(layers);
-        own
+        Ok(own)
     }
 
     /// From 0 to 1.
@@ -68,9 +74,13 @@ impl HearingArguments {
             .map_or(MIN_EVIDENCE, |percent| f64::from(percent) / 100.0)
     }
 
+    fn asks_a_model(&self) -> bool {
+        self.issue.is_some() || self.message.is_some()
+    }
+
     /// The issue that tests are to be written for.
     pub(super) fn issue(&self) -> anyhow::Result<Option<String>> {
-        if self.issue.is_none() && self.message.is_none() {
+        if !self.asks_a_model() {
             return Ok(None);
         }
         issue::read(self.message.as_deref(), self.issue.as_deref()).map(Some)
@@ -119,7 +129,9 @@ pub(super) fn decide(
     let arguments = &bench.arguments.hearing;
     let name = arguments.model.clone().unwrap_or_else(|| DEFAULT_MODEL.into());
     let target = model::resolve_or_pull(&name, bench.environment, crew.printer)?;
-    let Opened { model, .. } = arguments.open.open(target, bench.environment, crew.printer)?;
+    let Opened { model, .. } = arguments
+        .open
+        .open_for_repository(target, bench.environment, crew.printer)?;
     let info = model.info().map_err(|error| model_failure(&error))?;
     let usual = Budget::default();
     let budget = Budget {

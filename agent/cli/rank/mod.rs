@@ -158,7 +158,8 @@ pub(crate) fn run(
     let signals = Signals::catch()?;
     // Where there is no repository the snapshot says so.
     let root = cwm_tools::workspace::working_tree(&arguments.repo).ok();
-    let arguments = &settled(arguments, &Layers::load(root.as_deref(), environment)?);
+    let layers = Layers::load(root.as_deref(), environment)?;
+    let arguments = &settled(arguments, &layers, environment)?;
     let contenders = read(&arguments.patches)?;
     let walls = walls::walls(&arguments.walls, &arguments.limits, environment)?;
     let run = OwnedRun::of(begin_run(environment, printer)?);
@@ -207,16 +208,20 @@ pub(crate) fn run(
 }
 
 /// The arguments with what the configuration says where the flags say nothing.
-fn settled(arguments: &RankArguments, layers: &Layers) -> RankArguments {
+fn settled(
+    arguments: &RankArguments,
+    layers: &Layers,
+    environment: &Environment,
+) -> Result<RankArguments, Failure> {
     let mut own = arguments.clone();
     own.tests = layers.tests(&own.tests).value;
     own.test_timeout = Some(layers.test_timeout(own.test_timeout).value);
-    own.hearing = own.hearing.settled(layers);
+    own.hearing = own.hearing.settled(layers, environment)?;
     own.walls.network = Some(layers.network(own.walls.network).value);
     own.walls.sandbox = Some(layers.sandbox(own.walls.sandbox).value);
     own.walls.image = layers.image(own.walls.image.take()).value;
     own.walls.readable = layers.read(&own.walls.readable).value;
-    own
+    Ok(own)
 }
 
 /// Reads the patches.
