@@ -2,12 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does `count` pieces of work, at most `threads` at once. Which thread does which does not matter to the results.
-pub(super) fn side_by_side<T: Send>(
-    count: usize,
-    threads: usize,
-    work: impl Fn(usize) -> T + Sync,
-) -> Vec<T> {
+/// Does `count` pieces of work, at most `most` at once. Which thread does which does not matter to the results.
+pub(super) fn side_by_side<T: Send>(count: usize, most: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let share = || {
         let mut done = Vec::new();
@@ -19,16 +15,16 @@ pub(super) fn side_by_side<T: Send>(
             done.push((index, work(index)));
         }
     };
-    let mut all: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads.clamp(1, count.max(1)))
-            .map(|_| scope.spawn(share))
-            .collect();
-        let done = threads.into_iter().flat_map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        done.collect()
+    let mut all: Vec<(usize, T)> = Vec::with_capacity(count);
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..most.clamp(1, count.max(1)) {
+            threads.push(scope.spawn(share));
+        }
+        for thread in threads {
+            let done = thread.join();
+            all.extend(done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
     });
     all.sort_by_key(|(index, _)| *index);
     all.into_iter().map(|(_, result)| result).collect()

@@ -23,7 +23,7 @@ const RIGHT_PASSES_INVALID: f64 = 0.15;
 pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Vec<Place> {
     let same = same_form(evidence);
     let behaviours = behaviours(evidence);
-    let alike = sizes(&behaviours);
+    let alike = agreeing(evidence, &behaviours, &same);
     let ideas = ideas(evidence, weights);
     let fixed: Vec<f64> = evidence
         .candidates
@@ -110,9 +110,24 @@ fn behaviours(evidence: &Evidence) -> Vec<usize> {
     numbers
 }
 
-fn sizes(numbers: &[usize]) -> Vec<usize> {
-    let size = |number: &usize| numbers.iter().filter(|other| *other == number).count();
-    numbers.iter().map(size).collect()
+/// How many candidates agree with each. To fail everything alike is no agreement: then only those count that come to the same code.
+fn agreeing(evidence: &Evidence, behaviours: &[usize], same: &[usize]) -> Vec<usize> {
+    let passes_one = |index: usize| {
+        let mut telling = evidence
+            .tests
+            .iter()
+            .filter(|test| test.source != TestSource::Passing);
+        telling.any(|test| test.cells.of(index) == Cell::Passed)
+    };
+    let size = |number: &usize| behaviours.iter().filter(|other| *other == number).count();
+    let agreeing = |(index, number): (usize, &usize)| {
+        if passes_one(index) {
+            size(number)
+        } else {
+            at(same, index)
+        }
+    };
+    behaviours.iter().enumerate().map(agreeing).collect()
 }
 
 /// Between all of the failing tests passed and none, in proportion.
