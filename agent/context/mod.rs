@@ -12,6 +12,7 @@ mod index;
 mod language;
 mod lines;
 mod mentions;
+mod near;
 mod pack;
 mod paths;
 mod query;
@@ -23,6 +24,7 @@ mod walk;
 pub use definitions::{Definition, Kind, definitions, identifier, indent_of, scanned};
 pub use index::IndexWork;
 pub use language::{Language, Layout, language};
+pub use near::{Distance, ImportGraph, Surroundings};
 pub use pack::{
     Excerpt, Explanation, Level, Pack, PackOptions, Packed, PackedFile, PartExplanation, RankRequest,
     RankTimes, Ranking, Reason,

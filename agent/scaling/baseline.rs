@@ -1,9 +1,10 @@
 //! What the tests say before anything is changed.
 
 use super::pass::{Bench, Pass, Piece, unsteady};
-use super::validate::ValidateError;
+use super::screen::is_screened;
+use super::validate::{ValidateError, ValidateOptions};
 use crate::rollout::{Control, Copies};
-use crate::suite::{RunEnding, RunOptions, TestCommand, TestRun};
+use crate::suite::{RunEnding, TestCommand, TestRun};
 
 /// What every patch is compared with.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,8 +15,9 @@ pub struct Baseline {
     pub flaky: Vec<String>,
 }
 
-/// Runs the commands in a fresh copy named `name`. Unless it is to be done `once`, they are run again in another when something fails, to
-/// tell the tests that fail each time from those that do not. Of a command that ended by itself only once, that run counts.
+/// Runs the commands in a fresh copy named `name`. Unless it is to be done once, they are run again in another when something fails, to
+/// tell the tests that fail each time from those that do not. Of a command that ended by itself only once, that run counts. Where all take so long
+/// that patches are tried with some first, the second run tells what code each test runs.
 ///
 /// # Errors
 ///
@@ -24,30 +26,36 @@ pub fn baseline(
     copies: &Copies,
     name: &str,
     commands: &[TestCommand],
-    options: &RunOptions,
-    once: bool,
+    options: &ValidateOptions,
     control: &Control,
 ) -> Result<Baseline, ValidateError> {
-    let bench = Bench {
-        copies,
-        name,
-        options,
-        control,
-        leave_tests: true,
+    let pass = |commands: &[TestCommand], covers: bool| {
+        let bench = Bench {
+            copies,
+            name,
+            options: &options.run,
+            control,
+            leave_tests: true,
+            covers,
+        };
+        match bench.pass(None, commands.iter().map(Piece::whole))? {
+            Pass::Ran { runs, .. } => Ok(runs),
+            Pass::Refused(why) => Err(ValidateError::Baseline(why)),
+        }
     };
-    let pass = |commands: &[TestCommand]| match bench.pass(None, commands.iter().map(Piece::whole))? {
-        Pass::Ran { runs, .. } => Ok(runs),
-        Pass::Refused(why) => Err(ValidateError::Baseline(why)),
-    };
-    let mut runs = pass(commands)?;
+    let mut runs = pass(commands, false)?;
     // What hung once may not hang each time; what cannot be started stays so.
     let doubtful = |run: &TestRun| !matches!(run.ending, RunEnding::NotStarted { .. }) && !run.all_pass();
     let again = runs.iter().rposition(doubtful).map_or(0, |last| last + 1);
     let mut flaky = Vec::new();
-    if !once && again > 0 {
+    if !options.once && again > 0 {
         // What runs before a command may be what it needs.
-        let second = pass(commands.get(..again).unwrap_or_default())?;
+        let covers = is_screened(&runs, options.budget);
+        let mut second = pass(commands.get(..again).unwrap_or_default(), covers)?;
         flaky = unsteady(&runs, &second);
+        for (run, other) in runs.iter_mut().zip(&mut second) {
+            run.coverage = std::mem::take(&mut other.coverage);
+        }
         settle(&mut runs, second);
     }
     Ok(Baseline { runs, flaky })
@@ -57,7 +65,8 @@ pub fn baseline(
 fn settle(runs: &mut [TestRun], second: Vec<TestRun>) {
     for (run, other) in runs.iter_mut().zip(second) {
         if run.ending != RunEnding::Ran && other.ending == RunEnding::Ran {
-            *run = other;
+            let coverage = std::mem::take(&mut run.coverage);
+            *run = TestRun { coverage, ..other };
         }
     }
 }

@@ -1,6 +1,8 @@
 //! From attempts to an order with reasons: tests for the issue are written and kept, every candidate is run on them, and the matrix is
 //! weighed. Where two behaviours lead side by side, tests that tell them apart are asked for.
 
+use std::collections::BTreeMap;
+
 use cwm_runtime::engine::SamplingParameters;
 use cwm_tools::truncate::{beginning, display_text};
 
@@ -10,7 +12,8 @@ use super::matrix::{Base, Case, Matrix};
 use super::ranking::{Cell, Evidence, Place, Rule, Weights, order};
 use super::side_by_side::side_by_side;
 use super::solve::SolveError;
-use crate::rollout::journal::Record;
+use super::trials::Trials;
+use crate::rollout::journal::{Record, Verdict};
 use crate::rollout::{
     AttemptOptions, Budget, RolloutError, Strategy, TESTS_SAMPLE, Task, Workbench, agentic, one_shot,
 };
@@ -34,6 +37,8 @@ pub struct Decision {
     pub places: Vec<Place>,
     /// The scripts behind the written tests, in the order of their columns.
     pub tests: Vec<IssueTest>,
+    /// Verdicts of candidates that all tests were run on only now, by their places.
+    pub settled: BTreeMap<usize, Verdict>,
 }
 
 /// How tests are had written.
@@ -62,6 +67,7 @@ impl Decision {
             places: order(matrix.evidence(), Rule::Weighed, &Weights::default()),
             evidence: matrix.evidence().clone(),
             tests: matrix.tests().to_vec(),
+            settled: matrix.settled().clone(),
         }
     }
 }
@@ -75,6 +81,7 @@ pub fn decide(
     bench: &Workbench<'_>,
     hearing: &Hearing,
     cases: Vec<Case<'_>>,
+    trials: &Trials<'_>,
 ) -> Result<Decision, SolveError> {
     let problem = bench.problem;
     let base = Base {
@@ -88,7 +95,11 @@ pub fn decide(
         hearing,
         matrix,
     };
-    match council.sit() {
+    let settled = council.sit().and_then(|()| {
+        let (rule, weights) = (Rule::Weighed, Weights::default());
+        Ok(council.matrix.settle(trials, rule, &weights, bench.control)?)
+    });
+    match settled {
         Err(_) if bench.control.stopped() => {}
         other => other?,
     }

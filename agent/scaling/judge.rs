@@ -19,7 +19,18 @@ pub(super) struct Judgement {
     pub(super) but_for_still_failing: bool,
     /// Whether nothing speaks against it but that nothing failed before: what the issue tells of is not tested.
     pub(super) but_for_nothing_failing: bool,
+    /// Whether not everything was run, and what was run speaks for it, or not against it.
+    pub(super) so_far: Option<SoFar>,
     pub(super) remarks: Vec<String>,
+}
+
+/// What is known of a patch with which some tests were run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SoFar {
+    /// All that failed before passes, and nothing else failed.
+    Mends,
+    /// Nothing failed before, and nothing does.
+    KeepsWhole,
 }
 
 /// Whether a command failed in a way that no test of it shows; the command itself is the test that failed then.
@@ -87,13 +98,15 @@ pub(super) fn told_apart(baseline: &[TestRun], runs: &[TestRun], flaky: &[String
 
 /// Verified is a patch with which at least one test that failed before passes and none of them fails still, with which no test that passed
 /// before fails or is missing, and with which every command runs to its end and exits with 0. Flaky tests of the baseline count neither
-/// way; `unsteady` ones, which do not say the same each time only with the patch, speak against it.
+/// way; `unsteady` ones, which do not say the same each time only with the patch, speak against it. `partly` is said where commands were
+/// left out.
 pub(super) fn judge(
     baseline: &[TestRun],
     runs: &[TestRun],
     changes: &Comparison,
     flaky: &[String],
     unsteady: &[String],
+    partly: bool,
 ) -> Judgement {
     let mut against = told_against(changes);
     if !unsteady.is_empty() {
@@ -124,7 +137,13 @@ pub(super) fn judge(
     if runs.len() < baseline.len() {
         against.push("not every command was run".to_owned());
     }
-    if runs.iter().any(TestRun::is_partial) {
+    let mut so_far = None;
+    if partly || runs.iter().any(TestRun::is_partial) {
+        so_far = match against.len() {
+            0 if !changes.fixed.is_empty() => Some(SoFar::Mends),
+            1 if nothing_failing => Some(SoFar::KeepsWhole),
+            _ => None,
+        };
         against.push("not every test was run".to_owned());
     }
     let verified = against.is_empty() && !changes.fixed.is_empty();
@@ -144,6 +163,7 @@ pub(super) fn judge(
         verified,
         but_for_still_failing,
         but_for_nothing_failing,
+        so_far,
         remarks,
     }
 }

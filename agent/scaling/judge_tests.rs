@@ -7,7 +7,14 @@ use crate::suite::CommandSource;
 fn judged(before: &str, after: &str, flaky: &[&str]) -> Judgement {
     let flaky: Vec<String> = flaky.iter().map(|name| (*name).to_owned()).collect();
     let (before, after) = ([run_of("make test", before)], [run_of("make test", after)]);
-    judge(&before, &after, &told_apart(&before, &after, &flaky), &flaky, &[])
+    judge(
+        &before,
+        &after,
+        &told_apart(&before, &after, &flaky),
+        &flaky,
+        &[],
+        false,
+    )
 }
 
 #[test]
@@ -205,13 +212,13 @@ fn what_a_patch_makes_flaky_speaks_against_it() {
     let (before, after) = ([run_of("make test", "1 a+ b-")], [run_of("make test", "1 a- b+")]);
     let all = ["a".to_owned()];
     let changes = told_apart(&before, &after, &all);
-    let judgement = judge(&before, &after, &changes, &[], &all);
+    let judgement = judge(&before, &after, &changes, &[], &all, false);
     assert!(!judgement.verified, "{judgement:?}");
     assert_eq!(
         judgement.remarks,
         ["1 test does not say the same each time with it: a"]
     );
-    assert!(judge(&before, &after, &changes, &all, &[]).verified);
+    assert!(judge(&before, &after, &changes, &all, &[], false).verified);
 }
 
 #[test]
@@ -220,7 +227,7 @@ fn every_command_counts() {
     let good = [run_of("one", "0 a+"), run_of("two", "0 b+")];
     let bad = [run_of("one", "0 a+"), run_of("two", "1 b-")];
     let verified =
-        |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[], &[]).verified;
+        |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[], &[], false).verified;
     assert!(verified(&good));
     assert!(!verified(&bad));
     assert!(!verified(&good[..1]), "a command that was not run proves nothing");
@@ -235,7 +242,7 @@ fn a_guessed_command_that_never_starts_says_nothing() {
         run
     };
     let before = [run_of("make test", "1 a-"), guessed("none")];
-    let judged = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[], &[]);
+    let judged = |after: &[TestRun]| judge(&before, after, &told_apart(&before, after, &[]), &[], &[], false);
     let judgement = judged(&[run_of("make test", "0 a+"), guessed("none")]);
     assert!(judgement.verified, "{judgement:?}");
     assert_eq!(
@@ -255,4 +262,32 @@ fn names_from_outside_stay_short_and_harmless() {
     );
     let long = vec!["x".repeat(100_000)];
     assert!(name_some(&long, 5).len() < 200);
+}
+
+#[test]
+fn what_was_run_so_far_speaks_for_a_patch_or_not_against_it() {
+    for (before, after, so_far) in [
+        ("1 a+ b- c+", "0 a+ b+", Some(SoFar::Mends)),
+        ("0 a+ b+ c+", "0 a+ b+", Some(SoFar::KeepsWhole)),
+        ("1 a+ b- c+", "1 a+ b-", None),
+        ("1 a+ b- c+", "1 a- b+", None),
+        ("0 a+ b+ c+", "1 a+ b-", None),
+    ] {
+        let (before, mut after) = ([run_of("pytest", before)], [run_of("pytest", after)]);
+        after[0].selected = ["a", "b"].map(str::to_owned).into();
+        let changes = told_apart(&before, &after, &[]);
+        let judged = judge(&before, &after, &changes, &[], &[], false);
+        assert_eq!((judged.verified, judged.so_far), (false, so_far), "{judged:?}");
+        assert!(
+            judged.remarks.contains(&"not every test was run".to_owned()),
+            "{judged:?}"
+        );
+        // A command that was left out is no less than tests that were.
+        after[0].selected.clear();
+        if so_far == Some(SoFar::KeepsWhole) {
+            let whole = [before[0].clone()];
+            let judged = judge(&before, &whole, &told_apart(&before, &whole, &[]), &[], &[], true);
+            assert_eq!(judged.so_far, so_far, "{judged:?}");
+        }
+    }
 }

@@ -7,10 +7,13 @@ use super::form::{Form, form};
 use super::issue_tests::{IssueTest, Stand};
 use super::measure::Measure;
 use super::ranking::{
-    CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Sign, TestColumn, TestSource,
+    CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Rule, Sign, TestColumn, TestSource, Weights,
+    order,
 };
 use super::signs::{Clues, signs};
+use super::trials::Trials;
 use super::validate::ValidateError;
+use crate::rollout::Control;
 use crate::rollout::journal::Verdict;
 use crate::suite::{RunEnding, Status, TestRun};
 
@@ -48,8 +51,12 @@ impl Case<'_> {
 /// Candidates with everything that is known of them.
 pub struct Matrix<'a> {
     cases: Vec<Case<'a>>,
-    /// The exact names of the candidates' forms: those that are equal come to the same files.
-    exact: Vec<String>,
+    /// What cases did whose verdicts were not yet whole.
+    settled: BTreeMap<usize, Verdict>,
+    forms: Vec<Form>,
+    clues: Clues,
+    /// How many commands test the repository.
+    commands: usize,
     evidence: Evidence,
     /// Tests that were written for the issue and count, in the order of their columns.
     tests: Vec<IssueTest>,
@@ -62,20 +69,89 @@ impl<'a> Matrix<'a> {
         let failures: String = failed.map(|run| run.output.as_str()).collect();
         let clues = Clues::of(base.issue, &failures, |path| base.tree.join(path).is_file());
         let forms: Vec<Form> = cases.iter().map(|case| form(case.patch, base.tree)).collect();
+        let commands = base.runs.len();
         let candidates = cases.iter().zip(&forms);
         Matrix {
             evidence: Evidence {
                 schema: EVIDENCE_SCHEMA,
                 candidates: candidates
-                    .map(|(case, form)| candidate(case, form, &clues))
+                    .map(|(case, form)| candidate(case, form, &clues, commands))
                     .collect(),
-                tests: repository_columns(&cases),
+                tests: repository_columns(&cases, commands),
                 passed_before: base.runs.iter().map(|run| run.count(Status::passes)).sum(),
             },
-            exact: forms.into_iter().map(|form| form.exact).collect(),
+            settled: BTreeMap::new(),
+            forms,
+            clues,
+            commands,
             tests: Vec::new(),
             cases,
         }
+    }
+
+    /// Has every candidate tried with all tests that comes first and was tried with some; what that shows may put another one first.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be run, or the user ends it.
+    pub fn settle(
+        &mut self,
+        trials: &Trials<'_>,
+        rule: Rule,
+        weights: &Weights,
+        control: &Control,
+    ) -> Result<(), ValidateError> {
+        loop {
+            let places = order(&self.evidence, rule, weights);
+            let first = places.first().map_or(0, |place| place.index);
+            let cases = self.verdicts();
+            let Some(case) = cases.get(first).filter(|case| case.verdict.postponed) else {
+                return Ok(());
+            };
+            let whole = trials.whole(&format!("{}-whole", case.verdict.attempt), case.patch, control)?;
+            let whole = Verdict {
+                attempt: case.verdict.attempt.clone(),
+                postponed: false,
+                ..whole
+            };
+            self.settled.insert(first, whole);
+            self.take_verdicts();
+        }
+    }
+
+    /// Verdicts that became whole, by the candidates' places.
+    pub fn settled(&self) -> &BTreeMap<usize, Verdict> {
+        &self.settled
+    }
+
+    /// The cases with what is known of them by now.
+    fn verdicts(&self) -> Vec<Case<'_>> {
+        let cases = self.cases.iter().enumerate();
+        let known = cases.map(|(index, case)| Case {
+            verdict: self.settled.get(&index).unwrap_or(case.verdict),
+            ..*case
+        });
+        known.collect()
+    }
+
+    /// Makes the evidence of the repository's own tests anew.
+    fn take_verdicts(&mut self) {
+        let cases = self.verdicts();
+        let candidates = cases.iter().zip(&self.forms);
+        let candidates = candidates
+            .map(|(case, form)| candidate(case, form, &self.clues, self.commands))
+            .collect();
+        let mut tests = repository_columns(&cases, self.commands);
+        let is_written = |test: &TestColumn| test.source == TestSource::Written;
+        tests.extend(
+            self.evidence
+                .tests
+                .iter()
+                .filter(|test| is_written(test))
+                .cloned(),
+        );
+        self.evidence.candidates = candidates;
+        self.evidence.tests = tests;
     }
 
     /// The tests that count so far, in the order of their columns.
@@ -110,19 +186,15 @@ impl<'a> Matrix<'a> {
         if kept.is_empty() {
             return Ok(false);
         }
-        let tried = self
-            .exact
-            .iter()
-            .zip(&self.cases)
-            .filter(|(_, case)| case.is_tried());
+        let tried = self.forms.iter().zip(&self.cases);
         let mut patches: BTreeMap<&str, &[u8]> = BTreeMap::new();
-        for (exact, case) in tried {
-            patches.entry(exact).or_insert(case.patch);
+        for (form, case) in tried.filter(|(_, case)| case.is_tried()) {
+            patches.entry(&form.exact).or_insert(case.patch);
         }
         let said = stand.all(&patches, &kept)?;
         for (place, test) in kept.iter().enumerate() {
-            let cell = |(exact, case): (&String, &Case<'_>)| {
-                let row = said.get(exact.as_str()).filter(|_| case.is_tried());
+            let cell = |(form, case): (&Form, &Case<'_>)| {
+                let row = said.get(form.exact.as_str()).filter(|_| case.is_tried());
                 let cell = row.and_then(|row: &Vec<Cell>| row.get(place));
                 cell.copied().unwrap_or(Cell::Unknown)
             };
@@ -131,7 +203,7 @@ impl<'a> Matrix<'a> {
                 source: TestSource::Written,
                 asks: test.written.asks.clone(),
                 votes: test.votes,
-                cells: Cells(self.exact.iter().zip(&self.cases).map(cell).collect()),
+                cells: Cells(self.forms.iter().zip(&self.cases).map(cell).collect()),
             });
         }
         self.tests.extend(kept);
@@ -140,7 +212,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// What is known of a candidate besides its tests.
-fn candidate(case: &Case<'_>, form: &Form, clues: &Clues) -> CandidateEvidence {
+fn candidate(case: &Case<'_>, form: &Form, clues: &Clues, commands: usize) -> CandidateEvidence {
     let measure = Measure::of(case.patch);
     let mut signs = signs(case.patch, &measure, form.changes_code, clues);
     if case.verdict.runs.iter().any(|run| run.ending != RunEnding::Ran) {
@@ -151,7 +223,7 @@ fn candidate(case: &Case<'_>, form: &Form, clues: &Clues) -> CandidateEvidence {
         refused: case.verdict.refused.clone(),
         verified: case.verdict.verified,
         only_tests: measure.only_tests,
-        partial: is_partial(case),
+        partial: is_partial(case, commands),
         form: form.name.clone(),
         lines: measure.lines,
         tokens: case.tokens,
@@ -159,18 +231,20 @@ fn candidate(case: &Case<'_>, form: &Form, clues: &Clues) -> CandidateEvidence {
     }
 }
 
-/// Whether only tests that failed before were run with a candidate.
-fn is_partial(case: &Case<'_>) -> bool {
-    case.verdict.runs.iter().any(TestRun::is_partial)
+/// Whether only some of the tests were run with a candidate.
+fn is_partial(case: &Case<'_>, commands: usize) -> bool {
+    let runs = &case.verdict.runs;
+    case.is_tried() && (runs.len() < commands || runs.iter().any(TestRun::is_partial))
 }
 
 /// What the repository's own tests say of each candidate: those that failed, and of those that passed the ones that some candidate breaks.
-fn repository_columns(cases: &[Case<'_>]) -> Vec<TestColumn> {
+fn repository_columns(cases: &[Case<'_>], commands: usize) -> Vec<TestColumn> {
     let mut columns: BTreeMap<(bool, &str), Vec<Cell>> = BTreeMap::new();
-    // What a candidate's list of changes leaves out passed, where everything was run.
-    let unsaid = |passed_before: bool, case: &Case<'_>| {
-        let ran = case.is_tried() && !is_partial(case);
-        if passed_before && ran {
+    // What a candidate's list of changes leaves out passed, where it was run.
+    let unsaid = |passed_before: bool, name: &str, case: &Case<'_>| {
+        let told = |run: &TestRun| run.tests.get(name).is_some_and(|test| test.status.passes());
+        let ran = !is_partial(case, commands) || case.verdict.runs.iter().any(told);
+        if passed_before && case.is_tried() && ran {
             Cell::Passed
         } else {
             Cell::Unknown
@@ -187,7 +261,7 @@ fn repository_columns(cases: &[Case<'_>]) -> Vec<TestColumn> {
         ];
         for (passed_before, cell, names) in lists {
             for name in names {
-                let unsaid = |case| unsaid(passed_before, case);
+                let unsaid = |case| unsaid(passed_before, name, case);
                 let column = columns.entry((passed_before, name));
                 let cells = column.or_insert_with(|| cases.iter().map(unsaid).collect());
                 if let Some(place) = cells.get_mut(index) {

@@ -15,6 +15,7 @@ mod pass;
 mod proof;
 mod ranking;
 mod runners;
+mod screen;
 mod side_by_side;
 mod signs;
 mod solve;
@@ -37,4 +38,4 @@ pub use ranking::{
 };
 pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
 pub use trials::Trials;
-pub use validate::{ValidateError, ValidateOptions};
+pub use validate::{TEST_BUDGET, ValidateError, ValidateOptions};

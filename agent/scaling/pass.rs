@@ -18,6 +18,8 @@ pub(super) struct Bench<'a> {
     pub(super) control: &'a Control,
     /// Whether what a patch does to tests is left out.
     pub(super) leave_tests: bool,
+    /// Whether tests tell what code they run, where their runner can.
+    pub(super) covers: bool,
 }
 
 /// A command to be run, and which of its tests; all for none.
@@ -102,6 +104,7 @@ impl Bench<'_> {
             self.go_on(patch)?;
             let options = RunOptions {
                 tests: piece.tests,
+                coverage: self.covers.then(|| copy.root().to_owned()),
                 ..self.options.clone()
             };
             let command = piece.command;

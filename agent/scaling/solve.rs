@@ -107,6 +107,11 @@ impl Outcome {
 
     /// Puts the attempts in the order that was decided.
     fn take(&mut self, decision: Decision) {
+        for (index, verdict) in &decision.settled {
+            if let Some(attempted) = self.attempts.get_mut(*index) {
+                attempted.verdict = verdict.clone();
+            }
+        }
         let mut attempts: Vec<Option<Attempted>> = self.attempts.drain(..).map(Some).collect();
         for place in &decision.places {
             self.attempts
@@ -160,7 +165,12 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
     let shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcome = shared.outcome()?;
     let cases = outcome.attempts.iter().map(Attempted::case).collect();
-    let decision = decide(bench, &plan.hearing(), cases)?;
+    let decision = decide(bench, &plan.hearing(), cases, &run.trials)?;
+    for verdict in decision.settled.values() {
+        bench
+            .journal
+            .append(&Record::Validation(Box::new(verdict.clone())))?;
+    }
     outcome.take(decision);
     Ok(Outcome {
         min_evidence: plan.min_evidence,

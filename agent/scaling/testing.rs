@@ -40,6 +40,7 @@ pub(in crate::scaling) fn run_of(command: &str, text: &str) -> TestRun {
         exit_code,
         tests: words.map(case).collect::<BTreeMap<_, _>>(),
         selected: BTreeSet::new(),
+        coverage: Default::default(),
         output: String::new(),
         seconds: 1.0,
     }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::form::form;
 use super::measure::Measure;
-use super::validate::{ValidateError, ValidateOptions, validate};
+use super::screen::Screen;
+use super::validate::{Court, Extent, ValidateError, ValidateOptions};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
 use crate::suite::TestRun;
@@ -15,9 +16,7 @@ type Slot = Arc<Mutex<Option<Verdict>>>;
 
 /// What candidates are tried with, and what came of those that were.
 pub struct Trials<'a> {
-    copies: &'a Copies,
-    baseline: &'a [TestRun],
-    options: &'a ValidateOptions,
+    court: Court<'a>,
     /// By what patches come to.
     known: Mutex<BTreeMap<String, Slot>>,
 }
@@ -25,10 +24,14 @@ pub struct Trials<'a> {
 impl<'a> Trials<'a> {
     /// Trials against a baseline.
     pub fn new(copies: &'a Copies, baseline: &'a [TestRun], options: &'a ValidateOptions) -> Trials<'a> {
+        let tree = copies.snapshot.tree();
         Trials {
-            copies,
-            baseline,
-            options,
+            court: Court {
+                copies,
+                baseline,
+                options,
+                screen: Screen::new(tree, baseline, &options.flaky, options.budget),
+            },
             known: Mutex::new(BTreeMap::new()),
         }
     }
@@ -37,22 +40,47 @@ impl<'a> Trials<'a> {
     ///
     /// # Errors
     ///
-    /// As of [`validate`]. What failed is not known: the next one tries again.
+    /// When nothing can be tried at all, or the user ends it. What failed is not known: the next one tries again.
     pub fn verdict(&self, name: &str, patch: &[u8], control: &Control) -> Result<Verdict, ValidateError> {
+        self.found(name, patch, Extent::AsNeeded, control)
+    }
+
+    /// What a patch does with all tests, also those that were left for later.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub(super) fn whole(
+        &self,
+        name: &str,
+        patch: &[u8],
+        control: &Control,
+    ) -> Result<Verdict, ValidateError> {
+        self.found(name, patch, Extent::Everything, control)
+    }
+
+    fn found(
+        &self,
+        name: &str,
+        patch: &[u8],
+        extent: Extent,
+        control: &Control,
+    ) -> Result<Verdict, ValidateError> {
         let slot = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.entry(self.key(patch)).or_default().clone()
         };
         // Who comes second waits here for the first.
         let mut verdict = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*verdict {
+        let is_enough = |known: &&Verdict| extent == Extent::AsNeeded || !known.postponed;
+        if let Some(known) = verdict.as_ref().filter(is_enough) {
             return Ok(Verdict {
                 attempt: name.to_owned(),
                 seconds: 0.0,
                 ..known.clone()
             });
         }
-        let found = validate(self.copies, name, patch, self.baseline, self.options, control)?;
+        let found = self.court.validate(name, patch, extent, control)?;
         *verdict = Some(found.clone());
         Ok(found)
     }
@@ -60,7 +88,7 @@ impl<'a> Trials<'a> {
     /// What a patch comes to, and what it does to tests, of which verdicts tell too.
     fn key(&self, patch: &[u8]) -> String {
         let measure = Measure::of(patch);
-        let exact = form(patch, &self.copies.snapshot.tree()).exact;
+        let exact = form(patch, &self.court.copies.snapshot.tree()).exact;
         format!(
             "{exact} {:?} {:?} {:?} {}",
             measure.tests, measure.deleted_tests, measure.weakened_tests, measure.only_tests

@@ -4,7 +4,7 @@
 //! nothing but what seems to be tests is tried as it is, but proves nothing. A patch that cannot be tried is a verdict like any other; only a machine on which nothing can be tried is an error.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cwm_tools::bytes_path;
 use cwm_tools::isolated::IsolatedError;
@@ -13,9 +13,10 @@ use cwm_tools::patch::{Patch, is_test_path, parse};
 use cwm_tools::sandbox::SandboxError;
 use cwm_tools::truncate::without_middle;
 
-use super::judge::{judge, name_some, told_apart};
+use super::judge::{SoFar, judge, name_some, told_apart};
 use super::measure::Measure;
 use super::pass::{Bench, Pass, Piece, unsteady};
+use super::screen::{Part, Screen};
 use super::tampering;
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
@@ -26,8 +27,11 @@ const KEPT_OUTPUT: usize = 8 << 10;
 /// Names in a remark.
 const NAMED: usize = 5;
 
+/// How long tests that passed before are run with a patch until all are, unless the user says otherwise.
+pub const TEST_BUDGET: Duration = Duration::from_secs(60);
+
 /// How a patch is tried.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidateOptions {
     /// How each test command is run.
     pub run: RunOptions,
@@ -35,6 +39,8 @@ pub struct ValidateOptions {
     pub flaky: Vec<String>,
     /// Run nothing a second time to tell flaky tests.
     pub once: bool,
+    /// How long tests that passed before are run with a patch until all are, where they take much longer.
+    pub budget: Duration,
 }
 
 /// Why a patch could not be tried at all.
@@ -54,51 +60,76 @@ pub enum ValidateError {
     Interrupted,
 }
 
-/// Applies a patch to a fresh copy named `name`, without what it does to test files unless it does nothing else, runs the baseline's commands and compares.
-/// Where something is broken the commands are run again in another copy, to tell tests that do not say the same each time.
-///
-/// # Errors
-///
-/// When there is no copy or no sandbox, or when the user ends it. A patch that does not apply is a verdict, and so is one that hangs,
-/// fills its disk or brings its sandbox down.
-pub(super) fn validate(
-    copies: &Copies,
-    name: &str,
-    patch: &[u8],
-    baseline: &[TestRun],
-    options: &ValidateOptions,
-    control: &Control,
-) -> Result<Verdict, ValidateError> {
-    let started = Instant::now();
-    let mut verdict = Verdict {
-        flaky: options.flaky.clone(),
-        ..Verdict::new(name)
-    };
-    match read(patch) {
-        Err(why) => verdict.refused = Some(why),
-        Ok(parsed) => {
-            let measure = Measure::of_parsed(&parsed);
-            verdict.test_files = test_files(&parsed);
-            let doubts = doubts_about(&parsed, &measure, copies, baseline);
-            verdict.remarks = remarks_on(&measure, &verdict.test_files);
-            let bench = Bench {
-                copies,
-                name,
-                options: &options.run,
-                control,
-                leave_tests: !measure.only_tests,
-            };
-            try_out(&bench, patch, baseline, options, &mut verdict)?;
-            if verdict.refused.is_none() && !doubts.is_empty() {
-                verdict.verified = false;
-                verdict.but_for_still_failing = false;
-                verdict.but_for_nothing_failing = false;
-                verdict.remarks.splice(0..0, doubts);
+/// How much of the tests a patch is tried with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All; where they take long, those first that may show that it is wrong, and the others only if these do not.
+    AsNeeded,
+    /// All, at once.
+    Everything,
+}
+
+/// What patches are tried with.
+pub(super) struct Court<'a> {
+    pub(super) copies: &'a Copies,
+    pub(super) baseline: &'a [TestRun],
+    pub(super) options: &'a ValidateOptions,
+    pub(super) screen: Screen<'a>,
+}
+
+impl Court<'_> {
+    /// Applies a patch to a fresh copy named `name`, without what it does to test files unless it does nothing else, runs the baseline's commands and
+    /// compares. Where something is broken the commands are run again in another copy, to tell tests that do not say the same each time.
+    ///
+    /// # Errors
+    ///
+    /// When there is no copy or no sandbox, or when the user ends it. A patch that does not apply is a verdict, and so is one that hangs,
+    /// fills its disk or brings its sandbox down.
+    pub(super) fn validate(
+        &self,
+        name: &str,
+        patch: &[u8],
+        extent: Extent,
+        control: &Control,
+    ) -> Result<Verdict, ValidateError> {
+        let started = Instant::now();
+        let mut verdict = Verdict {
+            flaky: self.options.flaky.clone(),
+            ..Verdict::new(name)
+        };
+        match read(patch) {
+            Err(why) => verdict.refused = Some(why),
+            Ok(parsed) => {
+                let measure = Measure::of_parsed(&parsed);
+                verdict.test_files = test_files(&parsed);
+                let doubts = doubts_about(&parsed, &measure, self.copies, self.baseline);
+                verdict.remarks = remarks_on(&measure, &verdict.test_files);
+                let trial = Trial {
+                    bench: Bench {
+                        copies: self.copies,
+                        name,
+                        options: &self.options.run,
+                        control,
+                        leave_tests: !measure.only_tests,
+                        covers: false,
+                    },
+                    patch,
+                    changed: changed_files(&parsed),
+                    court: self,
+                };
+                trial.run(extent, &mut verdict)?;
+                if verdict.refused.is_none() && !doubts.is_empty() {
+                    verdict.verified = false;
+                    verdict.but_for_still_failing = false;
+                    verdict.but_for_nothing_failing = false;
+                    verdict.postponed = false;
+                    verdict.remarks.splice(0..0, doubts);
+                }
             }
         }
+        verdict.seconds = started.elapsed().as_secs_f64();
+        Ok(verdict)
     }
-    verdict.seconds = started.elapsed().as_secs_f64();
-    Ok(verdict)
 }
 
 /// Reads a patch that is worth a trial.
@@ -117,15 +148,20 @@ fn read(patch: &[u8]) -> Result<Patch, String> {
 
 /// The tests among a patch's paths.
 fn test_files(patch: &Patch) -> Vec<String> {
-    let paths = patch
-        .files
-        .iter()
-        .flat_map(|file| [&file.old_path, &file.new_path]);
-    let tests = paths.flatten().filter(|path| is_test_path(path));
-    let mut tests: Vec<String> = tests.map(|path| bytes_path::display(path)).collect();
-    tests.sort();
-    tests.dedup();
-    tests
+    paths(patch, is_test_path)
+}
+
+/// The others.
+fn changed_files(patch: &Patch) -> Vec<String> {
+    paths(patch, |path| !is_test_path(path))
+}
+
+fn paths(patch: &Patch, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<String> {
+    let files = patch.files.iter();
+    let paths = files.flat_map(|file| [&file.old_path, &file.new_path]).flatten();
+    let wanted = paths.filter(|path| is_wanted(path));
+    let paths: BTreeSet<String> = wanted.map(|path| bytes_path::display(path)).collect();
+    paths.into_iter().collect()
 }
 
 /// What in the patch keeps the tests from proving anything, whatever they say.
@@ -167,61 +203,109 @@ fn remarks_on(measure: &Measure, test_files: &[String]) -> Vec<String> {
     remarks
 }
 
-/// Runs the commands with the patch, again where something broke, and fills the verdict in.
-fn try_out(
-    bench: &Bench<'_>,
-    patch: &[u8],
-    baseline: &[TestRun],
-    options: &ValidateOptions,
-    verdict: &mut Verdict,
-) -> Result<(), ValidateError> {
-    if let Some((changes, runs)) = refuted(bench, patch, baseline, options)? {
-        verdict.changes = changes;
-        verdict.remarks.insert(
-            0,
-            "none of the tests that failed before passes with it; the others, which take long, were not run"
-                .to_owned(),
-        );
-        verdict.runs = kept(runs);
-        return Ok(());
-    }
-    let commands = |count: usize| baseline.iter().take(count).map(|run| Piece::whole(&run.command));
-    let (runs, applied) = match bench.pass(Some(patch), commands(baseline.len()))? {
-        Pass::Ran { runs, applied } => (runs, applied),
-        Pass::Refused(why) => {
-            verdict.refused = Some(why);
-            return Ok(());
-        }
-    };
-    verdict.remarks.extend(applied.as_ref().and_then(repairs));
-    let again = if options.once {
-        0
-    } else {
-        doubtful(baseline, &runs, &options.flaky)
-    };
-    // Only what is flaky without the patch excuses it: a patch that makes a steady test flaky breaks it.
-    let mut differing = Vec::new();
-    if again > 0 {
-        match bench.pass(Some(patch), commands(again))? {
-            Pass::Ran { runs: second, .. } => differing = unsteady(&runs, &second),
-            Pass::Refused(why) => {
-                verdict
-                    .remarks
-                    .push(format!("it could not be tried again: {why}"));
+/// A patch that is tried.
+struct Trial<'a> {
+    bench: Bench<'a>,
+    patch: &'a [u8],
+    /// The files that it changes, those of tests aside.
+    changed: Vec<String>,
+    court: &'a Court<'a>,
+}
+
+impl Trial<'_> {
+    /// Runs tests, in the order in which they tell most, until they have said enough, and fills the verdict in.
+    fn run(&self, extent: Extent, verdict: &mut Verdict) -> Result<(), ValidateError> {
+        let Court { baseline, screen, .. } = self.court;
+        if extent == Extent::AsNeeded {
+            if let Some((changes, runs)) = refuted(&self.bench, self.patch, baseline, self.court.options)? {
+                verdict.changes = changes;
+                verdict.remarks.insert(
+                    0,
+                    "none of the tests that failed before passes with it; the others, which take long, were not run"
+                        .to_owned(),
+                );
+                verdict.runs = kept(runs);
+                return Ok(());
+            }
+            if let Some(parts) = screen.parts(&self.changed) {
+                let before = verdict.clone();
+                let so_far = self.pass(&parts, verdict)?;
+                verdict.postponed = so_far == Some(SoFar::KeepsWhole);
+                if so_far != Some(SoFar::Mends) {
+                    return Ok(());
+                }
+                *verdict = before;
             }
         }
-        differing.retain(|name| !options.flaky.contains(name));
+        let all = |command| Part {
+            command,
+            tests: BTreeSet::new(),
+        };
+        let all: Vec<Part> = (0..baseline.len()).map(all).collect();
+        self.pass(&all, verdict).map(|_| ())
     }
-    verdict.flaky.extend(differing.iter().cloned());
-    verdict.flaky.sort();
-    verdict.changes = told_apart(baseline, &runs, &verdict.flaky);
-    let judgement = judge(baseline, &runs, &verdict.changes, &options.flaky, &differing);
-    verdict.verified = judgement.verified;
-    verdict.but_for_still_failing = judgement.but_for_still_failing;
-    verdict.but_for_nothing_failing = judgement.but_for_nothing_failing;
-    verdict.remarks.splice(0..0, judgement.remarks);
-    verdict.runs = kept(runs);
-    Ok(())
+
+    /// Runs parts of the commands with the patch, again where something broke, and fills the verdict in.
+    fn pass(&self, parts: &[Part], verdict: &mut Verdict) -> Result<Option<SoFar>, ValidateError> {
+        let Court {
+            baseline, options, ..
+        } = self.court;
+        let chosen: Vec<TestRun> = parts
+            .iter()
+            .filter_map(|part| baseline.get(part.command).cloned())
+            .collect();
+        let pieces = |count: usize| {
+            let commands = chosen.iter().zip(parts).take(count);
+            commands.map(|(run, part)| Piece {
+                command: &run.command,
+                tests: part.tests.clone(),
+            })
+        };
+        let (runs, applied) = match self.bench.pass(Some(self.patch), pieces(chosen.len()))? {
+            Pass::Ran { runs, applied } => (runs, applied),
+            Pass::Refused(why) => {
+                verdict.refused = Some(why);
+                return Ok(None);
+            }
+        };
+        verdict.remarks.extend(applied.as_ref().and_then(repairs));
+        let again = if options.once {
+            0
+        } else {
+            doubtful(&chosen, &runs, &options.flaky)
+        };
+        // Only what is flaky without the patch excuses it: a patch that makes a steady test flaky breaks it.
+        let mut differing = Vec::new();
+        if again > 0 {
+            match self.bench.pass(Some(self.patch), pieces(again))? {
+                Pass::Ran { runs: second, .. } => differing = unsteady(&runs, &second),
+                Pass::Refused(why) => {
+                    verdict
+                        .remarks
+                        .push(format!("it could not be tried again: {why}"));
+                }
+            }
+            differing.retain(|name| !options.flaky.contains(name));
+        }
+        verdict.flaky.extend(differing.iter().cloned());
+        verdict.flaky.sort();
+        verdict.changes = told_apart(&chosen, &runs, &verdict.flaky);
+        let partly = chosen.len() < baseline.len();
+        let judgement = judge(
+            &chosen,
+            &runs,
+            &verdict.changes,
+            &options.flaky,
+            &differing,
+            partly,
+        );
+        verdict.verified = judgement.verified;
+        verdict.but_for_still_failing = judgement.but_for_still_failing;
+        verdict.but_for_nothing_failing = judgement.but_for_nothing_failing;
+        verdict.remarks.splice(0..0, judgement.remarks);
+        verdict.runs = kept(runs);
+        Ok(judgement.so_far)
+    }
 }
 
 /// Runs as a verdict keeps them.

@@ -18,6 +18,7 @@ fn run(tests: &[(&str, Status)]) -> TestRun {
             .map(|(name, status)| ((*name).to_owned(), case(*status)))
             .collect(),
         selected: BTreeSet::new(),
+        coverage: Default::default(),
         output: String::new(),
         seconds: 0.0,
     }

@@ -18,6 +18,8 @@ pub use compare::{Comparison, agree, compare};
 pub use find::find;
 pub use narrow::{narrowed, quoted};
 pub use run::{RunOptions, run};
+pub use select::selectable;
 pub use types::{
-    CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED, telling_tests,
+    CommandSource, Coverage, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED,
+    telling_tests,
 };

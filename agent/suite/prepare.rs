@@ -12,6 +12,9 @@ use super::words::{Kind, Word, runner, simple_commands};
 pub(super) const PLUGIN: &str = "cwm_pytest_report";
 pub(super) const PLUGIN_TEXT: &str = include_str!("pytest_report.py");
 
+/// The variable with the root of the tree of which the module tells what files' code tests run.
+pub(super) const TOUCHING: &str = "CWM_TEST_TOUCHING";
+
 /// A command as it is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Prepared {

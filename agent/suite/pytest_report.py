@@ -2,18 +2,21 @@
 
 It writes to the file that the environment names, and does nothing where none is named: programs that tests start, and the
 workers of pytest-xdist, do not see the name. Another name is that of a list of tests, by the names that its report had for them; where there is
-one, others are deselected. Workers are told of it by what starts them. It must load in any Python and pytest that people still have.
+one, others are deselected. Workers are told of it by what starts them. A third name is that of a folder: then each test's files of code in that folder
+are reported. It must load in any Python and pytest that people still have.
 """
 
 import io
 import json
 import os
 import re
+import sys
 
 import pytest
 
 _PATH = os.environ.pop("CWM_TEST_REPORT", None)
 _SELECTION = os.environ.pop("CWM_TEST_SELECTION", None)
+_TOUCHING = os.environ.pop("CWM_TEST_TOUCHING", None)
 _PROCESS = os.getpid()
 # Tests may start sessions of their own in this process, which are not ours to choose in.
 _SESSIONS = []
@@ -134,9 +137,85 @@ def pytest_collection_modifyitems(session, config, items):
         items[:] = chosen
 
 
+class _Monitor(object):
+    """Hears of each function that begins, once a test, beside whatever else watches."""
+
+    def __init__(self):
+        self.monitoring = sys.monitoring
+        self.tool = next(tool for tool in (4, 3) if self.monitoring.get_tool(tool) is None)
+        self.monitoring.use_tool_id(self.tool, "cwm")
+        self.codes = set()
+        begins = self.monitoring.events.PY_START
+        self.monitoring.register_callback(self.tool, begins, self._begun)
+        self.monitoring.set_events(self.tool, begins)
+
+    def _begun(self, code, offset):
+        self.codes.add(code.co_filename)
+        return self.monitoring.DISABLE
+
+    def begin(self):
+        self.codes.clear()
+        self.monitoring.restart_events()
+
+    def end(self):
+        return set(self.codes)
+
+
+class _Profiler(object):
+    """The same by the profiler of older Pythons. Where a test has one of its own, the test's files are not known."""
+
+    def __init__(self):
+        import cProfile
+
+        self.make = cProfile.Profile
+        self.profile = None
+
+    def begin(self):
+        self.profile = None
+        if sys.getprofile() is None:
+            self.profile = self.make(subcalls=False, builtins=False)
+            self.profile.enable()
+
+    def end(self):
+        if self.profile is None:
+            return set()
+        self.profile.disable()
+        codes = (entry.code for entry in self.profile.getstats())
+        return set(code.co_filename for code in codes if hasattr(code, "co_filename"))
+
+
+_WATCH = []
+_FILES = {}
+
+
+def _watch():
+    if _TOUCHING is None or _PATH is None or _WATCH or os.getpid() != _PROCESS:
+        return
+    try:
+        _WATCH.append(_Monitor() if hasattr(sys, "monitoring") else _Profiler())
+    except Exception:
+        pass
+
+
+def _touched(nodeid, _real=os.path.realpath, _separator=os.sep):
+    numbers = []
+    root = _real(_TOUCHING) + _separator
+    for name in sorted(_WATCH[0].end()):
+        if name not in _FILES:
+            path = _real(name)
+            inside = path.startswith(root) and not name.startswith("<")
+            _FILES[name] = len(_FILES) if inside else None
+            if _FILES[name] is not None:
+                _say(event="file", number=_FILES[name], path=path[len(root) :])
+        if _FILES[name] is not None:
+            numbers.append(_FILES[name])
+    _say(event="touched", id=nodeid, files=numbers)
+
+
 def pytest_sessionstart(session):
     if not _SESSIONS:
         _SESSIONS.append(session)
+        _watch()
     _say(event="begin")
     _flush()
 
@@ -144,6 +223,8 @@ def pytest_sessionstart(session):
 def pytest_runtest_logstart(nodeid, location):
     _say(event="start", id=nodeid)
     _flush()
+    if _WATCH:
+        _WATCH[0].begin()
 
 
 def pytest_runtest_logreport(report):
@@ -161,6 +242,8 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_runtest_logfinish(nodeid, location):
+    if _WATCH:
+        _touched(nodeid)
     _say(event="end", id=nodeid)
     _flush()
 

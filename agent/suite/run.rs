@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cwm_tools::sandbox::{Ending, ProgramSpec, SandboxError, Stream};
@@ -34,6 +35,8 @@ pub struct RunOptions {
     /// The tests that are wanted, by the names that a run of the command has for them; empty for all. Where the command cannot be made to leave
     /// the others out, all run; where it can, a few of the others may run with them. The result says which it was.
     pub tests: BTreeSet<String>,
+    /// The root of a tree of which it is wanted which files' code each test runs; only pytest tells that.
+    pub coverage: Option<PathBuf>,
 }
 
 impl Default for RunOptions {
@@ -42,6 +45,7 @@ impl Default for RunOptions {
             timeout: Duration::from_secs(600),
             most_output: 256 << 10,
             tests: BTreeSet::new(),
+            coverage: None,
         }
     }
 }
@@ -88,7 +92,7 @@ fn run_once(
     let own = session.sandbox().policy().environment.clone();
     let mut with_plugin = matches!(command.framework, Framework::Pytest | Framework::Other);
     let (prepared, ending, text) = loop {
-        let prepared = prepare(
+        let mut prepared = prepare(
             &command.command,
             &desk.folder,
             &desk.package,
@@ -96,6 +100,10 @@ fn run_once(
             with_plugin,
             wanted,
         );
+        if let Some(root) = options.coverage.as_ref().filter(|_| with_plugin) {
+            let name = prepare::TOUCHING.into();
+            prepared.environment.insert(name, root.into());
+        }
         let left = options.timeout.saturating_sub(started.elapsed());
         let (ending, text) = execute(session, &prepared, left.max(Duration::from_secs(1)))?;
         // An environment that passes pytest's options on, but not the module's folder, cannot load the module.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use cwm_tools::shell_word::quoted;
 
 use super::parse::LONGEST_NAME;
+use super::types::TestRun;
 use super::words::{Kind, Runner, Word};
 
 /// Options that make a runner choose.
@@ -17,6 +18,11 @@ pub(super) struct Selection {
     pub(super) at: usize,
     pub(super) options: String,
     pub(super) tests: BTreeSet<String>,
+}
+
+/// Those of a run's names that its command can be told to run alone.
+pub fn selectable(run: &TestRun, names: &BTreeSet<String>) -> BTreeSet<String> {
+    tests(&run.command.command, names)
 }
 
 /// Those of the names that are tests. What stands in parentheses is what the suite says of a run as a whole, and a command that tells of

@@ -116,6 +116,42 @@ pub enum RunEnding {
     },
 }
 
+/// Which files of code each test runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Paths from the root of the tree, by number.
+    files: BTreeMap<u32, String>,
+    /// The files of each test.
+    tests: BTreeMap<String, BTreeSet<u32>>,
+}
+
+impl Coverage {
+    /// Gives a file its number.
+    pub(crate) fn name(&mut self, number: u32, path: String) {
+        self.files.insert(number, path);
+    }
+
+    /// Adds what a test runs.
+    pub(crate) fn add(&mut self, test: String, files: Vec<u32>) {
+        self.tests.entry(test).or_default().extend(files);
+    }
+
+    /// The tests that run code of one of these files, and how many files each of them runs code of.
+    pub fn of(&self, paths: &[String]) -> BTreeMap<&str, usize> {
+        let is_wanted = |(_, path): &(&u32, &String)| paths.contains(path);
+        let wanted: BTreeSet<u32> = self
+            .files
+            .iter()
+            .filter(is_wanted)
+            .map(|(number, _)| *number)
+            .collect();
+        let touching = self.tests.iter().filter(|(_, files)| !files.is_disjoint(&wanted));
+        touching
+            .map(|(test, files)| (test.as_str(), files.len()))
+            .collect()
+    }
+}
+
 /// What a test command said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestRun {
@@ -132,6 +168,9 @@ pub struct TestRun {
     /// of it. Empty where everything was run.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub selected: BTreeSet<String>,
+    /// The files of code that each test runs, where that was asked for and is known. Not kept in records: it only says what to run first.
+    #[serde(skip)]
+    pub coverage: Coverage,
     /// What it printed, cut in the middle when long.
     pub output: String,
     /// How long it took.

@@ -33,7 +33,9 @@ pub(super) struct Seen<'a> {
 pub(super) fn judge(seen: Seen<'_>) -> TestRun {
     let timed_out = matches!(seen.ending, Ending::Killed(KillReason::Timeout));
     let status = seen.report.status;
-    let mut parsed = gather(seen.report, seen.documents, seen.command, seen.text, timed_out);
+    let mut report = seen.report;
+    let coverage = std::mem::take(&mut report.coverage);
+    let mut parsed = gather(report, seen.documents, seen.command, seen.text, timed_out);
     let (mut ending, exit_code) = match seen.ending {
         Ending::Exited(code) | Ending::ShellExited(code) => (RunEnding::Ran, Some(*code)),
         Ending::Killed(KillReason::Timeout) => (RunEnding::TimedOut, None),
@@ -81,6 +83,7 @@ pub(super) fn judge(seen: Seen<'_>) -> TestRun {
         exit_code,
         tests: parsed.tests,
         selected,
+        coverage,
         output: seen.output,
         seconds: seen.seconds,
     }

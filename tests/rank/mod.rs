@@ -4,6 +4,7 @@ mod adversarial;
 mod limits;
 mod order;
 mod python;
+mod screening;
 mod together;
 mod written;
 

@@ -36,7 +36,7 @@ END
 const FIX: &str = "sed -i 's/a - b/a + b/' adder.py";
 
 /// The options that run the tests with the fetched pytest.
-fn options() -> Vec<String> {
+pub(super) fn options() -> Vec<String> {
     let environment = fetched_python();
     let shown = environment.parent().unwrap().to_str().unwrap();
     let test = format!(

@@ -30,6 +30,7 @@ fn tests() -> (Vec<TestCommand>, Vec<TestRun>) {
         exit_code: None,
         tests,
         selected: BTreeSet::new(),
+        coverage: Default::default(),
         output: String::new(),
         seconds: 1.0,
     };

@@ -80,6 +80,7 @@ pub(super) const KEYS: &[Key] = keys! {
     "top_p", "CWM_TOP_P", Kind::Number { least: 1e-6, most: 1.0 }, Fallback::Unset("the model's own, else 0.95"), Trust::Any;
     "tests", "CWM_TESTS", Kind::Commands, Fallback::Unset("found in the repository"), Trust::Any;
     "test_timeout", "CWM_TEST_TIMEOUT", Kind::Time, Fallback::Value("10m"), Trust::Any;
+    "test_budget", "CWM_TEST_BUDGET", Kind::Time, Fallback::Value("1m"), Trust::Any;
     "max_turns", "CWM_MAX_TURNS", at_least_one(), Fallback::Value("128"), Trust::Any;
     "max_tokens", "CWM_MAX_TOKENS", Kind::Count { least: 256, most: u32::MAX as u64 }, Fallback::Unset("the model's context, at most 131072"), Trust::Any;
     "max_time", "CWM_MAX_TIME", Kind::Time, Fallback::Unset("no limit"), Trust::Any;

@@ -157,6 +157,8 @@ settings! {
     optional top_p: f32 => Option<f32>;
     /// How long a run of the tests may take.
     required test_timeout: Duration => Duration;
+    /// How long tests that passed before are run with a patch until all are.
+    required test_budget: Duration => Duration;
     /// The most turns of an attempt.
     required max_turns: u32 => u32;
     /// The most tokens of the window that an attempt may fill.

@@ -341,6 +341,7 @@ fn accessors_give_the_defaults_that_are_shown() {
     let shown = |name: &str| layers.get(keys::find(name).unwrap()).value;
     let time = |time| Some(Value::Time(time));
     assert_eq!(shown("test_timeout"), time(layers.test_timeout(None).value));
+    assert_eq!(shown("test_budget"), time(layers.test_budget(None).value));
     assert_eq!(shown("command_timeout"), time(layers.command_timeout(None).value));
     let count = |count: u32| Some(Value::Count(count.into()));
     assert_eq!(shown("max_turns"), count(layers.max_turns(None).value));

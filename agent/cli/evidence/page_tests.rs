@@ -85,6 +85,7 @@ fn outcome(count: usize, patch: &str) -> Outcome {
             },
             places: (0..count).map(place).collect(),
             tests: Vec::new(),
+            settled: Default::default(),
         },
         min_evidence: 0.8,
         ..Outcome::default()

@@ -14,7 +14,7 @@ use crate::cli::model;
 use crate::cli::{Environment, ExitCode, Failure};
 use crate::rollout::one_shot::Fixed;
 use crate::rollout::{Budget, Strategy};
-use crate::scaling::{MIN_EVIDENCE, Plan, ValidateOptions};
+use crate::scaling::{MIN_EVIDENCE, Plan, TEST_BUDGET, ValidateOptions};
 use crate::suite::RunOptions;
 
 /// The model that is used when nobody names one: it answers on two cores.
@@ -43,6 +43,7 @@ pub(super) struct Choices {
     pub(super) top_p: Option<f32>,
     pub(super) tests: Vec<String>,
     pub(super) test_timeout: Duration,
+    pub(super) test_budget: Duration,
     pub(super) max_turns: Option<usize>,
     pub(super) max_tokens: Option<usize>,
     /// Tokens of files that an agentic attempt is given; 0 for none.
@@ -80,6 +81,7 @@ pub(super) fn settled(
     budget.max_time = layers.max_time(budget.max_time).value;
     budget.command_timeout = Some(layers.command_timeout(budget.command_timeout).value);
     budget.test_timeout = Some(layers.test_timeout(budget.test_timeout).value);
+    budget.test_budget = Some(layers.test_budget(budget.test_budget).value);
     budget.parallel = layers.parallel(budget.parallel).value;
     budget.temperature = layers.temperature(budget.temperature).value;
     budget.top_p = layers.top_p(budget.top_p).value;
@@ -112,6 +114,7 @@ impl Choices {
             top_p: budget.top_p,
             tests: arguments.tests.clone(),
             test_timeout: budget.test_timeout.unwrap_or(RunOptions::default().timeout),
+            test_budget: budget.test_budget.unwrap_or(TEST_BUDGET),
             max_turns: number(budget.max_turns),
             max_tokens: number(budget.max_tokens),
             pack_tokens: if budget.no_pack {
@@ -204,19 +207,21 @@ impl Choices {
                 top_p: self.top_p.is_some(),
             },
             budget: self.budget(info)?,
-            validation: ValidateOptions {
-                run: self.test_runs(),
-                ..ValidateOptions::default()
-            },
+            validation: self.validation(),
         })
     }
 
     /// How tests are run.
-    pub(super) fn test_runs(&self) -> RunOptions {
-        RunOptions {
-            // No run of the tests may take more than all of it.
-            timeout: self.test_timeout.min(self.max_time.unwrap_or(Duration::MAX)),
-            ..RunOptions::default()
+    pub(super) fn validation(&self) -> ValidateOptions {
+        ValidateOptions {
+            run: RunOptions {
+                // No run of the tests may take more than all of it.
+                timeout: self.test_timeout.min(self.max_time.unwrap_or(Duration::MAX)),
+                ..RunOptions::default()
+            },
+            flaky: Vec::new(),
+            once: false,
+            budget: self.test_budget,
         }
     }
 }

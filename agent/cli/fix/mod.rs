@@ -126,6 +126,9 @@ pub(crate) struct BudgetArguments {
     /// How long a test command may take [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) test_timeout: Option<Duration>,
+    /// Where the tests take much longer, run those near to a patch for so long, and all of them only where that may verify it [default: 1m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) test_budget: Option<Duration>,
     /// Attempts at once [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) parallel: Option<u32>,

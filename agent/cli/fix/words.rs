@@ -74,6 +74,7 @@ pub(super) fn words(arguments: &FixArguments) -> Vec<String> {
     words.time("--max-time", budget.max_time);
     words.time("--command-timeout", budget.command_timeout);
     words.time("--test-timeout", budget.test_timeout);
+    words.time("--test-budget", budget.test_budget);
     words.flag("--parallel", budget.parallel);
     words.switch("--all-attempts", budget.all_attempts);
     words.flag("--issue-tests", budget.issue_tests);
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn the_words_mean_the_same_again() {
         let line = "fix --test=a --test=-b --model=m -n 3 --strategy one-shot --seed 7 --accept best -o=-x --apply --max-turns 5 \
-            --rounds 1 --max-tokens 4096 --max-time 2h --command-timeout 5 --test-timeout 1m --parallel 2 --all-attempts --issue-tests 3 --min-evidence 70 --temperature=-1 \
+            --rounds 1 --max-tokens 4096 --max-time 2h --command-timeout 5 --test-timeout 1m --test-budget 30 --parallel 2 --all-attempts --issue-tests 3 --min-evidence 70 --temperature=-1 \
             --top-p 0.5 --committed-only --prompts p --network none --sandbox namespaces --image i --env A=1 --env B --read / \
             --memory 2G --processes 9 --disk 1M --context 512 --threads 2 --kv q8 --kv-memory 1G --model-name n --timeout 90 \
             --tool-format tags --backend reference folder";

@@ -178,8 +178,7 @@ fn baseline(prepared: &Prepared, choices: &Choices, control: &Arc<Control>) -> R
         &prepared.copies,
         "baseline",
         &prepared.record.tests,
-        &choices.test_runs(),
-        false,
+        &choices.validation(),
         control,
     )?;
     prepared.journal.append(&Record::Baseline {

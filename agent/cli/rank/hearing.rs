@@ -18,7 +18,7 @@ use crate::cli::{Environment, ExitCode, Failure, issue};
 use crate::prompts::Prompts;
 use crate::rollout::journal::{Journal, Observer, Record};
 use crate::rollout::{Budget, Problem, Strategy, Workbench, WrittenTest};
-use crate::scaling::{Baseline, Case, Decision, Hearing, IssueTest, MIN_EVIDENCE, decide as decided};
+use crate::scaling::{Baseline, Case, Decision, Hearing, IssueTest, MIN_EVIDENCE, Trials, decide as decided};
 
 /// Samples of tests unless told.
 const SAMPLES: u32 = 4;
@@ -124,6 +124,7 @@ pub(super) fn decide(
     issue: &str,
     cases: Vec<Case<'_>>,
     before: &Baseline,
+    trials: &Trials<'_>,
     crew: &mut Crew<'_>,
 ) -> anyhow::Result<Decision> {
     let arguments = &bench.arguments.hearing;
@@ -179,7 +180,7 @@ pub(super) fn decide(
             journal: &journal,
             control,
         };
-        decided(&workbench, &hearing, cases.clone())
+        decided(&workbench, &hearing, cases.clone(), trials)
     });
     let decision = done.into_iter().next().context("No tests were written.")?;
     let decision = match decision {

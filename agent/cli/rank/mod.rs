@@ -21,8 +21,8 @@ use crate::cli::{Environment, ExitCode, Failure, Printer, input};
 use crate::rollout::journal::Verdict;
 use crate::rollout::{Control, Copies};
 use crate::scaling::{
-    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Proof, Rule, Stand, Trials,
-    ValidateError, ValidateOptions, Weights, baseline, order,
+    Base, Baseline, Case, Decision, Evidence, Matrix, Measure, Place, Proof, Rule, Stand, TEST_BUDGET,
+    Trials, ValidateError, ValidateOptions, Weights, baseline, order,
 };
 use crate::suite::{self, RunOptions, TestCommand};
 
@@ -75,6 +75,9 @@ pub(crate) struct RankArguments {
     /// End a test command after this time, such as 90, 90s, 5m or 2h [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
     test_timeout: Option<Duration>,
+    /// Where the tests take much longer, run those near to a patch for so long; all of them only with the one that comes first [default: 1m]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    test_budget: Option<Duration>,
     #[command(flatten)]
     hearing: HearingArguments,
     /// Write what the order goes by to a file, from which --replay makes it again
@@ -216,6 +219,7 @@ fn settled(
     let mut own = arguments.clone();
     own.tests = layers.tests(&own.tests).value;
     own.test_timeout = Some(layers.test_timeout(own.test_timeout).value);
+    own.test_budget = Some(layers.test_budget(own.test_budget).value);
     own.hearing = own.hearing.settled(layers, environment)?;
     own.walls.network = Some(layers.network(own.walls.network).value);
     own.walls.sandbox = Some(layers.sandbox(own.walls.sandbox).value);
@@ -293,28 +297,23 @@ impl Bench<'_> {
             timeout: self.arguments.test_timeout.unwrap_or(usual.timeout),
             ..usual
         };
+        let mut options = ValidateOptions {
+            run: run_options,
+            flaky: Vec::new(),
+            once: self.arguments.no_rerun,
+            budget: self.arguments.test_budget.unwrap_or(TEST_BUDGET),
+        };
         let control = crew.control;
-        let once = self.arguments.no_rerun;
         let measured = crew.work(1, 1, "running the tests without a patch", |_| {
-            baseline(
-                self.copies,
-                "baseline",
-                self.commands,
-                &run_options,
-                once,
-                control,
-            )
+            baseline(self.copies, "baseline", self.commands, &options, control)
         });
         let before = measured.into_iter().next().context("The tests were not run.")?;
         let before = before.map_err(|error| no_verdict(&error))?;
         report::baseline(crew.printer, &before, self.copies)?;
 
-        let options = ValidateOptions {
-            run: run_options,
-            flaky: before.flaky.clone(),
-            once,
-        };
-        let verdicts = verdicts(self.validate(contenders, &before, &options, crew))?;
+        options.flaky.clone_from(&before.flaky);
+        let trials = Trials::new(self.copies, &before.runs, &options);
+        let mut verdicts = verdicts(self.validate(contenders, &trials, crew))?;
         if control.stopped() {
             return Err(no_verdict(&ValidateError::Interrupted).into());
         }
@@ -324,7 +323,12 @@ impl Bench<'_> {
             tokens: 0,
             verdict,
         });
-        let decision = self.decide(cases.collect(), &before, crew)?;
+        let decision = self.decide(cases.collect(), &before, &trials, crew)?;
+        for (index, settled) in &decision.settled {
+            if let Some(verdict) = verdicts.get_mut(*index) {
+                verdict.clone_from(settled);
+            }
+        }
         let places = order(
             &decision.evidence,
             self.arguments.rule(),
@@ -347,14 +351,12 @@ impl Bench<'_> {
     fn validate(
         &self,
         contenders: &[Contender],
-        before: &Baseline,
-        options: &ValidateOptions,
+        trials: &Trials<'_>,
         crew: &mut Crew<'_>,
     ) -> Vec<Result<Verdict, ValidateError>> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.arguments.jobs.map_or((processors / 2).max(1), usize::from);
         let control = crew.control;
-        let trials = Trials::new(self.copies, &before.runs, options);
         crew.work(contenders.len(), jobs, "trying the patches", |index| {
             let name = format!("patch-{}", index + 1);
             match contenders.get(index) {
@@ -369,10 +371,11 @@ impl Bench<'_> {
         &self,
         cases: Vec<Case<'_>>,
         before: &Baseline,
+        trials: &Trials<'_>,
         crew: &mut Crew<'_>,
     ) -> anyhow::Result<Decision> {
         if let Some(issue) = self.arguments.hearing.issue()? {
-            return hearing::decide(self, &issue, cases, before, crew);
+            return hearing::decide(self, &issue, cases, before, trials, crew);
         }
         let tree = self.copies.snapshot.tree();
         let base = Base {
@@ -391,6 +394,10 @@ impl Bench<'_> {
             matrix.hear(&given, stand).map_err(|error| no_verdict(&error))?;
             report::heard(crew.printer, given.len(), matrix.tests().len());
         }
+        let (rule, weights) = (self.arguments.rule(), self.arguments.weights()?);
+        matrix
+            .settle(trials, rule, &weights, crew.control)
+            .map_err(|error| no_verdict(&error))?;
         Ok(Decision::of(&matrix))
     }
 }

@@ -48,6 +48,7 @@ fn tests(passed: &[&str], failed: &[&str]) -> TestRun {
         exit_code: Some(i32::from(!failed.is_empty())),
         tests: all,
         selected: BTreeSet::new(),
+        coverage: Default::default(),
         output: "…".to_owned(),
         seconds: 1.25,
     }
@@ -165,6 +166,7 @@ fn verdict(name: &str, run: TestRun, verified: bool) -> Verdict {
         verified,
         but_for_still_failing: false,
         but_for_nothing_failing: false,
+        postponed: false,
         remarks: Vec::new(),
         seconds: 3.0,
     }

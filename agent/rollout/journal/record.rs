@@ -375,6 +375,7 @@ impl Verdict {
             verified: false,
             but_for_still_failing: false,
             but_for_nothing_failing: false,
+            postponed: false,
             remarks: Vec::new(),
             seconds: 0.0,
         }
@@ -405,6 +406,9 @@ pub struct Verdict {
     /// Whether it would be verified if only something had failed before: then tests that were written for the issue can show that it is gone.
     #[serde(default)]
     pub but_for_nothing_failing: bool,
+    /// Whether nothing speaks against it so far, and tests that passed before are still to be run: they are before it is chosen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub postponed: bool,
     /// Why it is not verified, or what remains uncertain; for people.
     pub remarks: Vec<String>,
     /// How long it took.

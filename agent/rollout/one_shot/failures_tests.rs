@@ -13,6 +13,7 @@ fn run(command: &str, words: &str) -> TestRun {
         exit_code: Some(i32::from(words.contains('-'))),
         tests: Default::default(),
         selected: Default::default(),
+        coverage: Default::default(),
         output: String::new(),
         seconds: 1.0,
     };

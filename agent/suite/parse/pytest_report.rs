@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::Parsed;
 use super::pytest::telling_lines;
-use crate::suite::types::Status;
+use super::{Parsed, stable_name};
+use crate::suite::types::{Coverage, Status};
 
 /// What the plugin saw of a run.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(in crate::suite) struct Report {
     pub(in crate::suite) selected: bool,
     /// Whether only collection was seen to fail, and no test ran.
     pub(in crate::suite) only_collection_failed: bool,
+    /// The files of code that tests run, where that was asked for.
+    pub(in crate::suite) coverage: Coverage,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +45,14 @@ enum Line {
     },
     End {
         id: String,
+    },
+    File {
+        number: u32,
+        path: String,
+    },
+    Touched {
+        id: String,
+        files: Vec<u32>,
     },
     Collect {
         id: String,
@@ -87,6 +97,8 @@ pub(in crate::suite) fn read(text: &str) -> Report {
             Ok(Line::End { id }) => {
                 running.remove(&id);
             }
+            Ok(Line::File { number, path }) => report.coverage.name(number, path),
+            Ok(Line::Touched { id, files }) => report.coverage.add(stable_name(&id), files),
             Ok(Line::Collect { id, outcome, message }) => {
                 let name = if id.is_empty() { "(collection)" } else { &id };
                 if outcome == "skipped" {
