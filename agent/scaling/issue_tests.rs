@@ -130,7 +130,12 @@ impl Stand<'_> {
     /// # Errors
     ///
     /// When there is no copy, or the user ends it. A patch that brings its sandbox down fails the tests.
-    fn cells(&self, name: &str, patch: &[u8], tests: &[IssueTest]) -> Result<Vec<Cell>, ValidateError> {
+    pub(super) fn cells(
+        &self,
+        name: &str,
+        patch: &[u8],
+        tests: &[IssueTest],
+    ) -> Result<Vec<Cell>, ValidateError> {
         let Some(said) = self.said(name, Some(patch), tests)? else {
             return Ok(vec![Cell::Unknown; tests.len()]);
         };

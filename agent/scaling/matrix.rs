@@ -48,6 +48,15 @@ impl Case<'_> {
     }
 }
 
+/// Tests for the issue that count, and what they said of patches.
+#[derive(Debug, Clone, Default)]
+pub struct Heard {
+    /// The tests.
+    pub(super) tests: Vec<IssueTest>,
+    /// One cell a test, by the exact names of the patches' forms.
+    pub(super) said: BTreeMap<String, Vec<Cell>>,
+}
+
 /// Candidates with everything that is known of them.
 pub struct Matrix<'a> {
     cases: Vec<Case<'a>>,
@@ -182,17 +191,30 @@ impl<'a> Matrix<'a> {
                 .any(|known| known.written.name == test.written.name)
         };
         let new: Vec<IssueTest> = written.iter().filter(|test| !known(test)).cloned().collect();
-        let kept = stand.kept(new)?;
-        if kept.is_empty() {
-            return Ok(false);
+        let kept = Heard {
+            tests: stand.kept(new)?,
+            said: BTreeMap::new(),
+        };
+        let keeps_some = !kept.tests.is_empty();
+        self.add(kept, stand)?;
+        Ok(keeps_some)
+    }
+
+    /// Adds tests that count, and runs them on the candidates of which it is not known what they say.
+    pub(super) fn add(&mut self, heard: Heard, stand: Stand<'_>) -> Result<(), ValidateError> {
+        let Heard { tests, mut said } = heard;
+        if tests.is_empty() {
+            return Ok(());
         }
         let tried = self.forms.iter().zip(&self.cases);
         let mut patches: BTreeMap<&str, &[u8]> = BTreeMap::new();
         for (form, case) in tried.filter(|(_, case)| case.is_tried()) {
-            patches.entry(&form.exact).or_insert(case.patch);
+            if !said.contains_key(&form.exact) {
+                patches.entry(&form.exact).or_insert(case.patch);
+            }
         }
-        let said = stand.all(&patches, &kept)?;
-        for (place, test) in kept.iter().enumerate() {
+        said.extend(stand.all(&patches, &tests)?);
+        for (place, test) in tests.iter().enumerate() {
             let cell = |(form, case): (&Form, &Case<'_>)| {
                 let row = said.get(form.exact.as_str()).filter(|_| case.is_tried());
                 let cell = row.and_then(|row: &Vec<Cell>| row.get(place));
@@ -206,8 +228,14 @@ impl<'a> Matrix<'a> {
                 cells: Cells(self.forms.iter().zip(&self.cases).map(cell).collect()),
             });
         }
-        self.tests.extend(kept);
-        Ok(true)
+        self.tests.extend(tests);
+        Ok(())
+    }
+
+    /// Whether it is known what tests say of every candidate.
+    pub(super) fn is_told(&self, heard: &Heard) -> bool {
+        let mut candidates = self.forms.iter().zip(&self.cases);
+        candidates.all(|(form, case)| !case.is_tried() || heard.said.contains_key(&form.exact))
     }
 }
 

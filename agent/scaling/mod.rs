@@ -5,6 +5,7 @@
 
 mod baseline;
 mod decide;
+mod early;
 mod form;
 mod inline;
 mod issue_tests;
@@ -24,12 +25,13 @@ mod tampering;
 mod testing;
 mod trials;
 mod validate;
+mod writers;
 
 pub use baseline::{Baseline, baseline};
-pub use decide::{Decision, Hearing, decide};
+pub use decide::{Decision, decide};
 pub use issue_tests::{IssueTest, Stand};
 pub use judge::{failing_before, name_some};
-pub use matrix::{Base, Case, Matrix};
+pub use matrix::{Base, Case, Heard, Matrix};
 pub use measure::Measure;
 pub use proof::{MIN_EVIDENCE, Proof};
 pub use ranking::{
@@ -39,3 +41,4 @@ pub use ranking::{
 pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
 pub use trials::Trials;
 pub use validate::{TEST_BUDGET, ValidateError, ValidateOptions};
+pub use writers::Hearing;

@@ -1,19 +1,22 @@
 //! A run: attempts side by side, each validated as soon as it ends, and the best of them chosen.
 //!
-//! The outcome does not depend on which attempt happens to be quicker: the first verified one (by number) ends those behind it, and those
-//! before it are waited for.
+//! The outcome does not depend on which attempt happens to be quicker: the first verified one (by number), or the first with which further ones
+//! are needless, ends those behind it, and those before it are waited for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
 
-use super::decide::{Decision, Hearing, decide};
+use super::decide::{Decision, decide};
+use super::early::Early;
+use super::judge::failing_before;
 use super::matrix::Case;
 use super::proof::Proof;
 use super::side_by_side::side_by_side;
 use super::trials::Trials;
 use super::validate::{ValidateError, ValidateOptions};
+use super::writers::{Hearing, Writers};
 use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{
     AttemptOptions, Budget, Candidate, Control, Ending, RolloutError, Strategy, Task, Workbench, agentic,
@@ -150,9 +153,17 @@ pub enum SolveError {
 /// When the journal cannot be written, or candidates cannot be tried at all. A failing attempt is part of the outcome.
 pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Result<Outcome, SolveError> {
     let started = Instant::now();
+    let hearing = plan.hearing();
+    let writers = Writers {
+        bench,
+        hearing: &hearing,
+    };
+    let nothing_failed = failing_before(&bench.problem.baseline, &hearing.flaky).is_empty();
     let run = Run {
         bench,
         plan,
+        early: (nothing_failed && hearing.samples > 0).then(|| Early::new(writers)),
+        looked: Mutex::new(0),
         control,
         controls: (0..plan.samples).map(|_| control.child()).collect(),
         trials: Trials::new(bench.copies, &bench.problem.baseline, &plan.validation),
@@ -162,10 +173,11 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
         }),
     };
     run.work();
+    let heard = run.early.and_then(Early::into_heard);
     let shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcome = shared.outcome()?;
     let cases = outcome.attempts.iter().map(Attempted::case).collect();
-    let decision = decide(bench, &plan.hearing(), cases, &run.trials)?;
+    let decision = decide(bench, &hearing, cases, &run.trials, heard)?;
     for verdict in decision.settled.values() {
         bench
             .journal
@@ -188,7 +200,7 @@ pub fn name(index: usize) -> String {
 struct Shared {
     /// By index; none for those that were interrupted or not begun.
     outcomes: Vec<Option<Result<Attempted, String>>>,
-    /// The lowest index that is verified.
+    /// The lowest index behind which no attempt is needed.
     enough_at: Option<usize>,
     fatal: Option<SolveError>,
 }
@@ -199,7 +211,7 @@ impl Shared {
         let verified = result.as_ref().is_ok_and(|attempted| attempted.verdict.verified);
         let enough = verified && !every_one;
         if enough {
-            self.enough_at = Some(self.enough_at.map_or(index, |at| at.min(index)));
+            self.end_at(index);
         }
         if let Some(place) = self.outcomes.get_mut(index) {
             *place = Some(result);
@@ -207,7 +219,18 @@ impl Shared {
         enough
     }
 
-    /// What the attempts came to, up to the first verified one.
+    /// Takes down that the attempts up to one are enough.
+    fn end_at(&mut self, index: usize) {
+        self.enough_at = Some(self.enough_at.map_or(index, |at| at.min(index)));
+    }
+
+    /// The first attempts, as many as have ended; none for one that failed.
+    fn ended(&self) -> Vec<Option<Attempted>> {
+        let ended = self.outcomes.iter().map_while(Option::as_ref);
+        ended.map(|result| result.as_ref().ok().cloned()).collect()
+    }
+
+    /// What the attempts came to, up to the last that is needed.
     fn outcome(self) -> Result<Outcome, SolveError> {
         if let Some(error) = self.fatal {
             return Err(error);
@@ -231,6 +254,10 @@ struct Run<'a> {
     control: &'a Arc<Control>,
     controls: Vec<Control>,
     trials: Trials<'a>,
+    /// Tests for the issue that are written meanwhile; none where the repository's own tell of it.
+    early: Option<Early<'a>>,
+    /// How many of the first attempts were looked at together.
+    looked: Mutex<usize>,
     shared: Mutex<Shared>,
 }
 
@@ -242,7 +269,68 @@ impl Run<'_> {
             self.attempt(index);
         }
         let others = self.plan.samples.saturating_sub(alone);
-        side_by_side(others, self.plan.parallel, |index| self.attempt(alone + index));
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.write_tests());
+            side_by_side(others, self.plan.parallel, |index| self.attempt(alone + index));
+        });
+    }
+
+    fn write_tests(&self) {
+        let Some(early) = self.early.as_ref().filter(|_| !self.control.ending()) else {
+            return;
+        };
+        match early.write() {
+            Ok(()) => self.look(),
+            Err(error) => self.give_up(error),
+        }
+    }
+
+    /// Ends the run, unless it is being ended anyway.
+    fn give_up(&self, error: SolveError) {
+        if !self.control.stopped() {
+            self.lock().fatal.get_or_insert(error);
+            self.control.stop();
+        }
+    }
+
+    /// Ends the run behind the first attempts that make the others needless, one after another: which one that is does not depend on which
+    /// ends first.
+    fn look(&self) {
+        let Some(early) = self.early.as_ref().filter(|_| !self.plan.every_one) else {
+            return;
+        };
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.lock().ended();
+        let mut attempts = Vec::new();
+        for (index, attempted) in ended.into_iter().enumerate() {
+            if let Some(attempted) = attempted {
+                if let Err(error) = early.hear(&attempted) {
+                    return self.give_up(error.into());
+                }
+                attempts.push(attempted);
+            }
+            let to_come = self.plan.samples.saturating_sub(index + 1);
+            if index < *looked || to_come == 0 {
+                continue;
+            }
+            if !early.is_written() {
+                return;
+            }
+            *looked = index + 1;
+            if early.is_settled(&attempts, to_come, self.plan.min_evidence) {
+                self.lock().end_at(index);
+                self.stop_behind(index);
+                let text = format!(
+                    "Attempts behind {} are not needed: they could not change, or hardly, what comes first.",
+                    name(index)
+                );
+                let notice = Record::Notice { attempt: None, text };
+                if let Err(error) = self.bench.journal.append(&notice) {
+                    self.give_up(error.into());
+                }
+                return;
+            }
+        }
     }
 
     fn attempt(&self, index: usize) {
@@ -262,23 +350,30 @@ impl Run<'_> {
                 .transpose()
                 .map(Option::flatten)
         });
-        let mut shared = self.lock();
-        match result {
-            Ok(None) => {}
+        let ended = match result {
+            Ok(None) => return,
             Ok(Some(attempted)) => {
-                if shared.store(index, Ok(attempted), self.plan.every_one) {
-                    for later in self.controls.iter().skip(index + 1) {
-                        later.stop();
-                    }
+                let heard = self.early.as_ref().map_or(Ok(()), |early| early.hear(&attempted));
+                if let Err(error) = heard {
+                    return self.give_up(error.into());
                 }
+                Ok(attempted)
             }
-            Err(Trouble::Attempt(reason)) => {
-                shared.store(index, Err(reason), self.plan.every_one);
-            }
+            Err(Trouble::Attempt(reason)) => Err(reason),
             Err(Trouble::Run(error)) => {
-                shared.fatal.get_or_insert(error);
-                self.control.stop();
+                self.lock().fatal.get_or_insert(error);
+                return self.control.stop();
             }
+        };
+        if self.lock().store(index, ended, self.plan.every_one) {
+            self.stop_behind(index);
+        }
+        self.look();
+    }
+
+    fn stop_behind(&self, index: usize) {
+        for later in self.controls.iter().skip(index + 1) {
+            later.stop();
         }
     }
 

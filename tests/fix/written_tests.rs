@@ -62,6 +62,26 @@ fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
 }
 
 #[test]
+fn attempts_that_are_not_needed_are_not_made() {
+    let desk = untested();
+    let mut answers = vec![
+        asserts("2, 3) == 5\nassert add(0, 4) == 4\nassert add(2, 2) == 4\n"),
+        json!({"seed": 0, "text": WRONG}),
+    ];
+    answers.extend((1..16).map(|seed| json!({"seed": seed, "text": RIGHT})));
+    let model = script(&desk, &answers);
+    let words = ["-n", "16", "--rounds", "1", "--parallel", "2"];
+    let done = desk.fix(&model, &words);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_says(&done, &["are not needed"]);
+    let made = report(&desk)["evidence"]["candidates"].as_array().unwrap().len();
+    assert!((3..16).contains(&made), "{made}: {}", done.stderr);
+    let done = desk.fix(&model, &[&words[..], &["--all-attempts"]].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(!done.stderr.contains("are not needed"), "{}", done.stderr);
+}
+
+#[test]
 fn thin_evidence_keeps_the_patch_back() {
     let desk = untested();
     let answers = [asserts("2, 3) == 5\n"), json!({"text": RIGHT})];

@@ -180,7 +180,7 @@ pub(super) fn decide(
             journal: &journal,
             control,
         };
-        decided(&workbench, &hearing, cases.clone(), trials)
+        decided(&workbench, &hearing, cases.clone(), trials, None)
     });
     let decision = done.into_iter().next().context("No tests were written.")?;
     let decision = match decision {

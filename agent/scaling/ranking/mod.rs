@@ -8,9 +8,11 @@ mod evidence;
 mod posterior;
 mod published;
 mod reasons;
+mod settled;
 mod weights;
 
 pub use evidence::{CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Sign, TestColumn, TestSource};
+pub(super) use settled::is_settled;
 pub use weights::Weights;
 
 /// By what candidates are put in order.
