@@ -86,6 +86,7 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "one_shot_hidden": ["comment"],
     "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
     "one_shot_prefix": ["language", "path", "format", "explain"],
+    "one_shot_compare": ["part", "files", "issue", "changes"],
     "one_shot_tests": ["part", "files", "tests", "issue", "name", "rivals", "most"],
 };
 

@@ -231,6 +231,23 @@ impl Prompts {
         )
     }
 
+    /// A part of what asks which of two diffs is right: `system`, `request` or `prefix`, what the answer begins with.
+    ///
+    /// # Errors
+    ///
+    /// When the template fails.
+    pub fn one_shot_compare(
+        &self,
+        part: &str,
+        files: &[ShownFile],
+        issue: &str,
+        changes: &[String],
+    ) -> Result<String, PromptError> {
+        let files: Vec<_> = files.iter().map(ShownFile::variables).collect();
+        let changes = changes.to_vec();
+        self.render("one_shot_compare", context! { part, files, issue, changes })
+    }
+
     /// The line that stands for a function's hidden body. `comment` begins a comment in its language.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use cwm_tools::truncate::{beginning, display_text};
 use super::issue_tests::IssueTest;
 use super::judge::failing_before;
 use super::matrix::{Base, Case, Heard, Matrix};
-use super::ranking::{Cell, Evidence, Place, Rule, Weights, order};
+use super::ranking::{Cell, Evidence, Place, Rule, Weights, order, tied};
 use super::solve::SolveError;
 use super::trials::Trials;
 use super::writers::{Hearing, Writers};
@@ -17,6 +17,8 @@ use crate::rollout::journal::Verdict;
 
 /// How often tests are asked for that tell the leading two apart.
 const MOST_DUELS: usize = 3;
+/// Of more candidates that nothing tells apart the model is not asked.
+const MOST_COMPARED: usize = 4;
 /// Behaviours less probable than this share of the leader's are no rivals.
 const RIVAL: f64 = 0.35;
 /// Bytes of a rival's diff that a model reads.
@@ -71,10 +73,13 @@ pub fn decide(
         writers: Writers { bench, hearing },
         matrix,
     };
-    let settled = council.sit(heard).and_then(|()| {
-        let (rule, weights) = (Rule::Weighed, Weights::default());
-        Ok(council.matrix.settle(trials, rule, &weights, bench.control)?)
-    });
+    let settled = council
+        .sit(heard)
+        .and_then(|()| council.compare())
+        .and_then(|()| {
+            let (rule, weights) = (Rule::Weighed, Weights::default());
+            Ok(council.matrix.settle(trials, rule, &weights, bench.control)?)
+        });
     match settled {
         Err(_) if bench.control.stopped() => {}
         other => other?,
@@ -114,6 +119,38 @@ impl Council<'_> {
         Ok(())
     }
 
+    /// Asks the model which of those it takes for right that nothing else tells apart: each against the best so far, shown first and shown second. What
+    /// it says only when shown in one order is no opinion.
+    fn compare(&mut self) -> Result<(), SolveError> {
+        let tied = tied(self.matrix.evidence(), &Weights::default());
+        let mut rivals = tied.into_iter().take(MOST_COMPARED);
+        let Some(mut best) = rivals.next() else {
+            return Ok(());
+        };
+        if self.writers.bench.control.stopped() {
+            return Ok(());
+        }
+        let mut preferred = false;
+        for (number, rival) in (1..).zip(rivals) {
+            let diffs = self.diff(best).zip(self.diff(rival));
+            let Some(diffs) = diffs else { continue };
+            if let Some(choice) = self.writers.preferred(number, diffs)? {
+                preferred = true;
+                best = [best, rival].get(choice).copied().unwrap_or(best);
+            }
+        }
+        if preferred {
+            self.matrix.prefer(best);
+        }
+        Ok(())
+    }
+
+    /// A candidate's diff as a model reads it.
+    fn diff(&self, index: usize) -> Option<String> {
+        let text = display_text(self.matrix.patch(index)?);
+        Some(beginning(&text, MOST_DIFF).to_owned())
+    }
+
     /// Tests are worth their time where there is something to choose, or where nothing else can show that the issue is gone.
     fn is_worth_tests(&self) -> bool {
         let Writers { bench, hearing } = self.writers;
@@ -144,12 +181,8 @@ impl Council<'_> {
         let second = tried.find(differs)?;
         let close =
             confidence(second) >= RIVAL * confidence(first) && form(second.index) != form(first.index);
-        let diff = |place: &Place| {
-            let text = display_text(self.matrix.patch(place.index)?);
-            Some(beginning(&text, MOST_DIFF).to_owned())
-        };
         if close {
-            Some(vec![diff(first)?, diff(second)?])
+            Some(vec![self.diff(first.index)?, self.diff(second.index)?])
         } else {
             None
         }

@@ -128,6 +128,13 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Takes down that the model prefers a candidate to others that are as good.
+    pub(super) fn prefer(&mut self, index: usize) {
+        if let Some(candidate) = self.evidence.candidates.get_mut(index) {
+            candidate.preferred += 1;
+        }
+    }
+
     /// Verdicts that became whole, by the candidates' places.
     pub fn settled(&self) -> &BTreeMap<usize, Verdict> {
         &self.settled
@@ -148,7 +155,11 @@ impl<'a> Matrix<'a> {
         let cases = self.verdicts();
         let candidates = cases.iter().zip(&self.forms);
         let candidates = candidates
-            .map(|(case, form)| candidate(case, form, &self.clues, self.commands))
+            .zip(&self.evidence.candidates)
+            .map(|((case, form), old)| CandidateEvidence {
+                preferred: old.preferred,
+                ..candidate(case, form, &self.clues, self.commands)
+            })
             .collect();
         let mut tests = repository_columns(&cases, self.commands);
         let is_written = |test: &TestColumn| test.source == TestSource::Written;
@@ -253,6 +264,7 @@ fn candidate(case: &Case<'_>, form: &Form, clues: &Clues, commands: usize) -> Ca
         only_tests: measure.only_tests,
         partial: is_partial(case, commands),
         form: form.name.clone(),
+        preferred: 0,
         lines: measure.lines,
         tokens: case.tokens,
         signs,

@@ -61,6 +61,32 @@ impl<'a> Writers<'a> {
         self.written(&[format!("{TESTS_SAMPLE}between-{number}")], rivals)
     }
 
+    /// Which of two diffs, 0 or 1, the model takes for right whichever it is shown first; none where it has no such opinion.
+    pub(super) fn preferred(
+        &self,
+        number: usize,
+        (one, other): (String, String),
+    ) -> Result<Option<usize>, SolveError> {
+        let Some(first) = self.choice(&format!("{number}-1"), &[one.clone(), other.clone()])? else {
+            return Ok(None);
+        };
+        let turned = self.choice(&format!("{number}-2"), &[other, one])?;
+        Ok((turned == Some(1 - first)).then_some(first))
+    }
+
+    fn choice(&self, name: &str, changes: &[String; 2]) -> Result<Option<usize>, SolveError> {
+        let mut options = self.options(0, &format!("{TESTS_SAMPLE}compared-{name}"), &[]);
+        options.sampling.temperature = 0.0;
+        match one_shot::compare(self.bench, &options, self.hearing.strategy, changes) {
+            Ok(choice) => Ok(choice),
+            Err(RolloutError::Journal(error)) => Err(error.into()),
+            Err(error) => {
+                self.tell(format!("Patches could not be compared: {error}."))?;
+                Ok(None)
+            }
+        }
+    }
+
     /// Says how many of the tests that were written count.
     pub(super) fn tell_kept(&self, written: usize, kept: usize) -> Result<(), SolveError> {
         self.tell(format!(

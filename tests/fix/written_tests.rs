@@ -82,6 +82,49 @@ fn attempts_that_are_not_needed_are_not_made() {
 }
 
 #[test]
+fn where_nothing_else_tells_patches_apart_the_model_is_asked() {
+    let desk = untested();
+    let turned = RIGHT.replace("a + b", "b + a");
+    let answers = |opinions: [&str; 2]| {
+        let mut answers = vec![
+            asserts("2, 3) == 5\nassert add(0, 4) == 4\n"),
+            json!({"seed": 0, "text": RIGHT, "when": ["Here is the issue"]}),
+            json!({"seed": 1, "text": turned}),
+        ];
+        answers.extend(opinions.map(|text| json!({ "text": text })));
+        script(&desk, &answers)
+    };
+    let words = [
+        "-n",
+        "2",
+        "--rounds",
+        "1",
+        "--all-attempts",
+        "--min-evidence",
+        "10",
+    ];
+    let done = desk.fix(&answers([" 2", " 1"]), &words);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.text().contains("+    return b + a"),
+        "{} {}",
+        done.text(),
+        done.stderr
+    );
+    assert_says(&done, &["the model prefers it"]);
+    // What it says of whichever is shown first is no opinion.
+    let done = desk.fix(&answers([" 1", " 1"]), &words);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.text().contains("+    return a + b"),
+        "{} {}",
+        done.text(),
+        done.stderr
+    );
+    assert!(!done.stderr.contains("the model prefers it"), "{}", done.stderr);
+}
+
+#[test]
 fn thin_evidence_keeps_the_patch_back() {
     let desk = untested();
     let answers = [asserts("2, 3) == 5\n"), json!({"text": RIGHT})];

@@ -7,6 +7,7 @@
 mod answer;
 mod assertions;
 mod calls;
+mod compare;
 mod failures;
 mod hide;
 mod ladder;
@@ -19,6 +20,7 @@ mod say;
 mod testing;
 mod write_tests;
 
+pub use compare::compare;
 pub(super) use failures::output as failing_output;
 pub use ladder::{Fixed, ladder};
 pub use rounds::attempt;

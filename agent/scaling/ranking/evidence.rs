@@ -49,6 +49,9 @@ pub struct CandidateEvidence {
     /// Tokens that were sampled for it; 0 where that is not known.
     #[serde(default)]
     pub tokens: usize,
+    /// How many that are as good by everything else the model was asked to compare it with and found worse, whichever it was shown first.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub preferred: usize,
     /// What speaks against it without being run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signs: Vec<Sign>,
@@ -131,6 +134,11 @@ fn once() -> usize {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
 fn is_once(votes: &usize) -> bool {
     *votes == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_none(preferred: &usize) -> bool {
+    *preferred == 0
 }
 
 /// What became of a test with a candidate.

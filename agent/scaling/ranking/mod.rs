@@ -46,7 +46,29 @@ pub fn order(evidence: &Evidence, rule: Rule, weights: &Weights) -> Vec<Place> {
     match rule {
         Rule::Majority => published::by_majority(evidence),
         Rule::Published => published::as_published(evidence),
-        Rule::Weighed => posterior::weighed(evidence, weights),
+        Rule::Weighed => posterior::weighed(evidence, weights).places,
+    }
+}
+
+/// Candidates of different code that nothing but the order in which they were made tells from the first one, by our own rule, it included;
+/// none where it passes no test of the issue, or where it is the only one.
+pub(super) fn tied(evidence: &Evidence, weights: &Weights) -> Vec<usize> {
+    let mut tied = posterior::weighed(evidence, weights).tied;
+    let mut telling = evidence
+        .tests
+        .iter()
+        .filter(|test| test.source != TestSource::Passing);
+    let first = tied.first().copied().unwrap_or_default();
+    let passes_one = telling.any(|test| test.cells.of(first) == Cell::Passed);
+    let mut forms = std::collections::BTreeSet::new();
+    tied.retain(|index| {
+        let candidate = evidence.candidates.get(*index);
+        candidate.is_some_and(|candidate| forms.insert(&candidate.form))
+    });
+    if passes_one && tied.len() > 1 {
+        tied
+    } else {
+        Vec::new()
     }
 }
 

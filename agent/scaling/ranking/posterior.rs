@@ -6,6 +6,7 @@
 //! which is reckoned in turns until it stands still. Tests of the same outcomes are one idea, however often it was written. What breaks
 //! tests that passed before is suspicious, the less so the more of the other behaviours break them too: a right change may contradict an old test.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{CandidateEvidence, Cell, Cells, Evidence, Sign, TestColumn, TestSource};
@@ -20,7 +21,7 @@ const RIGHT_PASSES_VALID: f64 = 0.97;
 const RIGHT_PASSES_INVALID: f64 = 0.15;
 
 /// The candidates by how probable it is that they are right.
-pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Vec<Place> {
+pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Weighed {
     let same = same_form(evidence);
     let behaviours = behaviours(evidence);
     let alike = agreeing(evidence, &behaviours, &same);
@@ -47,24 +48,40 @@ pub(super) fn weighed(evidence: &Evidence, weights: &Weights) -> Vec<Place> {
             reasons: reasons::of(evidence, index, at(&same, index)),
         })
         .collect();
-    let key = |place: &Place| {
-        let candidate = evidence.candidates.get(place.index);
-        let tier = candidate.map_or(3, tier);
+    let keys: Vec<Key> = (0..evidence.candidates.len())
+        .map(|index| key(evidence, index, at(&scores, index), at(&same, index)))
+        .collect();
+    places.sort_by_key(|place| (keys.get(place.index).copied(), place.index));
+    let first = places.first().and_then(|place| keys.get(place.index));
+    let tied = places
+        .iter()
+        .take_while(|place| keys.get(place.index) == first)
+        .map(|place| place.index)
+        .collect();
+    Weighed { places, tied }
+}
+
+/// The candidates in their order, and those that only their being made first puts before others, the first one included.
+pub(super) struct Weighed {
+    pub(super) places: Vec<Place>,
+    pub(super) tied: Vec<usize>,
+}
+
+/// By what candidates are put in order: tier, score, signs, lines, how often they were made, the model's opinion.
+type Key = (u8, Reverse<i64>, usize, usize, Reverse<usize>, Reverse<usize>);
+
+fn key(evidence: &Evidence, index: usize, score: f64, same: usize) -> Key {
+    let candidate = evidence.candidates.get(index);
+    let count = |of: fn(&CandidateEvidence) -> usize| candidate.map_or(0, of);
+    (
+        candidate.map_or(3, tier),
         // Whole thousandths, so that sums in another order are no other result.
-        let score = (at(&scores, place.index) * 1000.0).round();
-        let signs = candidate.map_or(0, |candidate| candidate.signs.len());
-        let lines = candidate.map_or(0, |candidate| candidate.lines);
-        (
-            tier,
-            std::cmp::Reverse(score as i64),
-            signs,
-            lines,
-            std::cmp::Reverse(place.same),
-            place.index,
-        )
-    };
-    places.sort_by_key(key);
-    places
+        Reverse((score * 1000.0).round() as i64),
+        count(|candidate| candidate.signs.len()),
+        count(|candidate| candidate.lines),
+        Reverse(same),
+        Reverse(count(|candidate| candidate.preferred)),
+    )
 }
 
 /// What no weight outweighs: what cannot be tried is last, what only changes tests before it, what is verified first.

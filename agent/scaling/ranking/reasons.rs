@@ -56,6 +56,9 @@ pub(super) fn of(evidence: &Evidence, index: usize, same: usize) -> Vec<String> 
             of_all(same, evidence.candidates.len())
         ));
     }
+    if candidate.preferred > 0 {
+        reasons.push("the model prefers it to others that are as good".to_owned());
+    }
     reasons.extend(candidate.signs.iter().map(|sign| sign.words().to_owned()));
     reasons
 }
