@@ -256,3 +256,43 @@ fn node_runs_everything() {
     let before = ran(&mut inside.session, "npm test");
     assert_whole(&chosen(&mut inside.session, "npm test", &["fails"]), &before);
 }
+
+#[test]
+fn pytest_tells_which_files_of_code_each_test_runs() {
+    let (mut inside, environment) = python_workshop();
+    write(
+        &inside,
+        &[
+            ("adder.py", "def add(a, b):\n    return a + b\n"),
+            ("other/text.py", "def shout(text):\n    return text.upper()\n"),
+            (
+                "test_all.py",
+                "import cProfile\nimport adder\nfrom other.text import shout\n\n\
+                 def test_add():\n    assert adder.add(1, 2) == 3\n\n\
+                 def test_both():\n    assert shout(str(adder.add(1, 2))) == '3'\n\n\
+                 def test_neither(): pass\n\n\
+                 def test_profile():\n    profile = cProfile.Profile()\n    profile.enable()\n    shout('')\n    profile.disable()\n",
+            ),
+        ],
+    );
+    let session = &mut inside.session;
+    let options = RunOptions {
+        coverage: Some(session.sandbox().policy().working_directory.clone()),
+        ..RunOptions::default()
+    };
+    let command = TestCommand::given(&format!("{}/bin/python -m pytest -q", environment.display()));
+    let run = run(session, &command, &options).unwrap();
+    assert!(run.all_pass() && run.tests.len() == 4, "{}", run.output);
+    let of = |path: &str| -> Vec<String> {
+        let tests = run.coverage.of(&[path.to_owned()]);
+        tests.into_keys().map(str::to_owned).collect()
+    };
+    assert_eq!(of("adder.py"), ["test_all.py::test_add", "test_all.py::test_both"]);
+    let texts = of("other/text.py");
+    assert!(texts.contains(&"test_all.py::test_both".to_owned()), "{texts:?}");
+    assert!(!texts.contains(&"test_all.py::test_neither".to_owned()), "{texts:?}");
+    assert_eq!(of("absent.py"), [""; 0]);
+    // Few files before many: what a test is about.
+    let touched = run.coverage.of(&["adder.py".to_owned()]);
+    assert!(touched["test_all.py::test_add"] < touched["test_all.py::test_both"], "{touched:?}");
+}
