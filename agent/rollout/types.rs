@@ -135,6 +135,16 @@ pub enum Strategy {
     OneShot,
 }
 
+impl Strategy {
+    /// The other one.
+    pub fn other(self) -> Strategy {
+        match self {
+            Strategy::Agentic => Strategy::OneShot,
+            Strategy::OneShot => Strategy::Agentic,
+        }
+    }
+}
+
 /// What an attempt is to yield.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Task {
@@ -151,9 +161,9 @@ pub enum Task {
 /// What sets an attempt apart from the others of its run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptOptions {
-    /// Its number, from 0.
+    /// Its number among those of its strategy, from 0.
     pub index: usize,
-    /// Its name, which is its copy's and the journal's: `attempt-1` for index 0.
+    /// Its name, which is its copy's and the journal's, such as `attempt-1`.
     pub name: String,
     /// How tokens are chosen, with the attempt's own seed.
     pub sampling: SamplingParameters,

@@ -28,6 +28,8 @@ use crate::rollout::{
 pub struct Plan {
     /// How attempts work.
     pub strategy: Strategy,
+    /// Whether every second one works by the other strategy.
+    pub mixed: bool,
     /// How many attempts at most.
     pub samples: usize,
     /// Whether all are made, also those behind a verified one.
@@ -49,6 +51,15 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How an attempt works, by its index.
+    fn strategy_of(&self, index: usize) -> Strategy {
+        if self.mixed && index % 2 == 1 {
+            self.strategy.other()
+        } else {
+            self.strategy
+        }
+    }
+
     /// How tests for the issue are had written.
     fn hearing(&self) -> Hearing {
         Hearing {
@@ -389,7 +400,7 @@ impl Run<'_> {
     fn candidate(&self, bench: &Workbench<'_>, index: usize) -> Result<Option<Candidate>, Trouble> {
         let options = self.options(index);
         // One that had ended before hands out what it came to then.
-        let candidate = match self.plan.strategy {
+        let candidate = match self.plan.strategy_of(index) {
             Strategy::Agentic => agentic::attempt(bench, &options),
             Strategy::OneShot => one_shot::attempt(bench, &options),
         };
@@ -411,14 +422,16 @@ impl Run<'_> {
 
     fn options(&self, index: usize) -> AttemptOptions {
         let plan = self.plan;
-        let mut sampling = match plan.strategy {
+        // Of mixed strategies each goes through its own attempts.
+        let place = if plan.mixed { index / 2 } else { index };
+        let mut sampling = match plan.strategy_of(index) {
             Strategy::Agentic => plan.sampling.clone(),
-            Strategy::OneShot => one_shot::ladder(index, &plan.sampling, plan.fixed),
+            Strategy::OneShot => one_shot::ladder(place, &plan.sampling, plan.fixed),
         };
         sampling.seed = sampling.seed.wrapping_add(index as u64);
         AttemptOptions {
             task: Task::Repair,
-            index,
+            index: place,
             name: name(index),
             sampling,
             budget: plan.budget.clone(),

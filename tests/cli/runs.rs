@@ -36,6 +36,7 @@ fn run_record(id: &str) -> Record {
             context: None,
         },
         strategy: Strategy::Agentic,
+        mixed: false,
         samples: 1,
         seed: 7,
         sampling: SamplingParameters::default(),

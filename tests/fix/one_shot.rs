@@ -161,3 +161,31 @@ fn ctrl_c_leaves_a_one_shot_run_that_goes_on() {
     }
     desk.assert_untouched();
 }
+
+#[test]
+fn mixed_strategies_take_turns() {
+    let desk = Desk::calculator();
+    let answers = [
+        json!({"seed": 0, "text": super::END}),
+        json!({"seed": 1, "text": RIGHT}),
+    ];
+    let lines = answers.map(|answer| answer.to_string());
+    let done = desk.fix(&desk.lines(&lines), &["--strategy", "mixed"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_says(&done, &["2 attempts at most, mixed, with script", "attempt-2"]);
+    let strategies: Vec<String> = desk
+        .journal()
+        .iter()
+        .filter(|line| line["event"] == "attempt")
+        .map(|line| {
+            format!(
+                "{} {}",
+                line["attempt"].as_str().unwrap(),
+                line["strategy"].as_str().unwrap()
+            )
+        })
+        .collect();
+    let mut strategies: Vec<&str> = strategies.iter().map(String::as_str).collect();
+    strategies.sort_unstable();
+    assert_eq!(strategies, ["attempt-1 agentic", "attempt-2 one_shot"]);
+}

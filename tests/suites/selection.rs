@@ -287,12 +287,21 @@ fn pytest_tells_which_files_of_code_each_test_runs() {
         let tests = run.coverage.of(&[path.to_owned()]);
         tests.into_keys().map(str::to_owned).collect()
     };
-    assert_eq!(of("adder.py"), ["test_all.py::test_add", "test_all.py::test_both"]);
+    assert_eq!(
+        of("adder.py"),
+        ["test_all.py::test_add", "test_all.py::test_both"]
+    );
     let texts = of("other/text.py");
     assert!(texts.contains(&"test_all.py::test_both".to_owned()), "{texts:?}");
-    assert!(!texts.contains(&"test_all.py::test_neither".to_owned()), "{texts:?}");
+    assert!(
+        !texts.contains(&"test_all.py::test_neither".to_owned()),
+        "{texts:?}"
+    );
     assert_eq!(of("absent.py"), [""; 0]);
     // Few files before many: what a test is about.
     let touched = run.coverage.of(&["adder.py".to_owned()]);
-    assert!(touched["test_all.py::test_add"] < touched["test_all.py::test_both"], "{touched:?}");
+    assert!(
+        touched["test_all.py::test_add"] < touched["test_all.py::test_both"],
+        "{touched:?}"
+    );
 }

@@ -171,7 +171,7 @@ fn wrong_files_are_told_where_and_what_is_meant() {
         ),
         (
             "strategy = \"\\u001b[2Jx\"",
-            "/repository/cwm.toml, line 1: `strategy` must be one of auto, agentic, one-shot, not \"\u{fffd}[2Jx\". | ",
+            "/repository/cwm.toml, line 1: `strategy` must be one of auto, agentic, one-shot, mixed, not \"\u{fffd}[2Jx\". | ",
         ),
         (
             "tests = \"pytest\"",

@@ -26,6 +26,7 @@ fn run() -> RunRecord {
             context: None,
         },
         strategy: Strategy::OneShot,
+        mixed: false,
         samples: 16,
         seed: 0,
         sampling: SamplingParameters::default(),

@@ -136,7 +136,7 @@ impl Choices {
         match self.strategy {
             StrategyChoice::Agentic => Strategy::Agentic,
             StrategyChoice::OneShot => Strategy::OneShot,
-            StrategyChoice::Auto => {
+            StrategyChoice::Auto | StrategyChoice::Mixed => {
                 let small = info.parameters.is_some_and(|parameters| parameters < SMALL);
                 if small && info.calls != CallFormat::Tags {
                     Strategy::OneShot
@@ -190,12 +190,15 @@ impl Choices {
         sampling
             .check()
             .map_err(|error| Failure::new(ExitCode::Usage, format!("{error}.")))?;
+        let mixed = self.strategy == StrategyChoice::Mixed;
         let samples = self.samples.unwrap_or(match strategy {
+            Strategy::Agentic if mixed => 2,
             Strategy::Agentic => 1,
             Strategy::OneShot => 8,
         });
         Ok(Plan {
             strategy,
+            mixed,
             samples,
             every_one: self.all_attempts,
             issue_tests: self.issue_tests.unwrap_or(ISSUE_TESTS),

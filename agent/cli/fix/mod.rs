@@ -171,6 +171,8 @@ pub(crate) enum StrategyChoice {
     Agentic,
     /// One answer with edits, mended by what tests say
     OneShot,
+    /// Every second attempt by the other of the two
+    Mixed,
 }
 
 /// Which patch is given out.

@@ -104,6 +104,7 @@ pub(super) fn prepare(
             let fresh = choices.plan(&info, &defaults)?;
             let plan = Plan {
                 strategy: record.strategy,
+                mixed: record.mixed,
                 samples: record.samples,
                 sampling: record.sampling.clone(),
                 budget: narrowed(&record.budget, &fresh.budget),
@@ -182,6 +183,7 @@ fn describe(
         issue,
         model,
         strategy: plan.strategy,
+        mixed: plan.mixed,
         samples: plan.samples,
         seed: choices.seed,
         sampling: plan.sampling.clone(),

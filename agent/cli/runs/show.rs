@@ -142,7 +142,7 @@ impl Page<'_> {
             return;
         };
         let samples = words::several(run.samples, "attempt");
-        let strategy = words::strategy(run.strategy);
+        let strategy = words::strategy_of_run(run);
         for (name, value) in [
             ("repository", run.repository.clone()),
             ("commit", run.base_commit.clone()),

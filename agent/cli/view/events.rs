@@ -5,7 +5,7 @@ use cwm_tools::truncate::beginning;
 use serde::Serialize;
 
 use super::state::changes;
-use super::words::{ending_name, strategy, test_ending};
+use super::words::{ending_name, strategy, strategy_of_run, test_ending};
 use crate::cli::Printer;
 use crate::rollout::journal::{Generated, ModelRecord, Record, RunRecord, ToolUsed, Verdict};
 use crate::rollout::{Candidate, Ending};
@@ -184,7 +184,7 @@ impl<'a> RunEvent<'a> {
             uncommitted: run.uncommitted,
             issue,
             model: &run.model,
-            strategy: strategy(run.strategy),
+            strategy: strategy_of_run(run),
             samples: run.samples,
             seed: run.seed,
             budget: BudgetOfRun {

@@ -3,7 +3,7 @@
 use cwm_tools::patch::parse;
 
 use super::state::Overview;
-use super::words::{count, ending, one_line, outcome, several, strategy, time, turn};
+use super::words::{count, ending, one_line, outcome, several, strategy, strategy_of_run, time, turn};
 use crate::cli::Printer;
 use crate::cli::text::plain;
 use crate::rollout::Candidate;
@@ -42,7 +42,7 @@ fn begins(run: &RunRecord, printer: &mut Printer) {
         format!(
             "run {}: {samples} at most, {}, with {}, seed {}",
             one_line(&run.id),
-            strategy(run.strategy),
+            strategy_of_run(run),
             one_line(&run.model.name),
             run.seed
         ),

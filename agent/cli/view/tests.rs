@@ -78,6 +78,7 @@ fn run_record() -> Record {
             context: Some(32_768),
         },
         strategy: Strategy::Agentic,
+        mixed: false,
         samples: 3,
         seed: 7,
         sampling: SamplingParameters::default(),

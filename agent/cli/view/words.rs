@@ -1,6 +1,7 @@
 //! Numbers, times and endings in words.
 
 use crate::cli::text::{cut, plain};
+use crate::rollout::journal::RunRecord;
 use crate::rollout::{Candidate, Ending, Strategy};
 use crate::suite::{RunEnding, Status, TestRun};
 
@@ -85,7 +86,16 @@ pub(crate) fn turn(strategy: Option<Strategy>) -> &'static str {
     }
 }
 
-/// A strategy's name, as flags have it.
+/// How a run's attempts work, as flags have it.
+pub(crate) fn strategy_of_run(run: &RunRecord) -> &'static str {
+    if run.mixed {
+        "mixed"
+    } else {
+        strategy(run.strategy)
+    }
+}
+
+/// The same of a single attempt.
 pub(crate) fn strategy(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Agentic => "agentic",

@@ -193,6 +193,9 @@ pub struct RunRecord {
     pub model: ModelRecord,
     /// How attempts work.
     pub strategy: Strategy,
+    /// Whether every second one works by the other strategy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
     /// How many attempts at most.
     pub samples: usize,
     /// The seed of the first.
