@@ -74,7 +74,9 @@ pub struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// The candidates with what the repository's own tests say of them.
     pub fn of(base: Base<'_>, cases: Vec<Case<'a>>) -> Matrix<'a> {
-        let failed = base.runs.iter().filter(|run| !run.all_pass());
+        // What nobody mends may fail for reasons that have nothing to do with the issue.
+        let is_mended = cases.iter().any(|case| !case.verdict.changes.fixed.is_empty());
+        let failed = base.runs.iter().filter(|run| is_mended && !run.all_pass());
         let failures: String = failed.map(|run| run.output.as_str()).collect();
         let clues = Clues::of(base.issue, &failures, |path| base.tree.join(path).is_file());
         let forms: Vec<Form> = cases.iter().map(|case| form(case.patch, base.tree)).collect();
@@ -254,7 +256,9 @@ impl<'a> Matrix<'a> {
 fn candidate(case: &Case<'_>, form: &Form, clues: &Clues, commands: usize) -> CandidateEvidence {
     let measure = Measure::of(case.patch);
     let mut signs = signs(case.patch, &measure, form.changes_code, clues);
-    if case.verdict.runs.iter().any(|run| run.ending != RunEnding::Ran) {
+    // That no test can be collected is told by the tests that are missing.
+    let is_cut_off = |run: &TestRun| matches!(run.ending, RunEnding::TimedOut | RunEnding::Stopped { .. });
+    if case.verdict.runs.iter().any(is_cut_off) {
         signs.push(Sign::DoesNotEnd);
     }
     CandidateEvidence {

@@ -96,3 +96,39 @@ fn a_run_that_does_not_end_is_a_sign() {
     assert_eq!(evidence(&[hangs.clone()]).candidates[0].signs, [Sign::DoesNotEnd]);
     assert_eq!(first(&[hangs, verdict("t", "", "")]), 1);
 }
+
+#[test]
+fn a_run_that_cannot_begin_is_no_sign() {
+    let mut uncollected = verdict("t", "", "o");
+    uncollected.runs = vec![run_of("make test", "none")];
+    assert_eq!(evidence(&[uncollected]).candidates[0].signs, []);
+}
+
+#[test]
+fn failures_that_nobody_mends_point_nowhere() {
+    let tree = tempfile::tempdir().unwrap();
+    for file in ["a.py", "b.py"] {
+        std::fs::write(tree.path().join(file), "x\n").unwrap();
+    }
+    let patch = b"--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x\n+y\n";
+    let mut before = run_of("make test", "1 t- u+");
+    before.output = "File \"b.py\", line 1: it failed".to_owned();
+    let signs = |verdict: &Verdict| {
+        let base = Base {
+            tree: tree.path(),
+            issue: "",
+            runs: std::slice::from_ref(&before),
+        };
+        let case = Case {
+            name: "one",
+            patch,
+            tokens: 1,
+            verdict,
+        };
+        Matrix::of(base, vec![case]).evidence().candidates[0]
+            .signs
+            .clone()
+    };
+    assert_eq!(signs(&verdict("t", "", "")), [Sign::Elsewhere]);
+    assert_eq!(signs(&verdict("", "t", "")), []);
+}

@@ -1,6 +1,6 @@
 //! What shows that a patch solves the issue: the repository's own tests, or tests that were written for it and agree.
 
-use super::ranking::{Cell, Evidence, Place, TestSource};
+use super::ranking::{Evidence, Place};
 use crate::rollout::journal::Verdict;
 
 /// How probable it must be that a patch is right which only written tests verify, from 0 to 1, unless the user says otherwise.
@@ -33,12 +33,7 @@ impl Proof {
             return Some(Proof::OwnTests);
         }
         let confidence = place.confidence?;
-        let written = evidence
-            .tests
-            .iter()
-            .filter(|test| test.source == TestSource::Written);
-        let passes = |cells: &super::ranking::Cells| cells.of(place.index) == Cell::Passed;
-        let passed = written.clone().filter(|test| passes(&test.cells)).count();
+        let (passed, of) = evidence.written(place.index);
         let candidate = evidence.candidates.get(place.index)?;
         let shown = verdict.but_for_nothing_failing
             && passed > 0
@@ -46,7 +41,7 @@ impl Proof {
             && confidence >= min_evidence;
         shown.then(|| Proof::WrittenTests {
             passed,
-            of: written.count(),
+            of,
             confidence,
         })
     }

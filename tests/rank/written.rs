@@ -66,3 +66,42 @@ fn the_repository_cannot_have_a_model_fetched() {
     let told = bench.rank(&[&TEST[..], &[honest.to_str().unwrap()]].concat());
     assert_eq!(told.code, 0, "{}", told.stderr);
 }
+
+#[test]
+fn the_table_tells_what_becomes_of_written_tests() {
+    let bench = Bench::new(SHOP);
+    let honest = bench.patch("honest.diff", HONEST);
+    let wrong = bench.patch("wrong.diff", "sed -i 's/price + quantity/price/' shop.py");
+    let script =
+        "from shop import total\nprint('Issue resolved' if total([(3, 3)]) == 9 else 'Issue reproduced')\n";
+    let file = honest.with_file_name("check.py");
+    std::fs::write(&file, script).unwrap();
+    let words = [
+        &TEST[..],
+        &[
+            "--issue-test",
+            file.to_str().unwrap(),
+            wrong.to_str().unwrap(),
+            honest.to_str().unwrap(),
+        ],
+    ];
+    let done = bench.spawn(&words.concat()).wait_with_output().unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .take(3)
+        .map(|line| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        })
+        .collect();
+    assert_eq!(&rows[0][5..7], ["written", "right"], "{text}");
+    assert!(
+        rows[1][1].ends_with("honest.diff") && rows[2][1].ends_with("wrong.diff"),
+        "{text}"
+    );
+    assert_eq!((rows[1][5], rows[2][5]), ("1 of 1", "0 of 1"), "{text}");
+    assert!(rows[1][6].ends_with(" %"), "{text}");
+}

@@ -47,8 +47,8 @@ Examples:
   git diff | cwm rank --committed-only -            is my uncommitted work a fix?
   cwm rank -o best.diff *.diff && cwm apply best.diff
 
-What counts: failing tests fixed, tests broken, reasons for doubt, lines changed outside of tests, and how many
-of the patches are the same, in this order.")]
+What counts: how probable it is that a patch is right, by the tests that failed before, tests written for the issue,
+tests that break, and which patches agree; then signs of a cheat, lines changed, and how many patches are the same.")]
 pub(crate) struct RankArguments {
     /// The repository to copy, or a folder in it, where the test commands start
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -139,6 +139,8 @@ struct Ranked {
     verdict: Verdict,
     /// What shows that it solves the issue, if anything does.
     proof: Option<Proof>,
+    /// How many of the tests that were written for the issue it passes, and of how many, where there are some.
+    written: Option<(usize, usize)>,
 }
 
 /// A patch that was read.
@@ -339,6 +341,7 @@ impl Bench<'_> {
             let verdict = verdicts.get(place.index)?.clone();
             let proof = Proof::of(&verdict, &decision.evidence, &place, least);
             Some(Ranked {
+                written: Some(decision.evidence.written(place.index)).filter(|(_, of)| *of > 0),
                 place,
                 verdict,
                 proof,

@@ -14,7 +14,11 @@ const SHOWN_LINES: usize = 12;
 /// Names in a line.
 const NAMED: usize = 5;
 /// The table's headings.
-const HEADINGS: [&str; 7] = ["place", "patch", "verified", "fixes", "breaks", "lines", "time"];
+const HEADINGS: [&str; 9] = [
+    "place", "patch", "verified", "fixes", "breaks", "written", "right", "lines", "time",
+];
+/// The columns for tests that were written for the issue.
+const WRITTEN: std::ops::Range<usize> = 5..7;
 
 #[derive(Serialize)]
 struct BaselineEvent<'a> {
@@ -161,12 +165,13 @@ pub(super) fn patches(
         }
         return Ok(());
     }
-    let rows: Vec<[String; 7]> = placed
+    let rows: Vec<[String; HEADINGS.len()]> = placed
         .iter()
         .enumerate()
         .map(|(at, (place, contender))| row(at + 1, place, contender))
         .collect();
-    let text = table(printer, &rows) + &remarks(&placed);
+    let with_written = placed.iter().any(|(place, _)| place.written.is_some());
+    let text = table(printer, &rows, with_written) + &remarks(&placed);
     printer.result(text)
 }
 
@@ -199,7 +204,7 @@ fn event<'a>(place: usize, ranked: &'a Ranked, contender: &'a Contender) -> Patc
     }
 }
 
-fn row(at: usize, place: &Ranked, contender: &Contender) -> [String; 7] {
+fn row(at: usize, place: &Ranked, contender: &Contender) -> [String; HEADINGS.len()] {
     let verdict = &place.verdict;
     let name = plain(&contender.name);
     let lines = contender.measure.lines.to_string();
@@ -209,6 +214,8 @@ fn row(at: usize, place: &Ranked, contender: &Contender) -> [String; 7] {
             "-".to_owned(),
             name,
             "refused".to_owned(),
+            none(),
+            none(),
             none(),
             none(),
             lines,
@@ -226,12 +233,19 @@ fn row(at: usize, place: &Ranked, contender: &Contender) -> [String; 7] {
             changes.fixed.len() + changes.still_failing.len()
         ),
         (changes.broken.len() + changes.vanished.len()).to_string(),
+        place
+            .written
+            .map_or_else(String::new, |(passed, of)| format!("{passed} of {of}")),
+        place
+            .place
+            .confidence
+            .map_or_else(String::new, |right| format!("{:.0} %", right * 100.0)),
         lines,
         format!("{:.1} s", verdict.seconds),
     ]
 }
 
-fn table(printer: &Printer, rows: &[[String; 7]]) -> String {
+fn table(printer: &Printer, rows: &[[String; HEADINGS.len()]], with_written: bool) -> String {
     let headings = HEADINGS.map(str::to_owned);
     let widths: Vec<usize> = (0..HEADINGS.len())
         .map(|column| {
@@ -244,7 +258,10 @@ fn table(printer: &Printer, rows: &[[String; 7]]) -> String {
     let mut text = String::new();
     for (at, row) in std::iter::once(&headings).chain(rows).enumerate() {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            if WRITTEN.contains(&column) && !with_written {
+                continue;
+            }
             let padded = format!("{cell:<width$}  ");
             let style = match cell.as_str() {
                 _ if at == 0 => Some(Style::Strong),

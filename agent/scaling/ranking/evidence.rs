@@ -221,6 +221,13 @@ impl Evidence {
         }
     }
 
+    /// How many of the tests that were written for the issue a candidate passes, and of how many.
+    pub fn written(&self, index: usize) -> (usize, usize) {
+        let written = self.columns(TestSource::Written);
+        let passed = written.filter(|test| test.cells.of(index) == Cell::Passed);
+        (passed.count(), self.columns(TestSource::Written).count())
+    }
+
     /// How many of the candidates could be tried.
     pub(in crate::scaling) fn tried(&self) -> usize {
         (0..self.candidates.len())
