@@ -3,7 +3,7 @@
 //! and, at the end, one diff. The copy goes when the value is dropped.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -250,9 +250,30 @@ fn start_sandbox(
                 objects: snapshot.store().join("objects"),
             };
             policy.working_directory = seen.root.join(start);
+            prefer_copy(&seen.root, &mut policy.environment);
             let sandbox = Sandbox::start_external(&walls.program, policy, seen.root.clone())?;
             Ok((sandbox, seen))
         }
+    }
+}
+
+/// Has Python look for modules in the copy first: a package that is installed for editing is found where the user's tree lies, which then would be
+/// tested instead. The copy is at another place than that only where nothing is mounted.
+fn prefer_copy(root: &Path, environment: &mut BTreeMap<OsString, OsString>) {
+    let is_package = ["pyproject.toml", "setup.py", "setup.cfg"]
+        .iter()
+        .any(|name| root.join(name).is_file());
+    if !is_package {
+        return;
+    }
+    let name = OsStr::new("PYTHONPATH");
+    let own = environment.get(name).cloned().unwrap_or_default();
+    let mut places = vec![root.join("src"), root.to_owned()];
+    places.retain(|place| place.is_dir());
+    places.extend(std::env::split_paths(&own).filter(|place| !place.as_os_str().is_empty()));
+    // A path with a colon in it cannot be put into the list.
+    if let Ok(joined) = std::env::join_paths(places) {
+        environment.insert(name.to_owned(), joined);
     }
 }
 

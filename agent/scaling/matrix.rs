@@ -237,6 +237,7 @@ impl<'a> Matrix<'a> {
                 name: test.written.name.clone(),
                 source: TestSource::Written,
                 asks: test.written.asks.clone(),
+                given: false,
                 votes: test.votes,
                 cells: Cells(self.forms.iter().zip(&self.cases).map(cell).collect()),
             });
@@ -322,6 +323,7 @@ fn repository_columns(cases: &[Case<'_>], commands: usize) -> Vec<TestColumn> {
             TestSource::Failing
         },
         asks: String::new(),
+        given: false,
         votes: 1,
         cells: Cells(cells),
     };

@@ -162,3 +162,21 @@ fn external_works_on_a_copy_too() {
     let failed = repository.sandbox(&["--sandbox", "external"], "exit 7");
     assert_eq!(failed.code, 7);
 }
+
+/// A package that is installed for editing lies in the user's tree, at the end of the list where Python looks.
+#[test]
+fn external_imports_a_package_from_the_copy_and_not_from_the_tree() {
+    for (place, other) in [("adder.py", "src/none"), ("src/adder.py", "none")] {
+        let repository = Repository::new(&format!("mkdir -p src; touch setup.py {place} {other}"));
+        let tree = repository.root.join(place);
+        let script = format!(
+            "root=$PWD; cd /; PYTHONPATH=\"$PYTHONPATH:{}\" python3 -B -c 'import adder; print(adder.__file__)'; echo $root/{place}",
+            tree.parent().unwrap().display()
+        );
+        let done = repository.sandbox(&["--sandbox", "external"], &script);
+        let text = String::from_utf8(done.stdout).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], lines[1], "{}", done.stderr);
+        assert!(!lines[0].starts_with(repository.root.to_str().unwrap()), "{text}");
+    }
+}

@@ -73,6 +73,7 @@ fn outcome(count: usize, patch: &str) -> Outcome {
         name: EVIL.to_owned(),
         source: TestSource::Written,
         asks: String::new(),
+        given: false,
         votes: 2,
         cells: Cells(vec![Cell::Passed; count]),
     };

@@ -120,6 +120,9 @@ pub struct TestColumn {
     /// What it looks at, where that is known: tests that look at the same thing and want different things cannot all be right.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub asks: String,
+    /// Whether the user gave it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given: bool,
     /// How many times it was written, by independent samples. 1 for the repository's.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub votes: usize,

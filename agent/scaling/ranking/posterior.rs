@@ -194,6 +194,8 @@ struct Idea<'a> {
     tests: usize,
     /// How probable it is that it asks for the right thing, by how often it was written and what else was written of the same.
     prior: f64,
+    /// How probable it is that a wrong patch passes.
+    wrong_passes: f64,
 }
 
 /// The ideas that some candidate passes: what nobody does tells nobody from the others.
@@ -208,6 +210,11 @@ fn ideas<'a>(evidence: &'a Evidence, weights: &Weights) -> Vec<Idea<'a>> {
         cells,
         tests: tests.len(),
         prior: prior(&tests, evidence, weights),
+        wrong_passes: if tests.iter().all(|test| is_script(test)) {
+            weights.wrong_passes_script
+        } else {
+            weights.wrong_passes
+        },
     };
     known.into_iter().map(idea).collect()
 }
@@ -216,11 +223,16 @@ fn ideas<'a>(evidence: &'a Evidence, weights: &Weights) -> Vec<Idea<'a>> {
 /// the one that most samples wrote, scripts, of which no two are the same, by their number.
 fn prior(tests: &[&TestColumn], evidence: &Evidence, weights: &Weights) -> f64 {
     let (scripts, assertions): (Vec<&TestColumn>, Vec<&TestColumn>) =
-        tests.iter().partition(|test| test.asks.is_empty());
+        tests.iter().partition(|test| is_script(test));
     let votes = |tests: &[&TestColumn]| -> usize { tests.iter().map(|test| test.votes.max(1)).sum() };
+    let alone = if scripts.iter().any(|test| test.given) {
+        weights.given
+    } else {
+        weights.script
+    };
     let script = match votes(&scripts) {
         0 => 0.0,
-        votes => raised(weights.script, votes as f64),
+        votes => raised(alone, votes as f64),
     };
     let assertion = |test: &&TestColumn| {
         // Of tests that look at the same thing and want different things at most one is right.
@@ -232,6 +244,11 @@ fn prior(tests: &[&TestColumn], evidence: &Evidence, weights: &Weights) -> f64 {
         alone * share(test.votes.max(1), votes(&of_the_same))
     };
     assertions.iter().map(assertion).fold(script, f64::max)
+}
+
+/// Whether a test is more than a single assertion.
+fn is_script(test: &TestColumn) -> bool {
+    test.asks.is_empty()
 }
 
 /// A probability whose odds are multiplied.
@@ -278,7 +295,7 @@ fn agreed(
 /// What an idea's outcome with a candidate says for its being right, in log-odds. Passing never speaks against it.
 fn told(idea: &Idea<'_>, index: usize, validity: f64, weights: &Weights) -> f64 {
     let right = validity * RIGHT_PASSES_VALID + (1.0 - validity) * RIGHT_PASSES_INVALID;
-    let wrong = weights.wrong_passes.min(right);
+    let wrong = idea.wrong_passes.min(right);
     let often = (idea.tests as f64).powf(weights.repetition);
     match idea.cells.of(index) {
         Cell::Passed => often * (right / wrong).ln(),

@@ -26,6 +26,7 @@ fn with(mut evidence: Evidence, source: TestSource, votes: usize, cells: &str) -
         name: format!("test {}", evidence.tests.len()),
         source,
         asks: format!("f({})", evidence.tests.len()),
+        given: false,
         votes,
         cells,
     });
@@ -182,6 +183,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                     name: String::new(),
                     source,
                     asks: String::new(),
+                    given: false,
                     votes,
                     cells: Cells(cells.into_iter().map(cell).collect()),
                 });
@@ -252,7 +254,7 @@ proptest! {
         };
         let cells = Cells((0..6).map(cell).collect());
         let mut more = evidence.clone();
-        more.tests.push(TestColumn { name: String::new(), source: TestSource::Written, asks: "new".to_owned(), votes, cells });
+        more.tests.push(TestColumn { name: String::new(), source: TestSource::Written, asks: "new".to_owned(), given: false, votes, cells });
         let after = order(&more, Rule::Weighed, &Weights::default());
         prop_assert!(like_leader(after[0].index), "{after:?}");
     }

@@ -14,14 +14,18 @@ pub struct Weights {
     pub passing: f64,
     /// How probable it is that an assertion that one sample wrote asks for the right thing, before anything is seen of it: from 0 to 1.
     pub validity: f64,
-    /// The same for a whole script, of a model that works in turns or of a person. Set by hand: the bench has none.
+    /// The same for a whole script of a model that works in turns. Set by hand: the bench has none.
     pub script: f64,
+    /// The same for a script that the user gave. Of those that some candidate passes nearly all ask for the right thing (`benches/ranking/written.jsonl`).
+    pub given: f64,
     /// What that gains by each e-fold of samples that wrote the same test.
     pub votes: f64,
     /// How many candidates that opinion counts as.
     pub validity_strength: f64,
-    /// How probable it is that a wrong patch passes a written test: from 0 to 1.
+    /// How probable it is that a wrong patch passes an assertion: from 0 to 1.
     pub wrong_passes: f64,
+    /// The same for a script: counted in `benches/ranking/written.jsonl`.
+    pub wrong_passes_script: f64,
     /// What more tests of one outcome add: the exponent of their number. 0 for nothing, 1 when each counts.
     pub repetition: f64,
     /// For each e-fold of candidates with the same code.
@@ -45,9 +49,11 @@ impl Default for Weights {
             passing: 1.5,
             validity: 0.225,
             script: 0.6,
+            given: 0.9,
             votes: 3.0,
             validity_strength: 14.15,
             wrong_passes: 0.3,
+            wrong_passes_script: 0.17,
             repetition: 0.5,
             same: 0.25,
             alike: 0.665,
