@@ -39,7 +39,7 @@ impl Proof {
             && passed > 0
             && candidate.signs.is_empty()
             && confidence >= min_evidence;
-        shown.then(|| Proof::WrittenTests {
+        shown.then_some(Proof::WrittenTests {
             passed,
             of,
             confidence,
