@@ -146,6 +146,7 @@ impl Council<'_> {
             copies: self.bench.copies,
             control: self.bench.control,
             commands: &self.bench.problem.tests,
+            baseline: &self.bench.problem.baseline,
         };
         Ok(self.matrix.hear(written, stand)?)
     }

@@ -1,0 +1,189 @@
+//! Files of tests in the repository's own framework: run alone in a copy, read by the same readers as the repository's own tests, and taken apart
+//! into what they claim.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cwm_tools::isolated::IsolatedCopy;
+use cwm_tools::sandbox::SandboxError;
+
+use super::{IssueTest, Said, Stand, without_layout};
+use crate::context::{canonical_code, definitions, language};
+use crate::rollout::TestFile;
+use crate::suite::{RunEnding, RunOptions, Status, TestRun, UNNAMED, alone, put_file, remove_file, run};
+
+/// What the tests of a file did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Results {
+    /// Each that ran to its end, and whether it passed; the others are left out.
+    Ran(BTreeMap<String, bool>),
+    /// Nothing is known of any: the file cannot be built or loaded, or its run broke off.
+    Nothing,
+    /// They did not end.
+    Hung,
+}
+
+/// Puts a file into a copy, runs it alone and takes it away again.
+pub(super) fn results(
+    stand: &Stand<'_>,
+    copy: &mut IsolatedCopy,
+    file: &TestFile,
+    text: &str,
+    timeout: Duration,
+) -> Result<Results, SandboxError> {
+    let (tree, start) = (stand.copies.snapshot.tree(), &stand.copies.start);
+    let Some((command, dialect, _)) = alone(&tree, start, stand.commands, &file.path, text) else {
+        return Ok(Results::Nothing);
+    };
+    let path = copy.root().join(&file.path);
+    if !put_file(copy.session(), &path, text)? {
+        return Ok(Results::Nothing);
+    }
+    let options = RunOptions {
+        timeout,
+        ..RunOptions::default()
+    };
+    let done = run(copy.session(), &command, &options)?;
+    remove_file(copy.session(), &path)?;
+    let known = |name: &str| stand.baseline.iter().any(|run| run.tests.contains_key(name));
+    let mistake = |message: &str| dialect.is_own_mistake(&file.path, message);
+    Ok(read(&done, &file.path, known, mistake))
+}
+
+/// What a run says of the file's tests. Tests that are `known` from before are others' that run with it.
+fn read(run: &TestRun, path: &str, known: impl Fn(&str) -> bool, mistake: impl Fn(&str) -> bool) -> Results {
+    match run.ending {
+        RunEnding::TimedOut => return Results::Hung,
+        RunEnding::NotStarted { .. } | RunEnding::Stopped { .. } => return Results::Nothing,
+        RunEnding::Ran => {}
+    }
+    // What stands in parentheses is what is wrong with the run as a whole.
+    let whole = |name: &str| name.starts_with('(') || name.ends_with(": (the program)");
+    if run.failing().any(whole) {
+        return Results::Nothing;
+    }
+    let is_test = |name: &str| {
+        let is_file = name == path || name.ends_with(&format!("/{path}"));
+        !is_file && name != run.command.command && name != UNNAMED && !whole(name) && !known(name)
+    };
+    let mut results = BTreeMap::new();
+    for (name, case) in run.tests.iter().filter(|(name, _)| is_test(name)) {
+        match case.status {
+            Status::Passed => results.insert(name.clone(), true),
+            Status::Failed if !mistake(&case.message) => results.insert(name.clone(), false),
+            _ => None,
+        };
+    }
+    // What holds tests that ran fails with them.
+    let names: Vec<String> = results.keys().cloned().collect();
+    let holds = |name: &String| {
+        let inner = [format!("{name} > "), format!("{name}/")];
+        names
+            .iter()
+            .any(|other| inner.iter().any(|start| other.starts_with(start)))
+    };
+    results.retain(|name, _| !holds(name));
+    Results::Ran(results)
+}
+
+/// What a file claims, by what its tests did before anything was changed; nothing where none of them failed.
+pub(super) fn claims(test: &IssueTest, file: &TestFile, results: &Results) -> Vec<IssueTest> {
+    let Results::Ran(results) = results else {
+        return Vec::new();
+    };
+    if !file.apart {
+        let shows = results.values().any(|passed| !passed);
+        let whole = IssueTest {
+            cases: results.clone(),
+            ..test.clone()
+        };
+        return shows.then_some(whole).into_iter().collect();
+    }
+    let failed = results.iter().filter(|(_, passed)| !**passed);
+    let claim = |(case, passed): (&String, &bool)| {
+        let mut written = test.written.clone();
+        written.name = format!("{} ({})", function(case), test.written.name);
+        written.asks =
+            body(&file.path, &written.script, function(case)).unwrap_or_else(|| written.name.clone());
+        IssueTest {
+            written,
+            cases: BTreeMap::from([(case.clone(), *passed)]),
+            ..test.clone()
+        }
+    };
+    failed.map(claim).collect()
+}
+
+/// What a claim says, by what its tests do now.
+pub(super) fn said(cases: &BTreeMap<String, bool>, results: &Results) -> Said {
+    let results = match results {
+        Results::Ran(results) => results,
+        Results::Nothing => return Said::Other,
+        Results::Hung => return Said::Hung,
+    };
+    if cases.is_empty() {
+        Said::Other
+    } else if cases.keys().all(|case| results.get(case) == Some(&true)) {
+        Said::Resolved
+    } else if cases
+        .iter()
+        .all(|(case, passed)| results.get(case) == Some(passed))
+    {
+        Said::Reproduced
+    } else {
+        Said::Other
+    }
+}
+
+/// Claims that are the same but for the names of their tests, as one with all of their votes. Those of one file have the same votes, and count once.
+pub(super) fn merged(claims: Vec<IssueTest>) -> Vec<IssueTest> {
+    let mut merged: Vec<(IssueTest, Vec<String>)> = Vec::new();
+    for claim in claims {
+        let same = merged.iter_mut().find(|(known, _)| known.is_same(&claim));
+        match same {
+            Some((known, texts)) => {
+                if !texts.contains(&claim.written.script) {
+                    known.votes += claim.votes;
+                    texts.push(claim.written.script);
+                }
+            }
+            None => {
+                let text = claim.written.script.clone();
+                merged.push((claim, vec![text]));
+            }
+        }
+    }
+    merged.into_iter().map(|(claim, _)| claim).collect()
+}
+
+/// The own name of a test's function: `pkg.TestA`, `tests/a.py::test_a[1]` and `issue tests/issue.rs: group::adds` have it at their ends.
+fn function(case: &str) -> &str {
+    let case = case.split('[').next().unwrap_or(case);
+    let name = case.rsplit("::").next().unwrap_or(case);
+    let name = name.rsplit(": ").next().unwrap_or(name);
+    let name = name.rsplit(" > ").next().unwrap_or(name);
+    // A title is a sentence, which may have a full stop in it.
+    if name.contains(' ') {
+        return name;
+    }
+    name.rsplit(['.', '/'])
+        .next()
+        .filter(|name| !name.is_empty())
+        .unwrap_or(name)
+}
+
+/// The code of a function without its name and layout; none where there is no such function.
+fn body(path: &str, text: &str, function: &str) -> Option<String> {
+    let found = definitions(text, &language(path)?);
+    let own = found.iter().find(|definition| definition.name == function)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let body = lines
+        .get(own.start..own.end)?
+        .join("\n")
+        .replacen(function, "test", 1);
+    Some(without_layout(&canonical_code(path, &body).unwrap_or(body)))
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;
