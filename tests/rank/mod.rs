@@ -6,6 +6,7 @@ mod order;
 mod python;
 mod together;
 mod written;
+mod written_files;
 
 use std::path::PathBuf;
 use std::process::Child;
