@@ -291,3 +291,7 @@ impl Prompts {
         self.render("one_shot_hidden", context! { comment })
     }
 }
+
+#[cfg(test)]
+#[path = "test_file_tests.rs"]
+mod tests;

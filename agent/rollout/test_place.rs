@@ -5,7 +5,10 @@ use cwm_tools::patch::is_test_path;
 use super::packed::ranking;
 use super::types::{RolloutError, Workbench};
 use crate::prompts::{ShownFile, TestFilePlace};
-use crate::suite::{Framework, Site, sites};
+use crate::suite::{Dialect, Framework, Site, dialects, sites};
+
+/// So many of the likeliest files are tried; tests of the others tell nothing of the issue.
+const MOST_FILES: usize = 10;
 
 /// Where the file goes; none where tests are scripts, as they are for code in Python, and where no command of the repository's runs a single file.
 ///
@@ -14,32 +17,37 @@ use crate::suite::{Framework, Site, sites};
 /// When the tree cannot be read.
 pub(super) fn of(bench: &Workbench<'_>) -> Result<Option<TestFilePlace>, RolloutError> {
     let problem = bench.problem;
-    let found = |about: &str| -> Vec<Site> {
-        let sites = sites(&problem.tree, &bench.copies.start, &problem.tests, about);
-        sites
-            .into_iter()
-            .filter(|site| !site.dialect.is_python())
-            .collect()
-    };
-    let mut usual = found("");
-    if usual.is_empty() {
+    let (tree, start, commands) = (&problem.tree, &bench.copies.start, &problem.tests);
+    let dialects = dialects(tree, start, commands);
+    let others: Vec<Dialect> = dialects
+        .into_iter()
+        .filter(|dialect| !dialect.is_python())
+        .collect();
+    if others.is_empty() {
         return Ok(None);
     }
+    let found = |about: &str| {
+        let sites = sites(tree, start, commands, about);
+        sites.into_iter().filter(|site| others.contains(&site.dialect))
+    };
     let python = |framework| matches!(framework, Framework::Pytest | Framework::Unittest);
-    let tests_python = problem.tests.iter().any(|test| python(test.framework));
+    let tests_python = commands.iter().any(|test| python(test.framework));
     let ranking = ranking(problem)?;
     let suspect = ranking.suspect().map(|(path, _)| path);
     let paths = suspect.iter().map(String::as_str).chain(ranking.paths());
-    for path in paths.filter(|path| !is_test_path(path.as_bytes())) {
-        if tests_python && path.ends_with(".py") {
+    let code = paths.filter(|path| {
+        let known = tests_python && path.ends_with(".py") || others.iter().any(|dialect| dialect.takes(path));
+        known && !is_test_path(path.as_bytes())
+    });
+    for path in code.take(MOST_FILES) {
+        if path.ends_with(".py") {
             return Ok(None);
         }
-        if usual.iter().any(|site| site.dialect.takes(path)) {
-            let near = found(path).into_iter().find(|site| site.dialect.takes(path));
-            return Ok(near.map(place));
+        if let Some(site) = found(path).find(|site| site.dialect.takes(path)) {
+            return Ok(Some(place(site)));
         }
     }
-    Ok(Some(place(usual.swap_remove(0))))
+    Ok(found("").next().map(place))
 }
 
 fn place(site: Site) -> TestFilePlace {

@@ -112,7 +112,7 @@ impl Council<'_> {
         let written = self.written(&samples.collect::<Vec<_>>(), &[])?;
         self.hear(&written)?;
         self.tell(format!(
-            "Tests for the issue: {} written, {} of them fail without a patch as the issue says.",
+            "Written for the issue: {} scripts or files, in which {} tests fail without a patch as the issue says.",
             written.len(),
             self.matrix.tests().len()
         ))?;

@@ -20,7 +20,7 @@ pub use compare::{Comparison, agree, compare};
 pub use find::find;
 pub use narrow::{narrowed, quoted};
 pub use run::{RunOptions, put_file, remove_file, run};
-pub use site::{Dialect, Example, Site, alone, sites};
+pub use site::{Dialect, Example, Site, alone, dialects, sites};
 pub use types::{
     CommandSource, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED, telling_tests,
 };

@@ -178,7 +178,10 @@ fn node_runs_a_file_and_wrong_patches_are_not_verified_by_it() {
     let desk = Desk::new(PACKAGE);
     let head = "const test = require('node:test');\nconst assert = require('node:assert');\nconst { add } = require('../sum.js');\n\n";
     let asserts = [
-        "test('two and three', () => { assert.strictEqual(add(2, 3), 5); });",
+        "test('five', () => { assert.strictEqual(add(2, 3), 5); });",
+        "test('one more', () => { assert.strictEqual(add(7, 1), 8); });",
+        "test('below zero', () => { assert.strictEqual(add(-1, 3), 2); });",
+        "test('twice', () => { assert.strictEqual(add(4, 4), 8); });",
         // It passes before anything is changed.
         "test('zero', () => { assert.strictEqual(add(1, 0), 1); });",
         // Its mistakes are its own.
@@ -186,20 +189,26 @@ fn node_runs_a_file_and_wrong_patches_are_not_verified_by_it() {
     ];
     let file = format!("{head}{}\n", asserts.join("\n"));
     let change = |new: &str| edit("sum.js", "  return a - b;", &format!("  return {new};"));
-    let run = |new: &str| {
-        let answers = [tests(&file), json!({"text": change(new)})];
-        let words = ["--issue-tests", "1", "--min-evidence", "20"];
-        fix(&desk, "npm test", &answers, 1, &words)
-    };
-    let done = run("a + b");
+    let patch = |seed: u64, new: &str| json!({"seed": seed, "text": change(new)});
+    // Samples that agree are enough by themselves.
+    let answers = [
+        tests(&file),
+        patch(0, "a - b * 1"),
+        patch(1, "a + b"),
+        patch(2, "b + a"),
+        patch(3, "a"),
+    ];
+    let done = fix(&desk, "npm test", &answers, 4, &[]);
     assert_eq!(done.code, 0, "{}", done.stderr);
-    assert_says(&done, &["passes 1 of 1 test written for the issue"]);
+    assert_says(&done, &["passes 4 of 4 tests written for the issue"]);
     let seen = columns(&desk);
-    assert_eq!(seen[0]["name"], "two and three (test/issue.test.js of tests-1)");
-    assert_eq!((seen.len(), &seen[0]["cells"]), (1, &json!("+")));
+    assert_eq!(seen[0]["name"], "below zero (test/issue.test.js of tests-1)");
+    let said: Vec<(&Value, &Value)> = seen.iter().map(|test| (&test["cells"], &test["votes"])).collect();
+    assert_eq!(said, [(&json!("-++-"), &json!(4)); 4]);
     assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
     // With this one nothing that passed is broken, and what is written still fails.
-    let done = run("a - b * 1");
+    let answers = [tests(&file), patch(0, "a - b * 1")];
+    let done = fix(&desk, "npm test", &answers, 1, &["--min-evidence", "0"]);
     assert_eq!((done.code, done.text().as_str()), (1, ""), "{}", done.stderr);
     assert_eq!(columns(&desk)[0]["cells"], "-");
     desk.assert_untouched();

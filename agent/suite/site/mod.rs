@@ -133,6 +133,14 @@ pub fn sites(tree: &Path, start: &Path, commands: &[TestCommand], about: &str) -
     ways.filter_map(|way| place::site(tree, &way, about)).collect()
 }
 
+/// The frameworks of the commands that can run a single file, in the commands' order.
+pub fn dialects(tree: &Path, start: &Path, commands: &[TestCommand]) -> Vec<Dialect> {
+    let ways = commands
+        .iter()
+        .filter_map(|command| Way::of(tree, start, command));
+    ways.map(|way| way.dialect).collect()
+}
+
 /// The command that runs a test file alone, its dialect, and which of the commands that is of; none where no command does that. `path` is relative
 /// to the tree's root, and `text` is what stands in it.
 pub fn alone(

@@ -88,7 +88,13 @@ fn cargo_finds_the_package_that_the_issue_is_about() {
     let command = "cargo test --workspace --offline -- --nocapture";
     let site = assert_place(&files, command, "b/src/deep/part.rs", "b/tests/issue.rs", run);
     assert_eq!(site.head, "use other::");
-    // In the workspace itself there is no package.
+    // In the workspace itself there is no package, but a way to run a file.
+    let workspace = tree(&files);
+    let commands = [TestCommand::given(command)];
+    assert_eq!(
+        dialects(workspace.path(), Path::new(""), &commands),
+        [Dialect::Cargo]
+    );
     assert_eq!(site_of(&files, command, ""), None);
 }
 
