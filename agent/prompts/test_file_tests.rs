@@ -23,7 +23,7 @@ fn place(example: bool) -> TestFilePlace {
         path: "tests/issue.rs".to_owned(),
         framework: "cargo test".to_owned(),
         language: "rust".to_owned(),
-        head: "use tiny::".to_owned(),
+        head: "use tiny::*;\n".to_owned(),
         example: example.then(|| shown("tests/old.rs", "#[test]\nfn old() {}")),
         command: "cargo test --test issue".to_owned(),
     }
@@ -59,9 +59,9 @@ fn a_small_model_is_shown_a_test_and_begins_with_what_is_known() {
          It subtracts.\n\n\
          The code is wrong, so do not go by what it does. Write the file tests/issue.rs with tests for cargo test of what `add` should do by its description \
          and the issue: first the examples given there, then other cases whose results are certain. At most 5 tests, each with one short assertion and \
-         independent of the others. Use only what the code above defines."
+         independent of the others. Use only what the code above defines, and repeat no test that is shown."
     );
-    assert_eq!(part("prefix"), "```rust\nuse tiny::");
+    assert_eq!(part("prefix"), "```rust\nuse tiny::*;\n");
     let request = request(&["-1", "+2"]);
     let text = prompts
         .one_shot_test_file("request", &request, &place(false))

@@ -124,10 +124,10 @@ fn columns(desk: &Desk) -> Vec<Value> {
 #[test]
 fn a_small_model_writes_a_file_that_cargo_runs() {
     let desk = Desk::new(CRATE);
-    // Behind `use tiny_sum::`.
-    let file = "add;\n\n#[test]\nfn two_and_three() {\n    assert_eq!(add(2, 3), 5);\n}\n\n#[test]\nfn with_zero() {\n    assert_eq!(add(2, 0), 2);\n}\n\n\
+    // Behind `use tiny_sum::*;`.
+    let file = "\n#[test]\nfn two_and_three() {\n    assert_eq!(add(2, 3), 5);\n}\n\n#[test]\nfn with_zero() {\n    assert_eq!(add(2, 0), 2);\n}\n\n\
                 #[test]\nfn below_zero() {\n    assert_eq!(add(-1, 4), 3);\n}\n";
-    let broken = "missing;\n\n#[test]\nfn two_and_three() {\n    assert_eq!(missing(2, 3), 5);\n}\n";
+    let broken = "\n#[test]\nfn one_more() {\n    assert_eq!(add(7, 1), 8);\n}\n\n#[test]\nfn two_and_three() {\n    assert_eq!(missing(2, 3), 5);\n}\n";
     let answers = [
         json!({"when": ["The code is wrong, so do not go by what it does. Write the file"], "seed": 1, "text": broken}),
         tests(file),
@@ -139,9 +139,9 @@ fn a_small_model_writes_a_file_that_cargo_runs() {
     let done = fix(&desk, &command, &answers, 2, &words);
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(done.text().contains("+    a + b"), "{}", done.text());
-    assert_says(&done, &["passes 2 of 2 tests written for the issue"]);
+    assert_says(&done, &["passes 3 of 3 tests written for the issue"]);
     desk.assert_untouched();
-    // What passes before anything is changed does not count, and what does not compile neither.
+    // What passes before anything is changed does not count, and what does not compile neither; the other test of its file does.
     let columns = columns(&desk);
     let seen: Vec<(&str, &str, u64)> = columns
         .iter()
@@ -156,6 +156,7 @@ fn a_small_model_writes_a_file_that_cargo_runs() {
     let expected = [
         ("below_zero (tests/issue.rs of tests-1)", "-+", 2),
         ("two_and_three (tests/issue.rs of tests-1)", "-+", 2),
+        ("one_more (tests/issue.rs of tests-2)", "-+", 1),
     ];
     assert_eq!(seen, expected, "{}", done.stderr);
     let journal = desk.journal();

@@ -4,6 +4,7 @@
 //! A test says one of three things (see [`WrittenTest`]): a script by what it prints, a file of tests in the repository's framework by which of its tests fail.
 
 mod file;
+mod parts;
 mod script;
 
 use std::collections::BTreeMap;
@@ -163,13 +164,16 @@ impl Stand<'_> {
     pub(super) fn kept(&self, tests: Vec<IssueTest>) -> Result<Vec<IssueTest>, ValidateError> {
         let first = self.heard("tests-base", None, &tests)?.unwrap_or_default();
         let mut claims = Vec::new();
-        for (test, heard) in tests.iter().zip(first) {
+        let mut broken = Vec::new();
+        for (test, heard) in tests.into_iter().zip(first) {
             match (&test.written.file, heard.results) {
-                (Some(file), Some(results)) => claims.extend(file::claims(test, file, &results)),
-                _ if heard.said == Said::Reproduced => claims.push(test.clone()),
+                (Some(_), Some(Results::Nothing)) => broken.push(test),
+                (Some(file), Some(results)) => claims.extend(file::claims(&test, file, &results)),
+                _ if heard.said == Said::Reproduced => claims.push(test),
                 _ => {}
             }
         }
+        claims.extend(self.mended(&broken)?);
         let mut kept = file::merged(claims);
         let again = self.heard("tests-base", None, &kept)?.unwrap_or_default();
         let mut again = again.into_iter();
@@ -189,6 +193,23 @@ impl Stand<'_> {
             test.seconds = Some(slowest);
         }
         Ok(kept)
+    }
+
+    /// What files claim that cannot be built, without those of their tests for which they cannot.
+    fn mended(&self, broken: &[IssueTest]) -> Result<Vec<IssueTest>, ValidateError> {
+        let parts: Vec<Vec<IssueTest>> = broken.iter().map(parts::parts).collect();
+        let heard = self
+            .heard("tests-base", None, &parts.concat())?
+            .unwrap_or_default();
+        let mut results = heard.into_iter().map(|heard| heard.results);
+        let mut claims = Vec::new();
+        for (test, parts) in broken.iter().zip(&parts) {
+            let own: Vec<Option<Results>> = results.by_ref().take(parts.len()).collect();
+            if let (Some((built, results)), Some(file)) = (parts::built(test, &own), &test.written.file) {
+                claims.extend(file::claims(&built, file, &results));
+            }
+        }
+        Ok(claims)
     }
 
     /// What becomes of each test with a patch: passed when it says that the issue is gone, and nothing else. Nothing is known with a

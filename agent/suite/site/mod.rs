@@ -116,7 +116,7 @@ pub struct Site {
     pub path: String,
     /// What follows the backticks of a fence.
     pub language: &'static str,
-    /// What the file's text begins with, in the languages in which that is known; its last line may be open.
+    /// What the file's text begins with, in the languages in which that is known; else empty.
     pub head: String,
     /// A test of the repository's.
     pub example: Option<Example>,

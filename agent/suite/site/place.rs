@@ -25,7 +25,7 @@ pub(super) fn site(tree: &Path, way: &Way<'_>, about: &str) -> Option<Site> {
             (
                 joined(package, "tests"),
                 Style::of(dialect),
-                format!("use {library}::"),
+                format!("use {library}::*;\n"),
             )
         }
         Dialect::Go => {

@@ -50,7 +50,10 @@ fn cargo_has_a_program_of_tests_beside_the_others() {
         "tests/issue.rs",
         "cargo test --test issue",
     );
-    assert_eq!((site.head.as_str(), site.language), ("use tiny_sum::", "rust"));
+    assert_eq!(
+        (site.head.as_str(), site.language),
+        ("use tiny_sum::*;\n", "rust")
+    );
     assert_eq!(site.example.unwrap().path, "tests/adds.rs");
     // Neither a file nor a program in a folder is replaced.
     let more = [
@@ -87,7 +90,7 @@ fn cargo_finds_the_package_that_the_issue_is_about() {
     let run = "cargo test --offline -p two --test issue";
     let command = "cargo test --workspace --offline -- --nocapture";
     let site = assert_place(&files, command, "b/src/deep/part.rs", "b/tests/issue.rs", run);
-    assert_eq!(site.head, "use other::");
+    assert_eq!(site.head, "use other::*;\n");
     // In the workspace itself there is no package, but a way to run a file.
     let workspace = tree(&files);
     let commands = [TestCommand::given(command)];
