@@ -2,13 +2,14 @@
 //! into what they claim.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use cwm_tools::isolated::IsolatedCopy;
 use cwm_tools::sandbox::SandboxError;
 
 use super::{IssueTest, Said, Stand, without_layout};
-use crate::context::{canonical_code, definitions, language};
+use crate::context::{canonical_code, definitions, indent_of, language};
 use crate::rollout::TestFile;
 use crate::suite::{RunEnding, RunOptions, Status, TestRun, UNNAMED, alone, put_file, remove_file, run};
 
@@ -172,16 +173,37 @@ fn function(case: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// The code of a function without its name and layout; none where there is no such function.
-fn body(path: &str, text: &str, function: &str) -> Option<String> {
+/// The code of a test without its name and layout; none where there is no such test.
+fn body(path: &str, text: &str, name: &str) -> Option<String> {
     let found = definitions(text, &language(path)?);
-    let own = found.iter().find(|definition| definition.name == function)?;
+    let own = found.iter().find(|definition| definition.name == name);
     let lines: Vec<&str> = text.lines().collect();
-    let body = lines
-        .get(own.start..own.end)?
-        .join("\n")
-        .replacen(function, "test", 1);
+    let range = own
+        .map(|own| own.start..own.end)
+        .or_else(|| titled(&lines, name))?;
+    let body = lines.get(range)?.join("\n").replacen(name, "test", 1);
     Some(without_layout(&canonical_code(path, &body).unwrap_or(body)))
+}
+
+/// The lines of a call such as `test('title', () => {`, to the one that closes it.
+fn titled(lines: &[&str], title: &str) -> Option<Range<usize>> {
+    let opens = |line: &&str| {
+        let quoted = ['\'', '"', '`']
+            .iter()
+            .any(|quote| line.contains(&format!("{quote}{title}{quote}")));
+        quoted
+            && ["test(", "it("]
+                .iter()
+                .any(|call| line.trim_start().starts_with(call))
+    };
+    let start = lines.iter().position(opens)?;
+    let first = lines.get(start)?;
+    if first.trim_end().trim_end_matches(';').ends_with(')') {
+        return Some(start..start + 1);
+    }
+    let closes = |line: &&str| line.trim_start().starts_with('}') && indent_of(line) <= indent_of(first);
+    let length = lines.get(start + 1..)?.iter().position(closes)?;
+    Some(start..start + length + 2)
 }
 
 #[cfg(test)]

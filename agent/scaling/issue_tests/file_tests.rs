@@ -170,6 +170,18 @@ fn samples_that_write_the_same_test_have_a_vote_each() {
 }
 
 #[test]
+fn a_test_with_a_title_is_its_call() {
+    let text = "describe('sum', () => {\n  it('adds', () => {\n    assert.equal(add(1, 1), 2);\n  });\n\n  it('more', () => assert.equal(add(2, 1), 3));\n});\n";
+    let same = "test(\"one and one\", () => {\n  // A remark.\n  assert.equal(add(1,1), 2);\n});\n";
+    let of = |text: &str, title: &str| body("test/issue.test.js", text, title);
+    assert!(of(text, "more").unwrap().contains("add"));
+    assert_ne!(of(text, "adds"), of(text, "more"));
+    let renamed = same.replace("test(", "it(");
+    assert_eq!(of(text, "adds"), of(&renamed, "one and one"));
+    assert_eq!(of(text, "nothing of the kind"), None);
+}
+
+#[test]
 fn a_tests_own_name_stands_at_the_end() {
     for (case, name) in [
         ("issue tests/issue.rs: group::adds", "adds"),
