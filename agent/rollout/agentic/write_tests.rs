@@ -76,7 +76,7 @@ fn test_file(
     runs: &dyn Fn(&str, &str) -> bool,
 ) -> Option<(String, String)> {
     let mut files = parse(patch).map(|patch| patch.files).unwrap_or_default();
-    let path = |file: &FilePatch| Some(String::from_utf8(file.new_path.clone()?).ok()?);
+    let path = |file: &FilePatch| String::from_utf8(file.new_path.clone()?).ok();
     files.sort_by_key(|file| agreed.is_none() || path(file).as_deref() != agreed);
     files
         .into_iter()
