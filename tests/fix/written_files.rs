@@ -255,3 +255,43 @@ fn a_model_that_works_in_turns_leaves_a_file_where_it_is_told_to() {
     let page = std::fs::read_to_string(desk.runs()[0].join("report.html")).unwrap();
     assert!(page.contains("two and three"), "the report shows the file");
 }
+
+#[test]
+fn killed_runs_go_on_with_the_files_that_were_written() {
+    need("node", "nodejs");
+    let desk = Desk::new(PACKAGE);
+    let file = "const test = require('node:test');\nconst assert = require('node:assert');\nconst { add } = require('../sum.js');\n\n\
+                test('five', () => assert.strictEqual(add(2, 3), 5));\n";
+    let answers = [
+        tests(file),
+        json!({"text": edit("sum.js", "  return a - b;", "  return a + b;")}),
+    ];
+    let model = script(&desk, &answers);
+    let words = [
+        "fix",
+        "-m",
+        "`add` subtracts.",
+        "--test",
+        "npm test",
+        "--model",
+        &model,
+        "-n",
+        "1",
+        "--rounds",
+        "1",
+        "--issue-tests",
+        "1",
+        "--min-evidence",
+        "20",
+    ];
+    let whole = desk.run(&words);
+    assert_eq!(whole.code, 0, "{}", whole.stderr);
+    let events: Vec<Value> = desk.journal();
+    let written = events
+        .iter()
+        .position(|line| line["event"] == "written_tests")
+        .unwrap();
+    assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
+    // Before the file is there, and when it is.
+    desk.assert_resumable(&words, &[written, written + 1], &whole);
+}

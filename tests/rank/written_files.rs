@@ -40,6 +40,10 @@ fn a_file_for_the_repositorys_framework_verifies_and_is_replayed() {
         "cheat.diff",
         "sed -i 's/a - b/a - 1 * b/' sum.js; printf \"require('node:test')('two and three', () => {});\\n\" > test/issue.test.js",
     );
+    let exits = bench.patch(
+        "exits.diff",
+"printf '%s\n' 'console.log(`TAP version 13\nok 1 - two and three\n1..1`); process.exit(0);' >> sum.js",
+    );
     let text = format!("{HEAD}test('two and three', () => assert.strictEqual(add(2, 3), 5));\n");
     let (file, evidence) = (bench.file("new.test.js", &text), bench.file("evidence.json", ""));
     let words = [
@@ -53,6 +57,7 @@ fn a_file_for_the_repositorys_framework_verifies_and_is_replayed() {
         evidence.to_str().unwrap(),
     ];
     let patches = [
+        exits.to_str().unwrap(),
         cheat.to_str().unwrap(),
         wrong.to_str().unwrap(),
         right.to_str().unwrap(),
@@ -62,7 +67,7 @@ fn a_file_for_the_repositorys_framework_verifies_and_is_replayed() {
     assert_eq!(told.of("right.diff")["proof"], "written_tests");
     let tests = written(&evidence);
     assert_eq!(tests.len(), 1, "{tests:?}");
-    assert_eq!(tests[0]["cells"], "--+");
+    assert_eq!(tests[0]["cells"], "---+");
     let again = bench.rank(&["--replay", evidence.to_str().unwrap()]);
     let order = &again.all("rank.replay")[0]["order"];
     assert!(order[0].as_str().unwrap().ends_with("right.diff"), "{order}");

@@ -64,7 +64,9 @@ fn read(run: &TestRun, path: &str, known: impl Fn(&str) -> bool, mistake: impl F
         return Results::Nothing;
     }
     let is_test = |name: &str| {
-        let is_file = name == path || name.ends_with(&format!("/{path}"));
+        // Some commands name it from where they start, and others as a whole.
+        let behind = |whole: &str, end: &str| whole == end || whole.ends_with(&format!("/{end}"));
+        let is_file = behind(name, path) || behind(path, name);
         !is_file && name != run.command.command && name != UNNAMED && !whole(name) && !known(name)
     };
     let mut results = BTreeMap::new();

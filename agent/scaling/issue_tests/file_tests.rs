@@ -57,7 +57,8 @@ fn only_tests_of_the_file_that_ran_to_their_end_are_heard() {
         ("group > inner", Status::Failed),
         ("known", Status::Failed),
         // The file itself, when it cannot be loaded.
-        ("/work/a/issue.test.js", Status::Failed),
+        ("/repo/a/issue.test.js", Status::Failed),
+        ("issue.test.js", Status::Failed),
     ]);
     let heard = read(&run, "a/issue.test.js", |name| name == "known", nobody);
     assert_eq!(
