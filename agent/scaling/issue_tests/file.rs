@@ -106,11 +106,20 @@ pub(super) fn claims(test: &IssueTest, file: &TestFile, results: &Results) -> Ve
     let claim = |(case, passed): (&String, &bool)| {
         let mut written = test.written.clone();
         written.name = format!("{} ({})", function(case), test.written.name);
-        written.asks =
-            body(&file.path, &written.script, function(case)).unwrap_or_else(|| written.name.clone());
+        let own = source(&file.path, &written.script, function(case));
+        let canonical = |own: &String| canonical_code(&file.path, own).unwrap_or_else(|| own.clone());
+        let code = own.as_ref().map(|own| without_layout(&canonical(own)));
+        let asks = own
+            .as_ref()
+            .and_then(|own| asked(own, file.path.ends_with(".rs")));
+        // What looks at nothing that can be told looks at something of its own.
+        written.asks = asks
+            .or_else(|| code.clone())
+            .unwrap_or_else(|| written.name.clone());
         IssueTest {
             written,
             cases: BTreeMap::from([(case.clone(), *passed)]),
+            code: code.unwrap_or_default(),
             ..test.clone()
         }
     };
@@ -175,16 +184,57 @@ fn function(case: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// The code of a test without its name and layout; none where there is no such test.
-fn body(path: &str, text: &str, name: &str) -> Option<String> {
+/// What stands in a file for a test, without the test's name; none where there is no such test.
+fn source(path: &str, text: &str, name: &str) -> Option<String> {
     let found = definitions(text, &language(path)?);
     let own = found.iter().find(|definition| definition.name == name);
     let lines: Vec<&str> = text.lines().collect();
     let range = own
         .map(|own| own.start..own.end)
         .or_else(|| titled(&lines, name))?;
-    let body = lines.get(range)?.join("\n").replacen(name, "test", 1);
-    Some(without_layout(&canonical_code(path, &body).unwrap_or(body)))
+    Some(lines.get(range)?.join("\n").replacen(name, "test", 1))
+}
+
+/// What a test looks at: all that stands before the value which its only comparison wants. None where it has no such, or several checks.
+fn asked(source: &str, rust: bool) -> Option<String> {
+    const COMPARISONS: [&str; 6] = [
+        "assert_eq!(",
+        "trictEqual(",
+        "deepEqual(",
+        ".equal(",
+        "assertEqual(",
+        "expect(",
+    ];
+    let checks = |line: &&str| line.contains("assert") || line.contains("expect(");
+    if source.lines().filter(checks).count() != 1 {
+        return None;
+    }
+    let begins = COMPARISONS
+        .iter()
+        .filter_map(|call| Some(source.find(call)? + call.len()));
+    let begin = begins.min()?;
+    let end = begin + first_argument(source.get(begin..)?, rust)?;
+    Some(without_layout(source.get(..end)?))
+}
+
+/// Where the first of a call's arguments ends. In Rust a single quote may be a lifetime's.
+fn first_argument(arguments: &str, rust: bool) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0, None, false);
+    for (at, sign) in arguments.char_indices() {
+        match (quote, sign) {
+            _ if std::mem::take(&mut escaped) => {}
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if open == sign => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '`') => quote = Some(sign),
+            (None, '\'') if !rust => quote = Some(sign),
+            (None, ',' | ')') if depth == 0 => return Some(at),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The lines of a call such as `test('title', () => {`, to the one that closes it.

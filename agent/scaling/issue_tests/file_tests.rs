@@ -174,12 +174,58 @@ fn samples_that_write_the_same_test_have_a_vote_each() {
 fn a_test_with_a_title_is_its_call() {
     let text = "describe('sum', () => {\n  it('adds', () => {\n    assert.equal(add(1, 1), 2);\n  });\n\n  it('more', () => assert.equal(add(2, 1), 3));\n});\n";
     let same = "test(\"one and one\", () => {\n  // A remark.\n  assert.equal(add(1,1), 2);\n});\n";
-    let of = |text: &str, title: &str| body("test/issue.test.js", text, title);
+    let path = "test/issue.test.js";
+    let of = |text: &str, title: &str| {
+        let own = source(path, text, title)?;
+        Some(without_layout(&canonical_code(path, &own).unwrap()))
+    };
     assert!(of(text, "more").unwrap().contains("add"));
     assert_ne!(of(text, "adds"), of(text, "more"));
     let renamed = same.replace("test(", "it(");
     assert_eq!(of(text, "adds"), of(&renamed, "one and one"));
     assert_eq!(of(text, "nothing of the kind"), None);
+}
+
+#[test]
+fn tests_that_want_different_values_of_the_same_are_told() {
+    let rust = |body: &str| asked(&format!("#[test]\nfn test() {{\n    {body}\n}}"), true);
+    let node = |body: &str| asked(&format!("test('test', () => {{ {body} }});"), false);
+    assert_eq!(
+        rust("assert_eq!(add(2, 3), 5);"),
+        rust("assert_eq!( add(2, 3), 6 );")
+    );
+    assert_ne!(
+        rust("assert_eq!(add(2, 3), 5);"),
+        rust("assert_eq!(add(2, 4), 5);")
+    );
+    assert!(
+        rust("assert_eq!(first(\"a, b\"), \"a\");")
+            .unwrap()
+            .ends_with("assert_eq!(first(\"a,b\")")
+    );
+    // What is set up before is part of it.
+    assert_ne!(
+        rust("let a = 1;\n    assert_eq!(add(a, 1), 2);"),
+        rust("let a = 2;\n    assert_eq!(add(a, 1), 2);")
+    );
+    assert_eq!(
+        node("assert.strictEqual(cut('a, b'), 1);"),
+        node("assert.strictEqual(cut('a, b'), 2);")
+    );
+    assert_ne!(
+        node("assert.strictEqual(cut('a, b'), 1);"),
+        node("assert.strictEqual(cut('a, c'), 1);")
+    );
+    assert_eq!(
+        node("expect(add(1, 1)).toBe(2);"),
+        node("expect(add(1, 1)).toBe(3);")
+    );
+    // Several checks, or none that compares.
+    assert_eq!(
+        rust("assert_eq!(add(2, 3), 5);\n    assert_eq!(add(2, 4), 6);"),
+        None
+    );
+    assert_eq!(rust("assert!(add(2, 3) == 5);"), None);
 }
 
 #[test]

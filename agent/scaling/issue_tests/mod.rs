@@ -44,6 +44,8 @@ pub struct IssueTest {
     /// Of a file of tests, those that it claims something with, and whether they passed before anything was changed. Empty for a script, and before it
     /// has run.
     pub cases: BTreeMap<String, bool>,
+    /// Of a claim that is one test of a file, the test's code without its name and layout. Empty where that is not known, and for others.
+    pub code: String,
 }
 
 impl IssueTest {
@@ -54,15 +56,13 @@ impl IssueTest {
             votes: 1,
             seconds: None,
             cases: BTreeMap::new(),
+            code: String::new(),
         }
     }
 
     /// Whether both claim the same.
     pub(super) fn is_same(&self, other: &IssueTest) -> bool {
-        let (one, two) = (&self.written, &other.written);
-        let apart = |test: &WrittenTest| test.file.as_ref().is_some_and(|file| file.apart);
-        let same_claim = apart(one) && apart(two) && !one.asks.is_empty() && one.asks == two.asks;
-        one.name == two.name || same_claim
+        self.written.name == other.written.name || !self.code.is_empty() && self.code == other.code
     }
 }
 
