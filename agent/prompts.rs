@@ -26,7 +26,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use thiserror::Error;
 
-pub use one_shot::{AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance, TestsRequest};
+pub use one_shot::{
+    AnswerFormat, AskFor, OneShotRequest, ShownFile, ShownGuidance, TestFilePlace, TestsRequest,
+};
 pub use rollout::{ArgumentsError, Scarce, SystemPrompt, TestsBefore, TestsOutcome};
 
 const EXTENSION: &str = ".jinja";
@@ -69,7 +71,7 @@ const BUILT_IN: &[BuiltIn] = built_in! {
         "cut_right", "writes_test"
     ],
     "agentic_issue": ["pack", "root", "issue", "tests", "guidance"],
-    "agentic_test": ["pack", "root", "issue", "rivals"],
+    "agentic_test": ["pack", "root", "issue", "rivals", "file"],
     "last_turns": ["kind", "remaining_turns", "submitted"],
     "elided": ["tool", "lines", "bytes", "path", "first_bytes"],
     "repeated_call": ["count"],
@@ -87,6 +89,9 @@ const BUILT_IN: &[BuiltIn] = built_in! {
     "one_shot_feedback": ["kind", "path", "failures", "format", "explain"],
     "one_shot_prefix": ["language", "path", "format", "explain"],
     "one_shot_compare": ["part", "files", "issue", "changes"],
+    "one_shot_test_file": [
+        "part", "path", "framework", "language", "head", "example", "files", "issue", "name", "rivals", "most"
+    ],
     "one_shot_tests": ["part", "files", "tests", "issue", "name", "rivals", "most"],
 };
 

@@ -106,6 +106,23 @@ pub struct TestsRequest {
     pub most: usize,
 }
 
+/// Where a test of the issue goes in the repository's own framework.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestFilePlace {
+    /// The file, relative to the root.
+    pub path: String,
+    /// What the framework is called.
+    pub framework: String,
+    /// What follows a fence's backticks.
+    pub language: String,
+    /// What the file begins with; empty where that is not known.
+    pub head: String,
+    /// A test of the repository's, or its beginning.
+    pub example: Option<ShownFile>,
+    /// What runs the file alone.
+    pub command: String,
+}
+
 impl ShownFile {
     fn variables(&self) -> minijinja::Value {
         let ShownFile {
@@ -231,6 +248,40 @@ impl Prompts {
         )
     }
 
+    /// The same for a file of tests in the repository's own framework. The tests of the request are not shown: the place has one.
+    ///
+    /// # Errors
+    ///
+    /// When the template fails.
+    pub fn one_shot_test_file(
+        &self,
+        part: &str,
+        request: &TestsRequest,
+        place: &TestFilePlace,
+    ) -> Result<String, PromptError> {
+        let TestsRequest {
+            files,
+            issue,
+            name,
+            rivals,
+            most,
+            ..
+        } = request;
+        let files: Vec<_> = files.iter().map(ShownFile::variables).collect();
+        let TestFilePlace {
+            path,
+            framework,
+            language,
+            head,
+            ..
+        } = place;
+        let example = place.example.as_ref().map(ShownFile::variables);
+        self.render(
+            "one_shot_test_file",
+            context! { part, path, framework, language, head, example, files, issue, name, rivals, most },
+        )
+    }
+
     /// A part of what asks which of two diffs is right: `system`, `request` or `prefix`, what the answer begins with.
     ///
     /// # Errors
@@ -257,3 +308,7 @@ impl Prompts {
         self.render("one_shot_hidden", context! { comment })
     }
 }
+
+#[cfg(test)]
+#[path = "test_file_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use cwm_tools::bytes_path;
 use cwm_tools::call::{CallError, Tool};
 use minijinja::{Value, context};
 
-use super::{KeptAt, PromptError, Prompts, kept_at, variables};
+use super::{KeptAt, PromptError, Prompts, TestFilePlace, kept_at, variables};
 
 /// What the system prompt of the turn loop tells.
 #[derive(Debug, Clone, Copy)]
@@ -150,17 +150,29 @@ impl Prompts {
         self.render("agentic_issue", context! { pack, root, issue, tests, guidance })
     }
 
-    /// The same where no repair is asked for but a test that shows the issue; with two diffs in `rivals`, one that tells them apart.
+    /// The same where no repair is asked for but a test that shows the issue; with two diffs in `rivals`, one that tells them apart. It is a file
+    /// of the repository's framework where there is a place for it, else a script.
     pub fn agentic_test(
         &self,
         pack: &str,
         root: &Path,
         issue: &str,
         rivals: &[String],
+        place: Option<&TestFilePlace>,
     ) -> Result<String, PromptError> {
         let root = shown(root);
         let rivals = rivals.to_vec();
-        self.render("agentic_test", context! { pack, root, issue, rivals })
+        let file = place.map(|place| {
+            let TestFilePlace {
+                path,
+                framework,
+                command,
+                ..
+            } = place;
+            let example = place.example.as_ref().map_or("", |example| example.path.as_str());
+            context! { path, framework, example, command }
+        });
+        self.render("agentic_test", context! { pack, root, issue, rivals, file })
     }
 
     /// That the end is near; `submitted` tells whether there is a patch already.

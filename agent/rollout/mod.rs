@@ -13,6 +13,7 @@ pub mod one_shot;
 mod outputs;
 mod packed;
 pub mod redact;
+mod test_place;
 mod tokens;
 mod types;
 mod whole_issue;
@@ -20,5 +21,5 @@ mod whole_issue;
 pub use control::{Control, TimeLeft};
 pub use types::{
     AttemptOptions, Budget, Candidate, Copies, Ending, Guidance, Problem, RolloutError, Strategy,
-    TESTS_SAMPLE, Task, Workbench, WrittenTest, writes_tests,
+    TESTS_SAMPLE, Task, TestFile, Workbench, WrittenTest, writes_tests,
 };

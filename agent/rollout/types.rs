@@ -241,8 +241,8 @@ pub struct Candidate {
     pub seconds: f64,
 }
 
-/// A test that a model wrote for the issue: a script that stands alone and prints, for what it looks at, one of three lines:
-/// `Issue reproduced`, `Issue resolved` or `Other issues`.
+/// A test that was written for the issue: a script that stands alone and prints, for what it looks at, one of three lines,
+/// `Issue reproduced`, `Issue resolved` or `Other issues`; or a file of tests in the repository's own framework.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenTest {
     /// What it claims, for people.
@@ -250,8 +250,21 @@ pub struct WrittenTest {
     /// What it looks at: tests that look at the same thing and claim different things cannot all be right. Empty where that is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub asks: String,
-    /// For Python, to be run in the repository's root.
+    /// Its text: for Python, to be run in the repository's root, or of the file of tests.
     pub script: String,
+    /// Where it goes in the repository's framework; none for a script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<TestFile>,
+}
+
+/// How a file of tests goes into a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestFile {
+    /// Where it is put, relative to the root.
+    pub path: String,
+    /// Whether each of its tests is a claim of its own, as small models write them. Else all of them together are one.
+    #[serde(default)]
+    pub apart: bool,
 }
 
 impl WrittenTest {

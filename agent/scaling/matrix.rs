@@ -198,14 +198,13 @@ impl<'a> Matrix<'a> {
     ///
     /// When nothing can be run, or the user ends it.
     pub fn hear(&mut self, written: &[IssueTest], stand: Stand<'_>) -> Result<bool, ValidateError> {
-        let known = |test: &IssueTest| {
-            self.tests
-                .iter()
-                .any(|known| known.written.name == test.written.name)
-        };
+        let known = |test: &IssueTest| self.tests.iter().any(|known| known.is_same(test));
         let new: Vec<IssueTest> = written.iter().filter(|test| !known(test)).cloned().collect();
+        let mut tests = stand.kept(new)?;
+        // What a file claims is known only now.
+        tests.retain(|test| !known(test));
         let kept = Heard {
-            tests: stand.kept(new)?,
+            tests,
             said: BTreeMap::new(),
         };
         let keeps_some = !kept.tests.is_empty();
@@ -237,7 +236,7 @@ impl<'a> Matrix<'a> {
                 name: test.written.name.clone(),
                 source: TestSource::Written,
                 asks: test.written.asks.clone(),
-                given: false,
+                given: test.given,
                 votes: test.votes,
                 cells: Cells(self.forms.iter().zip(&self.cases).map(cell).collect()),
             });

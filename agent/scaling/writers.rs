@@ -47,6 +47,7 @@ impl<'a> Writers<'a> {
             copies: self.bench.copies,
             control: self.bench.control,
             commands: &self.bench.problem.tests,
+            baseline: &self.bench.problem.baseline,
         }
     }
 
@@ -90,7 +91,7 @@ impl<'a> Writers<'a> {
     /// Says how many of the tests that were written count.
     pub(super) fn tell_kept(&self, written: usize, kept: usize) -> Result<(), SolveError> {
         self.tell(format!(
-            "Tests for the issue: {written} written, {kept} of them fail without a patch as the issue says."
+            "Written for the issue: {written} scripts or files, in which {kept} tests fail without a patch as the issue says."
         ))
     }
 

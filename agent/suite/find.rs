@@ -49,7 +49,7 @@ fn found(command: &str, framework: Framework, reason: &str) -> TestCommand {
 }
 
 /// A file's text, empty when there is none: what is not a plain file is not opened, and a long one is read in part.
-fn text(file: &Path) -> String {
+pub(super) fn text(file: &Path) -> String {
     let mut bytes = Vec::new();
     if file.is_file()
         && let Ok(open) = File::open(file)

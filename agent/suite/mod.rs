@@ -4,12 +4,14 @@
 //! type whatever the framework; a run may be of chosen tests only, and says so. Rollouts, validation and `cwm rank` call this room; it calls none of agent's other rooms.
 
 mod compare;
+mod files;
 mod find;
 mod narrow;
 mod parse;
 mod prepare;
 mod run;
 mod select;
+mod site;
 mod types;
 mod verdict;
 mod words;
@@ -17,8 +19,9 @@ mod words;
 pub use compare::{Comparison, agree, compare};
 pub use find::find;
 pub use narrow::{narrowed, quoted};
-pub use run::{RunOptions, run};
+pub use run::{RunOptions, put_file, remove_file, run};
 pub use select::selectable;
+pub use site::{Dialect, Example, Site, alone, dialects, sites};
 pub use types::{
     CommandSource, Coverage, Framework, RunEnding, Status, TestCase, TestCommand, TestRun, UNNAMED,
     telling_tests,

@@ -64,13 +64,13 @@ fn plain_options(arguments: &[Word], known: &[&str]) -> Option<String> {
 }
 
 /// Whether a shell reads a word as it stands.
-fn is_harmless(text: &str) -> bool {
+pub(super) fn is_harmless(text: &str) -> bool {
     let plain = |character: char| character.is_alphanumeric() || "/._-+,:@%=".contains(character);
     !text.is_empty() && text.chars().all(plain)
 }
 
 /// Whether it is a name of Python's, through its module.
-fn is_dotted(name: &str) -> bool {
+pub(super) fn is_dotted(name: &str) -> bool {
     let part = |part: &str| {
         !part.is_empty()
             && part

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cwm_tools::sandbox::{Ending, ProgramSpec, SandboxError, Stream};
@@ -258,6 +258,28 @@ fn bash(
         outcome.ending,
         String::from_utf8_lossy(&kept.finish().head).into_owned(),
     ))
+}
+
+/// Puts a file into a session's copy, in place of whatever is at its path there; whether that was done.
+///
+/// # Errors
+///
+/// When the sandbox is lost.
+pub fn put_file(session: &mut Session, path: &Path, text: &str) -> Result<bool, SandboxError> {
+    let script = r#"rm -rf -- "$1" && mkdir -p -- "${1%/*}" && cat >"$1""#;
+    let path = path.display().to_string();
+    let (ending, _) = bash(session, script, &[&path], Some(&mut text.as_bytes()))?;
+    Ok(ending == Ending::Exited(0))
+}
+
+/// Takes such a file away again.
+///
+/// # Errors
+///
+/// When the sandbox is lost.
+pub fn remove_file(session: &mut Session, path: &Path) -> Result<(), SandboxError> {
+    let path = path.display().to_string();
+    bash(session, r#"rm -rf -- "$1""#, &[&path], None).map(|_| ())
 }
 
 /// A file's text; nothing when there is none. The path may be a pipe or a device by now, which is not read.

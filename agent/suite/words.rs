@@ -27,6 +27,9 @@ pub(super) enum Kind {
     Go,
     Jest,
     Vitest,
+    Mocha,
+    /// `node --test`.
+    Node,
     /// `npm test` and its like, which run a script of package.json.
     Script,
     Plain,
@@ -138,6 +141,10 @@ fn program_runner(words: &[Word], at: usize, program: &str, next: &str) -> Optio
             Kind::Vitest,
             at + usize::from(matches!(next, "run" | "related")),
         ),
+        "mocha" | "_mocha" => found(Framework::Other, Kind::Mocha, at),
+        "node" if words.iter().skip(at).any(|word| word.text == "--test") => {
+            found(Framework::Other, Kind::Node, at)
+        }
         "npm" | "yarn" | "pnpm" => {
             let named = words.get(at + 2).map_or("", |word| word.text.as_str());
             if matches!(next, "test" | "t" | "tst") {

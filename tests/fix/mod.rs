@@ -6,6 +6,7 @@ mod one_shot;
 mod real_model;
 mod results;
 mod server;
+mod written_files;
 mod written_tests;
 
 use std::path::PathBuf;

@@ -187,6 +187,32 @@ fn a_model_that_works_in_turns_writes_a_script() {
 }
 
 #[test]
+fn a_model_that_works_in_turns_may_leave_a_file_for_unittest() {
+    let desk = untested();
+    let create = "A test.\n</think>\n<tool: create>\ntest_adding.py\nimport unittest\n\nfrom calculator import add\n\n\nclass AddingTest(unittest.TestCase):\n    def test_two_and_three(self):\n        self.assertEqual(add(2, 3), 5)\n</tool>";
+    let turn =
+        |seed: u64, when: &str, text: &str| json!({"seed": seed, "when": [when], "text": text}).to_string();
+    let add = "Now the patch.\n</think>\n<tool: bash>\ngit add -A; git diff --cached > /tmp/fix.patch; git reset -q; echo /tmp/fix.patch written\n</tool>";
+    let lines = [
+        json!({"when": ["Write the test that tells"], "text": create}).to_string(),
+        json!({"when": ["Created"], "text": add}).to_string(),
+        turn(0, "<issue_description>", MEND),
+        turn(0, "<submission>", END),
+        turn(0, "/tmp/fix.patch written", SUBMIT),
+        turn(0, "<output>", WRITE),
+    ];
+    let words = ["-n", "1", "--issue-tests", "1", "--min-evidence", "30"];
+    let done = desk.fix(&desk.lines(&lines), &words);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_says(&done, &["passes 1 of 1 test written for the issue"]);
+    let report = report(&desk);
+    assert_eq!(
+        report["evidence"]["tests"][0]["name"],
+        "test_adding.py of tests-1"
+    );
+}
+
+#[test]
 #[ignore = "needs Chromium (full tier)"]
 fn a_browser_shows_the_report() {
     let desk = untested();

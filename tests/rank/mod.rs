@@ -7,6 +7,7 @@ mod python;
 mod screening;
 mod together;
 mod written;
+mod written_files;
 
 use std::path::PathBuf;
 use std::process::Child;

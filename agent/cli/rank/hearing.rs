@@ -1,7 +1,7 @@
-//! Tests for an issue: written by a model, or given as scripts.
+//! Tests for an issue: written by a model, or given.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
@@ -17,8 +17,9 @@ use crate::cli::model::{self, OpenArguments, Opened, model_failure};
 use crate::cli::{Environment, ExitCode, Failure, issue};
 use crate::prompts::Prompts;
 use crate::rollout::journal::{Journal, Observer, Record};
-use crate::rollout::{Budget, Problem, Strategy, Workbench, WrittenTest};
+use crate::rollout::{Budget, Copies, Problem, Strategy, TestFile, Workbench, WrittenTest};
 use crate::scaling::{Baseline, Case, Decision, Hearing, IssueTest, MIN_EVIDENCE, Trials, decide as decided};
+use crate::suite::{TestCommand, sites};
 
 /// Samples of tests unless told.
 const SAMPLES: u32 = 4;
@@ -33,7 +34,8 @@ pub(super) struct HearingArguments {
     /// Have a model write tests for this issue
     #[arg(short, long, value_name = "TEXT")]
     pub(super) message: Option<String>,
-    /// A script in Python that prints `Issue reproduced`, `Issue resolved` or `Other issues`; may be given several times
+    /// A test of the issue: a script in Python that prints `Issue reproduced`, `Issue resolved` or `Other issues`, or a test file for the
+    /// repository's own framework; may be given several times
     #[arg(long, value_name = "FILE", conflicts_with_all = ["issue", "message"])]
     pub(super) issue_test: Vec<PathBuf>,
     /// How often the model writes tests [default: 4]
@@ -86,8 +88,8 @@ impl HearingArguments {
         issue::read(self.message.as_deref(), self.issue.as_deref()).map(Some)
     }
 
-    /// The scripts that were given.
-    pub(super) fn given(&self) -> anyhow::Result<Vec<IssueTest>> {
+    /// The tests that were given.
+    pub(super) fn given(&self, copies: &Copies, commands: &[TestCommand]) -> anyhow::Result<Vec<IssueTest>> {
         let read = |path: &PathBuf| -> anyhow::Result<IssueTest> {
             let script = std::fs::read_to_string(path).with_context(|| {
                 Failure::new(
@@ -95,17 +97,59 @@ impl HearingArguments {
                     format!("The test {} cannot be read.", path.display()),
                 )
             })?;
+            let file = file_of_tests(path, &script, copies, commands)?;
+            let written = WrittenTest {
+                name: path.display().to_string(),
+                asks: String::new(),
+                script,
+                file,
+            };
             Ok(IssueTest {
-                written: WrittenTest {
-                    name: path.display().to_string(),
-                    asks: String::new(),
-                    script,
-                },
-                votes: 1,
-                seconds: None,
+                given: true,
+                ..IssueTest::new(written)
             })
         };
         self.issue_test.iter().map(read).collect()
+    }
+}
+
+/// Where a test that was given goes in the repository's framework; none for a script, which is Python and prints what scripts print, or has no
+/// framework that would run it.
+fn file_of_tests(
+    path: &Path,
+    text: &str,
+    copies: &Copies,
+    commands: &[TestCommand],
+) -> anyhow::Result<Option<TestFile>> {
+    let python = path.extension().is_some_and(|end| end == "py");
+    if python && WrittenTest::PHRASES.iter().any(|phrase| text.contains(phrase)) {
+        return Ok(None);
+    }
+    // A file within the repository goes beside where it stands.
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let about = whole
+        .strip_prefix(&copies.snapshot.root)
+        .ok()
+        .and_then(Path::to_str);
+    let name = path.to_string_lossy();
+    let sites = sites(
+        &copies.snapshot.tree(),
+        &copies.start,
+        commands,
+        about.unwrap_or_default(),
+    );
+    match sites.into_iter().find(|site| site.dialect.takes(&name)) {
+        Some(site) => Ok(Some(TestFile {
+            path: site.path,
+            apart: false,
+        })),
+        None if python => Ok(None),
+        None => Err(Failure::new(
+            ExitCode::Usage,
+            format!("No test command of this repository can run {} alone.", path.display()),
+        )
+        .with_hint("A test is a file for cargo test, go test, Jest, Vitest, Mocha, node --test, pytest or unittest, or a script in Python.")
+        .into()),
     }
 }
 

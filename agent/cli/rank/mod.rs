@@ -387,12 +387,13 @@ impl Bench<'_> {
             runs: &before.runs,
         };
         let mut matrix = Matrix::of(base, cases);
-        let given = self.arguments.hearing.given()?;
+        let given = self.arguments.hearing.given(self.copies, self.commands)?;
         if !given.is_empty() {
             let stand = Stand {
                 copies: self.copies,
                 control: crew.control,
                 commands: self.commands,
+                baseline: &before.runs,
             };
             matrix.hear(&given, stand).map_err(|error| no_verdict(&error))?;
             report::heard(crew.printer, given.len(), matrix.tests().len());

@@ -99,6 +99,7 @@ fn print_small(record: &Record, baseline: &[TestRun], printer: &mut Printer) -> 
             let tests = tests.iter().map(|test| WrittenTest {
                 name: &test.name,
                 script: &test.script,
+                path: test.file.as_ref().map(|file| file.path.as_str()),
             });
             let tests = tests.collect();
             printer.event("fix.written_tests", &WrittenTests { attempt, tests })
@@ -138,6 +139,9 @@ struct WrittenTests<'a> {
 struct WrittenTest<'a> {
     name: &'a str,
     script: &'a str,
+    /// Where it goes in the repository's framework; left out for a script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::prompts::{PromptError, Prompts, SystemPrompt, TestsBefore, TestsOutcome};
 use crate::rollout::packed;
+use crate::rollout::test_place;
 use crate::rollout::tokens::TokenCounter;
 use crate::rollout::types::{AttemptOptions, RolloutError, Task, Workbench};
 use crate::suite::RunEnding;
@@ -93,6 +94,10 @@ fn issue_message(
 ) -> Result<String, RolloutError> {
     let problem = bench.problem;
     let tests = tests_before(bench);
+    let place = match task {
+        Task::Test { .. } => test_place::of(bench)?,
+        Task::Repair => None,
+    };
     let mut share = most / GUIDANCE_SHARE;
     let mut guidance = Vec::new();
     for file in &problem.guidance {
@@ -106,7 +111,7 @@ fn issue_message(
         let prompts = bench.prompts;
         match task {
             Task::Repair => prompts.agentic_issue(pack, &problem.root, issue, &tests, &guidance),
-            Task::Test { rivals } => prompts.agentic_test(pack, &problem.root, issue, rivals),
+            Task::Test { rivals } => prompts.agentic_test(pack, &problem.root, issue, rivals, place.as_ref()),
         }
     };
     let issue = problem.issue.trim();

@@ -1,15 +1,18 @@
-//! Has a test of the issue written in turns: the patch of such an attempt adds one script.
+//! Has a test of the issue written in turns: the patch of such an attempt adds one script, or a test file in the repository's framework.
 
-use cwm_tools::patch::{Body, FilePatch, LineKind, parse};
+use cwm_tools::patch::{Body, FilePatch, LineKind, is_test_path, parse};
 
 use super::attempt;
 use crate::rollout::journal::AttemptLog;
-use crate::rollout::types::{AttemptOptions, Ending, RolloutError, Workbench, WrittenTest};
+use crate::rollout::test_place;
+use crate::rollout::types::{AttemptOptions, Ending, RolloutError, TestFile, Workbench, WrittenTest};
+use crate::suite::alone;
 
 /// A longer script is no test of one issue.
 const MOST_BYTES: usize = 64 << 10;
 
-/// The test that one sample writes; none when it hands in no script that can print what it must, or when the user ends it.
+/// The tests that one sample writes: a script that can print what it must, and a test file that one of the repository's commands runs. None when it
+/// hands in neither, or when the user ends it.
 ///
 /// # Errors
 ///
@@ -26,14 +29,24 @@ pub fn write_tests(
     if candidate.ending == Ending::Interrupted {
         return Ok(Vec::new());
     }
-    let tests: Vec<WrittenTest> = scripts(&candidate.patch)
-        .map(|script| WrittenTest {
-            name: format!("the script of {}", options.name),
-            asks: String::new(),
-            script,
-        })
-        .take(1)
-        .collect();
+    let script = scripts(&candidate.patch).next().map(|script| WrittenTest {
+        name: format!("the script of {}", options.name),
+        asks: String::new(),
+        script,
+        file: None,
+    });
+    let agreed = test_place::of(bench)?.map(|place| place.path);
+    let runs = |path: &str, text: &str| {
+        let (problem, start) = (bench.problem, &bench.copies.start);
+        alone(&problem.tree, start, &problem.tests, path, text).is_some()
+    };
+    let file = test_file(&candidate.patch, agreed.as_deref(), &runs).map(|(path, text)| WrittenTest {
+        name: format!("{path} of {}", options.name),
+        asks: String::new(),
+        script: text,
+        file: Some(TestFile { path, apart: false }),
+    });
+    let tests: Vec<WrittenTest> = script.into_iter().chain(file).collect();
     log.end_with_tests(&tests)?;
     Ok(tests)
 }
@@ -54,6 +67,25 @@ fn scripts(patch: &[u8]) -> impl Iterator<Item = String> {
         })
         .filter_map(|file| added(&file))
         .filter(|script| script.len() <= MOST_BYTES && can_tell(script))
+}
+
+/// The test file that a patch adds, with its text: the one of the agreed path, or the first that a command runs.
+fn test_file(
+    patch: &[u8],
+    agreed: Option<&str>,
+    runs: &dyn Fn(&str, &str) -> bool,
+) -> Option<(String, String)> {
+    let mut files = parse(patch).map(|patch| patch.files).unwrap_or_default();
+    let path = |file: &FilePatch| String::from_utf8(file.new_path.clone()?).ok();
+    files.sort_by_key(|file| agreed.is_none() || path(file).as_deref() != agreed);
+    files
+        .into_iter()
+        .filter(|file| file.old_path.is_none())
+        .find_map(|file| {
+            let (path, text) = (path(&file)?, added(&file)?);
+            let is_test = is_test_path(path.as_bytes()) && !can_tell(&text) && text.len() <= MOST_BYTES;
+            (is_test && runs(&path, &text)).then_some((path, text))
+        })
 }
 
 /// Whether a script can print that the issue is there, and that it is gone.
@@ -105,5 +137,26 @@ mod tests {
         );
         assert!(!of(two).unwrap().contains("1\n"));
         assert_eq!(of("no patch".to_owned()), None);
+    }
+
+    #[test]
+    fn a_test_file_that_a_command_runs_is_taken_and_the_agreed_one_first() {
+        let runs = |path: &str, _: &str| path.ends_with(".rs");
+        let of = |patch: &str, agreed| test_file(patch.as_bytes(), agreed, &runs).map(|(path, _)| path);
+        let both = format!(
+            "{}{}",
+            new_file("tests/a.rs", &["#[test]"]),
+            new_file("tests/issue.rs", &["#[test]"])
+        );
+        assert_eq!(
+            of(&both, Some("tests/issue.rs")).as_deref(),
+            Some("tests/issue.rs")
+        );
+        assert_eq!(of(&both, None).as_deref(), Some("tests/a.rs"));
+        // Neither a file that no command runs, nor code, nor a script.
+        assert_eq!(of(&new_file("tests/a.go", &["func TestA"]), None), None);
+        assert_eq!(of(&new_file("src/a.rs", &["#[test]"]), None), None);
+        let script = ["print('Issue reproduced')", "print('Issue resolved')"];
+        assert_eq!(of(&new_file("tests/b.rs", &script), None), None);
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn assertions(answer: &str) -> Vec<Assertion> {
 }
 
 /// What stands in the first code block, or all of it.
-fn code(answer: &str) -> &str {
+pub(super) fn code(answer: &str) -> &str {
     let Some(start) = answer.find("```") else {
         return answer;
     };

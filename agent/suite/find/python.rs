@@ -4,16 +4,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{any_line, found, text};
+use crate::suite::files::files;
 use crate::suite::types::{Framework, TestCommand};
-
-/// Folders that are looked into for tests.
-const MOST_FOLDERS: usize = 2000;
 
 /// Test files that are read.
 const MOST_FILES: usize = 50;
-
-/// How deep below the tree's root.
-const DEEPEST: usize = 6;
 
 pub(super) fn find(tree: &Path) -> Option<TestCommand> {
     let python = interpreter(tree);
@@ -148,39 +143,12 @@ struct Looks {
 impl Looks {
     fn at(tree: &Path) -> Looks {
         let mut looks = Looks::default();
-        let mut folders = vec![(tree.to_owned(), 0)];
-        let (mut seen_folders, mut seen_files) = (0, 0);
-        while let Some((folder, depth)) = folders.pop() {
-            seen_folders += 1;
-            if seen_folders > MOST_FOLDERS || seen_files >= MOST_FILES {
-                break;
-            }
-            let Ok(entries) = std::fs::read_dir(&folder) else {
-                continue;
-            };
-            let mut entries: Vec<_> = entries.flatten().collect();
-            entries.sort_by_key(std::fs::DirEntry::file_name);
-            // The last is looked at first, so that the order is the names'.
-            for entry in entries.iter().rev() {
-                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                if is_folder && depth < DEEPEST && !passed_over(&entry.path(), &name) {
-                    folders.push((entry.path(), depth + 1));
-                }
-            }
-            for entry in &entries {
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                let is_test = name.ends_with(".py")
-                    && (name.starts_with("test_") || name.ends_with("_test.py") || name == "conftest.py");
-                if is_test && seen_files < MOST_FILES {
-                    seen_files += 1;
-                    let path = entry.path();
-                    let shown = path.strip_prefix(tree).unwrap_or(&path).display().to_string();
-                    looks.take(&shown, &text(&path));
-                }
-            }
+        let is_test = |name: &str| {
+            name.ends_with(".py")
+                && (name.starts_with("test_") || name.ends_with("_test.py") || name == "conftest.py")
+        };
+        for path in files(tree, MOST_FILES, is_test) {
+            looks.take(&path, &text(&tree.join(&path)));
         }
         looks
     }
@@ -213,21 +181,4 @@ impl Looks {
             self.needs_pytest = true;
         }
     }
-}
-
-/// Folders that hold others' code.
-fn passed_over(folder: &Path, name: &str) -> bool {
-    name.starts_with('.')
-        || matches!(
-            name,
-            "node_modules"
-                | "target"
-                | "build"
-                | "dist"
-                | "site-packages"
-                | "__pycache__"
-                | "vendor"
-                | "third_party"
-        )
-        || folder.join("pyvenv.cfg").is_file()
 }
