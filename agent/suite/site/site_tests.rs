@@ -217,6 +217,48 @@ fn python_has_both_frameworks() {
 }
 
 #[test]
+fn options_that_hide_tests_or_leave_them_out_are_not_kept() {
+    let rust = [("Cargo.toml", PACKAGE), ("src/lib.rs", "")];
+    let javascript = [("package.json", NODE)];
+    let python = [(
+        "test_a.py",
+        "import unittest\n\nclass A(unittest.TestCase):\n    def test_a(self): pass\n",
+    )];
+    let run = "cargo test --release --test issue -- --test-threads=1";
+    assert_place(
+        &rust,
+        "cargo test -q --lib --release -- --test-threads=1 old",
+        "",
+        "tests/issue.rs",
+        run,
+    );
+    let run = "mocha --timeout 5000 test/issue.test.js";
+    assert_place(
+        &javascript,
+        "mocha -R dot --bail --timeout 5000 test/a.js",
+        "",
+        "test/issue.test.js",
+        run,
+    );
+    let run = "node --import tsx --test issue.test.js";
+    assert_place(
+        &javascript,
+        "node --import tsx --test --test-reporter=dot a.js",
+        "",
+        "issue.test.js",
+        run,
+    );
+    let run = "python -m unittest -b test_issue";
+    assert_place(
+        &python,
+        "python -m unittest -q -f -b test_a",
+        "",
+        "test_issue.py",
+        run,
+    );
+}
+
+#[test]
 fn commands_that_run_no_single_file_have_no_place() {
     let files = [
         ("Cargo.toml", PACKAGE),

@@ -18,7 +18,7 @@ use crate::suite::words::{Kind, Runner, Word, runner, simple_commands};
 struct Known {
     /// Those that have their value in the next word.
     valued: &'static [&'static str],
-    /// Those that choose tests, or end in no run at all: they are left out.
+    /// Those that choose tests, end a run before its end or keep names from being told: they are left out.
     choosing: &'static [&'static str],
     /// The same, with a value in the next word.
     choosing_valued: &'static [&'static str],
@@ -32,7 +32,6 @@ const PYTEST: Known = Known {
         "-o",
         "-W",
         "--tb",
-        "--maxfail",
         "--rootdir",
         "--durations",
         "--timeout",
@@ -42,6 +41,8 @@ const PYTEST: Known = Known {
         "--cov-config",
     ],
     choosing: &[
+        "--exitfirst",
+        "-x",
         "--lf",
         "--ff",
         "--last-failed",
@@ -49,7 +50,7 @@ const PYTEST: Known = Known {
         "--sw",
         "--stepwise",
     ],
-    choosing_valued: &["-k", "-m", "--deselect", "--ignore", "--ignore-glob"],
+    choosing_valued: &["--maxfail", "-k", "-m", "--deselect", "--ignore", "--ignore-glob"],
 };
 const UNITTEST: Known = Known {
     valued: &[
@@ -61,7 +62,7 @@ const UNITTEST: Known = Known {
         "--verbosity",
         "--parallel",
     ],
-    choosing: &[],
+    choosing: &["--failfast", "-f", "--quiet", "-q"],
     choosing_valued: &["-k", "-p", "--pattern", "--tag", "--exclude-tag"],
 };
 const CARGO: Known = Known {
@@ -80,6 +81,8 @@ const CARGO: Known = Known {
         "--message-format",
     ],
     choosing: &[
+        "--quiet",
+        "-q",
         "--lib",
         "--bins",
         "--tests",
@@ -136,20 +139,28 @@ const JAVASCRIPT: Known = Known {
         "--require",
         "--import",
         "--loader",
-        "-R",
-        "--reporter",
         "--timeout",
         "--ui",
         "-u",
         "--experimental-loader",
         "--test-concurrency",
-        "--test-reporter",
-        "--test-reporter-destination",
         "-C",
         "--conditions",
     ],
-    choosing: &["--watch", "--watchAll", "--onlyChanged", "-o", "--test-only"],
+    choosing: &[
+        "-b",
+        "--bail",
+        "--watch",
+        "--watchAll",
+        "--onlyChanged",
+        "-o",
+        "--test-only",
+    ],
     choosing_valued: &[
+        "--test-reporter-destination",
+        "--test-reporter",
+        "--reporter",
+        "-R",
         "-t",
         "--testNamePattern",
         "--testPathPattern",
