@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 
 use cwm_tools::truncate::{beginning, display_text};
 
+use super::evidence::{Base, Case, Heard, Matrix};
 use super::issue_tests::IssueTest;
-use super::judge::failing_before;
-use super::matrix::{Base, Case, Heard, Matrix};
 use super::ranking::{Cell, Evidence, Place, Rule, Weights, order, tied};
 use super::solve::SolveError;
-use super::trials::Trials;
+use super::validation::{Trials, failing_before};
 use super::writers::{Hearing, Writers};
 use crate::rollout::Workbench;
 use crate::rollout::journal::Verdict;

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::form::form;
-use super::matrix::{Base, Heard, Matrix};
+use super::evidence::{Base, Heard, Matrix};
 use super::ranking::{Weights, is_settled};
 use super::solve::{Attempted, SolveError};
-use super::validate::ValidateError;
+use super::validation::{ValidateError, form};
 use super::writers::Writers;
 use crate::rollout::TESTS_SAMPLE;
 

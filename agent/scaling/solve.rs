@@ -10,12 +10,9 @@ use cwm_runtime::engine::SamplingParameters;
 
 use super::decide::{Decision, decide};
 use super::early::Early;
-use super::judge::failing_before;
-use super::matrix::Case;
-use super::proof::Proof;
+use super::evidence::{Case, Proof};
 use super::side_by_side::side_by_side;
-use super::trials::Trials;
-use super::validate::{ValidateError, ValidateOptions};
+use super::validation::{Trials, ValidateError, ValidateOptions, failing_before};
 use super::writers::{Hearing, Writers};
 use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{

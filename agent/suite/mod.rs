@@ -6,6 +6,7 @@
 mod compare;
 mod files;
 mod find;
+mod interpreter;
 mod narrow;
 mod parse;
 mod prepare;
@@ -18,6 +19,7 @@ mod words;
 
 pub use compare::{Comparison, agree, compare};
 pub use find::find;
+pub use interpreter::python;
 pub use narrow::{narrowed, quoted};
 pub use run::{RunOptions, put_file, remove_file, run};
 pub use select::selectable;

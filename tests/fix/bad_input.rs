@@ -137,7 +137,16 @@ fn a_repository_without_tests_is_told_of() {
         SUBMIT,
         END,
     ]);
-    let done = desk.run(&["fix", "-m", "It should print 2.", "--model", &model]);
+    let words = [
+        "fix",
+        "-m",
+        "It should print 2.",
+        "--issue-tests",
+        "0",
+        "--model",
+        &model,
+    ];
+    let done = desk.run(&words);
     refuses(&done, 1, &["No tests were found"]);
     desk.assert_untouched();
 }

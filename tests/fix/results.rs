@@ -259,7 +259,7 @@ fn settings_come_from_files_and_flags_outrank_them() {
     let (done, tests) = tested(&words, Some("false"));
     assert_eq!(tests, ["false"]);
     refuses(&done, 1, &["tests before any change: false: 1 failed"]);
-    let flag = [&words[..], &["--test", "true"]].concat();
+    let flag = [&words[..], &["--issue-tests", "0", "--test", "true"]].concat();
     let (done, tests) = tested(&flag, Some("false"));
     assert_eq!(tests, ["true"]);
     refuses(&done, 1, &["tests before any change: true: 1 passed"]);

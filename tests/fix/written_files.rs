@@ -199,7 +199,7 @@ fn node_runs_a_file_and_wrong_patches_are_not_verified_by_it() {
         patch(2, "b + a"),
         patch(3, "a"),
     ];
-    let done = fix(&desk, "npm test", &answers, 4, &[]);
+    let done = fix(&desk, "npm test", &answers, 4, &["--all-attempts"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_says(&done, &["passes 4 of 4 tests written for the issue"]);
     let seen = columns(&desk);

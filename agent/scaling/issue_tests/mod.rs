@@ -17,7 +17,7 @@ use file::Results;
 
 use super::ranking::Cell;
 use super::side_by_side::side_by_side;
-use super::validate::ValidateError;
+use super::validation::ValidateError;
 use crate::rollout::{Control, Copies, TESTS_SAMPLE, TestFile, WrittenTest};
 use crate::suite::{TestCommand, TestRun, alone};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Said;
 use crate::rollout::WrittenTest;
-use crate::suite::{RunEnding, RunOptions, TestCommand, run};
+use crate::suite::{RunEnding, RunOptions, TestCommand, python, run};
 
 /// Bytes of a script's output that are read.
 const MOST_OUTPUT: usize = 64 << 10;
@@ -25,7 +25,8 @@ pub(super) fn said(
     let mark = format!("{:016x}", rand_mark());
     let path = copy.root().join(FILE).display().to_string();
     let folder = quoted(&copy.root().display().to_string());
-    let python = python(commands);
+    let python = commands.iter().find_map(python);
+    let python = python.unwrap_or_else(|| "$(command -v python || command -v python3)".to_owned());
     let file = quoted(&path);
     // The shell writes the file: a patch may have put another one there.
     let command = format!(
@@ -43,20 +44,6 @@ pub(super) fn said(
         RunEnding::Stopped { .. } => Said::Other,
         RunEnding::Ran | RunEnding::NotStarted { .. } => told(&done.output, &mark),
     })
-}
-
-/// The Python that the commands name; else the usual one.
-fn python(commands: &[TestCommand]) -> String {
-    let mut words = commands.iter().flat_map(|test| test.command.split_whitespace());
-    let is_python = |word: &&str| {
-        let name = word.rsplit('/').next().unwrap_or_default();
-        name.strip_prefix("python")
-            .is_some_and(|rest| rest.chars().all(|sign| sign.is_ascii_digit() || sign == '.'))
-    };
-    match words.find(is_python) {
-        Some(word) => quoted(word),
-        None => "$(command -v python || command -v python3)".to_owned(),
-    }
 }
 
 /// A number that nothing under test can foresee.

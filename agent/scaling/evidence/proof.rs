@@ -1,7 +1,7 @@
 //! What shows that a patch solves the issue: the repository's own tests, or tests that were written for it and agree.
 
-use super::ranking::{Evidence, Place};
 use crate::rollout::journal::Verdict;
+use crate::scaling::ranking::{Evidence, Place};
 
 /// How probable it must be that a patch is right which only written tests verify, from 0 to 1, unless the user says otherwise.
 pub const MIN_EVIDENCE: f64 = 0.8;

@@ -119,7 +119,7 @@ impl Measure {
 }
 
 /// Whether all that a file's change touches is a test: a test that moves out of the tests is none.
-pub(super) fn file_is_test(file: &FilePatch) -> bool {
+pub(in crate::scaling) fn file_is_test(file: &FilePatch) -> bool {
     [&file.old_path, &file.new_path]
         .into_iter()
         .flatten()

@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::form::{Form, form};
-use super::issue_tests::{IssueTest, Stand};
-use super::measure::Measure;
-use super::ranking::{
+use super::signs::{Clues, signs};
+use crate::rollout::Control;
+use crate::rollout::journal::Verdict;
+use crate::scaling::issue_tests::{IssueTest, Stand};
+use crate::scaling::ranking::{
     CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Rule, Sign, TestColumn, TestSource, Weights,
     order,
 };
-use super::signs::{Clues, signs};
-use super::trials::Trials;
-use super::validate::ValidateError;
-use crate::rollout::Control;
-use crate::rollout::journal::Verdict;
+use crate::scaling::validation::{Form, Measure, Trials, ValidateError, form};
 use crate::suite::{RunEnding, Status, TestRun};
 
 /// A candidate that was tried.
@@ -52,9 +49,9 @@ impl Case<'_> {
 #[derive(Debug, Clone, Default)]
 pub struct Heard {
     /// The tests.
-    pub(super) tests: Vec<IssueTest>,
+    pub(in crate::scaling) tests: Vec<IssueTest>,
     /// One cell a test, by the exact names of the patches' forms.
-    pub(super) said: BTreeMap<String, Vec<Cell>>,
+    pub(in crate::scaling) said: BTreeMap<String, Vec<Cell>>,
 }
 
 /// Candidates with everything that is known of them.
@@ -131,7 +128,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Takes down that the model prefers a candidate to others that are as good.
-    pub(super) fn prefer(&mut self, index: usize) {
+    pub(in crate::scaling) fn prefer(&mut self, index: usize) {
         if let Some(candidate) = self.evidence.candidates.get_mut(index) {
             candidate.preferred += 1;
         }
@@ -187,7 +184,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// A candidate's patch.
-    pub(super) fn patch(&self, index: usize) -> Option<&'a [u8]> {
+    pub(in crate::scaling) fn patch(&self, index: usize) -> Option<&'a [u8]> {
         self.cases.get(index).map(|case| case.patch)
     }
 
@@ -213,7 +210,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Adds tests that count, and runs them on the candidates of which it is not known what they say.
-    pub(super) fn add(&mut self, heard: Heard, stand: Stand<'_>) -> Result<(), ValidateError> {
+    pub(in crate::scaling) fn add(&mut self, heard: Heard, stand: Stand<'_>) -> Result<(), ValidateError> {
         let Heard { tests, mut said } = heard;
         if tests.is_empty() {
             return Ok(());
@@ -246,7 +243,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Whether it is known what tests say of every candidate.
-    pub(super) fn is_told(&self, heard: &Heard) -> bool {
+    pub(in crate::scaling) fn is_told(&self, heard: &Heard) -> bool {
         let mut candidates = self.forms.iter().zip(&self.cases);
         candidates.all(|(form, case)| !case.is_tried() || heard.said.contains_key(&form.exact))
     }

@@ -50,7 +50,7 @@ impl<'a> Trials<'a> {
     /// # Errors
     ///
     /// As above.
-    pub(super) fn whole(
+    pub(in crate::scaling) fn whole(
         &self,
         name: &str,
         patch: &[u8],

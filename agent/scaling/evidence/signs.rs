@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use cwm_tools::bytes_path;
 use cwm_tools::patch::{Body, FilePatch, LineKind, is_test_path, parse};
 
-use super::measure::{Measure, file_is_test};
-use super::ranking::Sign;
+use crate::scaling::ranking::Sign;
+use crate::scaling::validation::{Measure, file_is_test};
 
 /// What ends a process.
 const ENDS: [&str; 8] = [

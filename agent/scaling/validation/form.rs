@@ -12,18 +12,18 @@ use crate::context::canonical_code;
 
 /// What a patch comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Form {
+pub(in crate::scaling) struct Form {
     /// Equal for patches that come to the same code.
-    pub(super) name: String,
+    pub(in crate::scaling) name: String,
     /// Equal for patches that come to the same files, byte for byte.
-    pub(super) exact: String,
+    pub(in crate::scaling) exact: String,
     /// Whether it changes any code, or anything that is no code.
-    pub(super) changes_code: bool,
+    pub(in crate::scaling) changes_code: bool,
 }
 
 /// The form of a patch against a tree. What it does to tests counts only where it does nothing else; a patch that cannot be read or
 /// applied has the form of its text.
-pub(super) fn form(patch: &[u8], tree: &Path) -> Form {
+pub(in crate::scaling) fn form(patch: &[u8], tree: &Path) -> Form {
     of_files(patch, tree).unwrap_or_else(|| Form {
         name: digest(&[patch]),
         exact: digest(&[patch]),
