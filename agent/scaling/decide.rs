@@ -7,8 +7,8 @@ use cwm_tools::truncate::{beginning, display_text};
 
 use super::evidence::{Base, Case, Heard, Matrix};
 use super::issue_tests::IssueTest;
-use super::ranking::{Cell, Evidence, Place, Rule, Weights, order, tied};
-use super::solve::SolveError;
+use super::outcome::SolveError;
+use super::ranking::{Evidence, Place, Rule, Weights, order, tied};
 use super::validation::{Trials, failing_before};
 use super::writers::{Hearing, Writers};
 use crate::rollout::Workbench;
@@ -49,7 +49,7 @@ impl Decision {
 }
 
 /// Puts candidates in order, with tests for the issue that were heard already, or written now. When the user ends it on the way, what is known
-/// by then decides.
+/// by then decides. Who comes first by the given rule is tried with all tests.
 ///
 /// # Errors
 ///
@@ -60,6 +60,7 @@ pub fn decide(
     cases: Vec<Case<'_>>,
     trials: &Trials<'_>,
     heard: Option<Heard>,
+    (rule, weights): (Rule, &Weights),
 ) -> Result<Decision, SolveError> {
     let problem = bench.problem;
     let base = Base {
@@ -75,10 +76,7 @@ pub fn decide(
     let settled = council
         .sit(heard)
         .and_then(|()| council.compare())
-        .and_then(|()| {
-            let (rule, weights) = (Rule::Weighed, Weights::default());
-            Ok(council.matrix.settle(trials, rule, &weights, bench.control)?)
-        });
+        .and_then(|()| Ok(council.matrix.settle(trials, rule, weights, bench.control)?));
     match settled {
         Err(_) if bench.control.stopped() => {}
         other => other?,
@@ -162,8 +160,7 @@ impl Council<'_> {
         let evidence = self.matrix.evidence();
         let places = order(evidence, Rule::Weighed, &Weights::default());
         let first = places.first()?;
-        let row =
-            |index: usize| -> Vec<Cell> { evidence.tests.iter().map(|test| test.cells.of(index)).collect() };
+        let row = |index: usize| evidence.outcomes(index);
         let form = |index: usize| {
             evidence
                 .candidates

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::evidence::{Base, Heard, Matrix};
-use super::ranking::{Weights, is_settled};
-use super::solve::{Attempted, SolveError};
+use super::issue_tests::Stand;
+use super::outcome::{Attempted, SolveError};
+use super::ranking::{Weights, settled};
 use super::validation::{ValidateError, form};
 use super::writers::Writers;
-use crate::rollout::TESTS_SAMPLE;
+use crate::rollout::{Control, TESTS_SAMPLE};
 
 /// Tests for the issue, written early.
 pub(super) struct Early<'a> {
@@ -38,8 +39,8 @@ impl<'a> Early<'a> {
         Ok(())
     }
 
-    /// Runs the tests, if they are there, on what an attempt yielded, unless they were on the same.
-    pub(super) fn hear(&self, attempted: &Attempted) -> Result<(), ValidateError> {
+    /// Runs the tests, if they are there, on what an attempt yielded, unless they were on the same; `control` ends that.
+    pub(super) fn hear(&self, attempted: &Attempted, control: &Control) -> Result<(), ValidateError> {
         let patch = &attempted.candidate.patch;
         let exact = form(patch, &self.writers.bench.problem.tree).exact;
         let known = |heard: &Heard| heard.tests.is_empty() || heard.said.contains_key(&exact);
@@ -48,18 +49,26 @@ impl<'a> Early<'a> {
             _ => return Ok(()),
         };
         let name = format!("{TESTS_SAMPLE}{}", attempted.candidate.attempt);
-        let cells = self.writers.stand().cells(&name, patch, &tests)?;
+        let stand = Stand {
+            control,
+            ..self.writers.stand()
+        };
+        let cells = stand.cells(&name, patch, &tests)?;
         if let Some(heard) = &mut *self.lock() {
-            heard.said.insert(exact, cells);
+            heard.said.entry(exact).or_insert(cells);
         }
         Ok(())
     }
 
-    /// Whether further attempts are needless, by what is known of the first ones.
-    pub(super) fn is_settled(&self, attempts: &[Attempted], to_come: usize, least: f64) -> bool {
-        let Some(heard) = self.lock().clone() else {
-            return false;
-        };
+    /// The attempt that is first, where further ones are needless by what is known of the first ones, and nothing but tests that are still to be run
+    /// keeps written tests from verifying it. None at all while tests for the issue have not been run on each of them.
+    pub(super) fn settled(
+        &self,
+        attempts: &[Attempted],
+        to_come: usize,
+        least: f64,
+    ) -> Option<Option<usize>> {
+        let heard = self.lock().clone()?;
         let problem = self.writers.bench.problem;
         let base = Base {
             tree: &problem.tree,
@@ -68,10 +77,18 @@ impl<'a> Early<'a> {
         };
         let mut matrix = Matrix::of(base, attempts.iter().map(Attempted::case).collect());
         // Without any test that counts only frequency speaks, and that is too little to end with.
-        let is_told = !heard.tests.is_empty() && matrix.is_told(&heard);
-        is_told
-            && matrix.add(heard, self.writers.stand()).is_ok()
-            && is_settled(matrix.evidence(), to_come, least, &Weights::default())
+        if heard.tests.is_empty() {
+            return Some(None);
+        }
+        if !matrix.is_told(&heard) || matrix.add(heard, self.writers.stand()).is_err() {
+            return None;
+        }
+        let first = settled(matrix.evidence(), to_come, least, &Weights::default());
+        let can_win = |first: &usize| {
+            let verdict = attempts.get(*first).map(|attempted| &attempted.verdict);
+            verdict.is_some_and(|verdict| verdict.postponed || verdict.but_for_nothing_failing)
+        };
+        Some(first.filter(can_win))
     }
 
     /// Whether the tests are there, be it none.

@@ -7,6 +7,7 @@ mod decide;
 mod early;
 mod evidence;
 mod issue_tests;
+mod outcome;
 mod ranking;
 mod side_by_side;
 mod solve;
@@ -18,11 +19,12 @@ mod writers;
 pub use decide::{Decision, decide};
 pub use evidence::{Base, Case, Heard, MIN_EVIDENCE, Matrix, Proof};
 pub use issue_tests::{IssueTest, Stand};
+pub use outcome::{Attempted, Outcome, SolveError};
 pub use ranking::{
     CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Place, Rule, Sign, TestColumn, TestSource,
     Weights, order,
 };
-pub use solve::{Attempted, Outcome, Plan, SolveError, name, solve};
+pub use solve::{Plan, name, solve};
 pub use validation::{
     Baseline, Measure, TEST_BUDGET, Trials, ValidateError, ValidateOptions, baseline, failing_before,
     name_some,

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use cwm_runtime::engine::SamplingParameters;
 
-use super::decide::{Decision, decide};
+use super::decide::decide;
 use super::early::Early;
-use super::evidence::{Case, Proof};
+use super::outcome::{Attempted, Outcome, SolveError};
+use super::ranking::{Rule, Weights};
 use super::side_by_side::side_by_side;
-use super::validation::{Trials, ValidateError, ValidateOptions, failing_before};
+use super::validation::{Trials, ValidateOptions, failing_before};
 use super::writers::{Hearing, Writers};
 use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{
@@ -71,89 +72,6 @@ impl Plan {
     }
 }
 
-/// An attempt that ended, and what its candidate did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attempted {
-    /// What it yielded.
-    pub candidate: Candidate,
-    /// What that did in a fresh copy.
-    pub verdict: Verdict,
-}
-
-impl Attempted {
-    /// The same as a candidate to be ranked.
-    pub(super) fn case(&self) -> Case<'_> {
-        Case {
-            name: &self.candidate.attempt,
-            patch: &self.candidate.patch,
-            tokens: self.candidate.completion_tokens,
-            verdict: &self.verdict,
-        }
-    }
-}
-
-/// What a run yields.
-#[derive(Debug, Clone, Default)]
-pub struct Outcome {
-    /// The attempts that ended, best first.
-    pub attempts: Vec<Attempted>,
-    /// Attempts that failed for good, and why.
-    pub failures: Vec<(String, String)>,
-    /// Whether the user ended it before its end.
-    pub interrupted: bool,
-    /// What the order goes by.
-    pub decision: Decision,
-    /// How probable it must be that a patch is right, where nothing but written tests shows it.
-    pub min_evidence: f64,
-    /// How long it took.
-    pub seconds: f64,
-}
-
-impl Outcome {
-    /// The best attempt whose patch changes something and can be applied.
-    pub fn best(&self) -> Option<&Attempted> {
-        let usable = |attempted: &&Attempted| attempted.verdict.refused.is_none();
-        self.attempts.first().filter(usable)
-    }
-
-    /// Puts the attempts in the order that was decided.
-    fn take(&mut self, decision: Decision) {
-        for (index, verdict) in &decision.settled {
-            if let Some(attempted) = self.attempts.get_mut(*index) {
-                attempted.verdict = verdict.clone();
-            }
-        }
-        let mut attempts: Vec<Option<Attempted>> = self.attempts.drain(..).map(Some).collect();
-        for place in &decision.places {
-            self.attempts
-                .extend(attempts.get_mut(place.index).and_then(Option::take));
-        }
-        self.decision = decision;
-    }
-
-    /// Whether the best one is verified.
-    pub fn verified(&self) -> bool {
-        self.proof().is_some()
-    }
-
-    /// What shows that the best one solves the issue, if anything does.
-    pub fn proof(&self) -> Option<Proof> {
-        let (best, place) = self.best().zip(self.decision.places.first())?;
-        Proof::of(&best.verdict, &self.decision.evidence, place, self.min_evidence)
-    }
-}
-
-/// Why a run cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum SolveError {
-    /// The journal cannot be written.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A candidate could not be tried.
-    #[error(transparent)]
-    Validate(#[from] ValidateError),
-}
-
 /// Makes the attempts and chooses. What the journal holds of them from before is not done again.
 ///
 /// # Errors
@@ -185,7 +103,8 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
     let shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut outcome = shared.outcome()?;
     let cases = outcome.attempts.iter().map(Attempted::case).collect();
-    let decision = decide(bench, &hearing, cases, &run.trials, heard)?;
+    let by = (Rule::Weighed, &Weights::default());
+    let decision = decide(bench, &hearing, cases, &run.trials, heard, by)?;
     for verdict in decision.settled.values() {
         bench
             .journal
@@ -238,6 +157,23 @@ impl Shared {
         ended.map(|result| result.as_ref().ok().cloned()).collect()
     }
 
+    /// What an attempt came to, where it ended well.
+    fn attempted(&self, index: usize) -> Option<Attempted> {
+        self.outcomes.get(index)?.as_ref()?.as_ref().ok().cloned()
+    }
+
+    /// Puts a verdict in the place of that of the same attempt.
+    fn replace(&mut self, verdict: Verdict) {
+        let mut attempts = self
+            .outcomes
+            .iter_mut()
+            .flatten()
+            .filter_map(|result| result.as_mut().ok());
+        if let Some(attempted) = attempts.find(|attempted| attempted.candidate.attempt == verdict.attempt) {
+            attempted.verdict = verdict;
+        }
+    }
+
     /// What the attempts came to, up to the last that is needed.
     fn outcome(self) -> Result<Outcome, SolveError> {
         if let Some(error) = self.fatal {
@@ -287,9 +223,23 @@ impl Run<'_> {
         let Some(early) = self.early.as_ref().filter(|_| !self.control.ending()) else {
             return;
         };
-        match early.write() {
-            Ok(()) => self.look(),
-            Err(error) => self.give_up(error),
+        if let Err(error) = early.write() {
+            return self.give_up(error);
+        }
+        let ended = self.lock().ended();
+        side_by_side(ended.len(), self.plan.parallel, |index| self.hear(index));
+        self.look();
+    }
+
+    /// Has tests for the issue run on what an attempt came to.
+    fn hear(&self, index: usize) {
+        let attempted = self.lock().attempted(index);
+        if let (Some(early), Some(attempted), Some(control)) =
+            (&self.early, attempted, self.controls.get(index))
+            && let Err(error) = early.hear(&attempted, control)
+            && !control.stopped()
+        {
+            self.give_up(error.into());
         }
     }
 
@@ -304,41 +254,67 @@ impl Run<'_> {
     /// Ends the run behind the first attempts that make the others needless, one after another: which one that is does not depend on which
     /// ends first.
     fn look(&self) {
-        let Some(early) = self.early.as_ref().filter(|_| !self.plan.every_one) else {
+        if self.plan.every_one {
+            return;
+        }
+        let Some(early) = self.early.as_ref().filter(|early| early.is_written()) else {
             return;
         };
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = self.lock().ended();
-        let mut attempts = Vec::new();
-        for (index, attempted) in ended.into_iter().enumerate() {
-            if let Some(attempted) = attempted {
-                if let Err(error) = early.hear(&attempted) {
-                    return self.give_up(error.into());
-                }
-                attempts.push(attempted);
-            }
+        loop {
+            let shared = self.lock();
+            let (ended, enough) = (shared.ended(), shared.enough_at.is_some());
+            drop(shared);
+            let index = *looked;
             let to_come = self.plan.samples.saturating_sub(index + 1);
-            if index < *looked || to_come == 0 {
-                continue;
-            }
-            if !early.is_written() {
+            if enough || index >= ended.len() || to_come == 0 || self.control.stopped() {
                 return;
             }
-            *looked = index + 1;
-            if early.is_settled(&attempts, to_come, self.plan.min_evidence) {
-                self.lock().end_at(index);
-                self.stop_behind(index);
-                let text = format!(
-                    "Attempts behind {} are not needed: they could not change, or hardly, what comes first.",
-                    name(index)
-                );
-                let notice = Record::Notice { attempt: None, text };
-                if let Err(error) = self.bench.journal.append(&notice) {
-                    self.give_up(error.into());
-                }
-                return;
+            let attempts: Vec<Attempted> = ended.into_iter().take(index + 1).flatten().collect();
+            match early.settled(&attempts, to_come, self.plan.min_evidence) {
+                // Who has tests run on one of them looks again.
+                None => return,
+                Some(None) => *looked += 1,
+                Some(Some(first)) => match self.settle(attempts.get(first), index) {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => return self.give_up(error),
+                },
             }
         }
+    }
+
+    /// Ends the run behind an attempt, with another one in the lead; false when that had to be tried with all tests first, so that it is to be seen
+    /// again whether it still leads.
+    fn settle(&self, leader: Option<&Attempted>, behind: usize) -> Result<bool, SolveError> {
+        let Some(leader) = leader else {
+            return Ok(true);
+        };
+        if leader.verdict.postponed {
+            let name = &leader.candidate.attempt;
+            let tried = self
+                .trials
+                .whole(&format!("{name}-whole"), &leader.candidate.patch, self.control)?;
+            let verdict = Verdict {
+                attempt: name.clone(),
+                postponed: false,
+                ..tried
+            };
+            let record = Record::Validation(Box::new(verdict.clone()));
+            self.bench.journal.append(&record)?;
+            self.lock().replace(verdict);
+            return Ok(false);
+        }
+        self.lock().end_at(behind);
+        self.stop_behind(behind);
+        self.bench.journal.append(&Record::Notice {
+            attempt: None,
+            text: format!(
+                "Attempts behind {} are not needed: they could not change, or hardly, what comes first.",
+                self::name(behind)
+            ),
+        })?;
+        Ok(true)
     }
 
     fn attempt(&self, index: usize) {
@@ -360,13 +336,7 @@ impl Run<'_> {
         });
         let ended = match result {
             Ok(None) => return,
-            Ok(Some(attempted)) => {
-                let heard = self.early.as_ref().map_or(Ok(()), |early| early.hear(&attempted));
-                if let Err(error) = heard {
-                    return self.give_up(error.into());
-                }
-                Ok(attempted)
-            }
+            Ok(Some(attempted)) => Ok(attempted),
             Err(Trouble::Attempt(reason)) => Err(reason),
             Err(Trouble::Run(error)) => {
                 self.lock().fatal.get_or_insert(error);
@@ -376,7 +346,10 @@ impl Run<'_> {
         if self.lock().store(index, ended, self.plan.every_one) {
             self.stop_behind(index);
         }
-        self.look();
+        if !self.enough_before(index) {
+            self.hear(index);
+            self.look();
+        }
     }
 
     fn stop_behind(&self, index: usize) {

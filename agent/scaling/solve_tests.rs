@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::scaling::{Base, Matrix};
+use crate::scaling::{Base, Decision, Matrix};
 use crate::suite::Comparison;
 
 /// An attempt that fixes a test, verified or not.

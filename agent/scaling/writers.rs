@@ -3,8 +3,8 @@
 use cwm_runtime::engine::SamplingParameters;
 
 use super::issue_tests::{IssueTest, Stand, gather};
+use super::outcome::SolveError;
 use super::side_by_side::side_by_side;
-use super::solve::SolveError;
 use crate::rollout::journal::Record;
 use crate::rollout::{
     AttemptOptions, Budget, RolloutError, Strategy, TESTS_SAMPLE, Task, Workbench, agentic, one_shot,

@@ -168,7 +168,8 @@ pub struct TestRun {
     /// of it. Empty where everything was run.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub selected: BTreeSet<String>,
-    /// The files of code that each test runs, where that was asked for and is known. Not kept in records: it only says what to run first.
+    /// The files of code that each test runs, where that was asked for and is known. Not kept in records, for it is large: a run that is resumed
+    /// takes the tests near to a patch by what imports what.
     #[serde(skip)]
     pub coverage: Coverage,
     /// What it printed, cut in the middle when long.

@@ -155,9 +155,16 @@ fn program_runner(words: &[Word], at: usize, program: &str, next: &str) -> Optio
                 None
             }
         }
-        _ if program.starts_with("python") || program.starts_with("pypy") => python(words, at + 1),
+        _ if is_python(program) => python(words, at + 1),
         _ => None,
     }
+}
+
+/// Whether a program is a Python of any version.
+pub(super) fn is_python(word: &str) -> bool {
+    let name = word.rsplit('/').next().unwrap_or_default();
+    let rest = name.strip_prefix("python").or_else(|| name.strip_prefix("pypy"));
+    rest.is_some_and(|rest| rest.chars().all(|sign| sign.is_ascii_digit() || sign == '.'))
 }
 
 /// What Python runs, from its arguments on.

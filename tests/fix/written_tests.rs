@@ -74,8 +74,15 @@ fn attempts_that_are_not_needed_are_not_made() {
     let done = desk.fix(&model, &words);
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_says(&done, &["are not needed"]);
-    let made = report(&desk)["evidence"]["candidates"].as_array().unwrap().len();
-    assert!((3..16).contains(&made), "{made}: {}", done.stderr);
+    let made = |desk: &Desk| report(desk)["evidence"]["candidates"].as_array().unwrap().len();
+    let some = made(&desk);
+    assert!((3..16).contains(&some), "{some}: {}", done.stderr);
+    // How many it is does not depend on which are done first.
+    for parallel in ["1", "7"] {
+        assert_eq!(desk.run(&["runs", "rm", "last"]).code, 0);
+        let done = desk.fix(&model, &["-n", "16", "--rounds", "1", "--parallel", parallel]);
+        assert_eq!((done.code, made(&desk)), (0, some), "{parallel}: {}", done.stderr);
+    }
     let done = desk.fix(&model, &[&words[..], &["--all-attempts"]].concat());
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(!done.stderr.contains("are not needed"), "{}", done.stderr);
@@ -122,6 +129,70 @@ fn where_nothing_else_tells_patches_apart_the_model_is_asked() {
         done.stderr
     );
     assert!(!done.stderr.contains("the model prefers it"), "{}", done.stderr);
+}
+
+/// A suite of which a slow test without imports looks at another file.
+const FAR: &str = r#"
+printf 'def shout(text):\n    return text.upper()\n' > text.py
+cat > test_far.py <<'END'
+import time
+import unittest
+
+
+class FarTest(unittest.TestCase):
+    def test_text(self):
+        time.sleep(1.3)
+        self.assertIn("upper", open("text.py").read())
+
+    def test_nothing(self):
+        time.sleep(1.3)
+END
+"#;
+
+#[test]
+fn a_run_does_not_end_early_with_a_patch_that_a_slow_test_refuses() {
+    let desk = Desk::new(&format!(
+        "{CALCULATOR}\nsed -i '/def test_add/,/5)/d' test_calculator.py\n{FAR}"
+    ));
+    let far = "text.py\n<<<<<<< SEARCH\n    return text.upper()\n=======\n    return text.lower()\n>>>>>>> REPLACE\n";
+    let mut answers = vec![asserts(
+        "2, 3) == 5\nassert add(0, 4) == 4\nassert add(2, 2) == 4\n",
+    )];
+    answers.extend((0..3).map(|seed| json!({"seed": seed, "text": format!("{RIGHT}\n{far}")})));
+    answers.extend((3..10).map(|seed| json!({"seed": seed, "text": RIGHT})));
+    let model = script(&desk, &answers);
+    let test = "python3 -m unittest -v test_calculator test_far";
+    let words = [
+        "-m",
+        super::ISSUE,
+        "--model",
+        &model,
+        "--test",
+        test,
+        "--test-budget",
+        "1s",
+    ];
+    let more = ["-n", "10", "--rounds", "1", "--min-evidence", "60"];
+    let done = desk.run(&[&["fix"], &words[..], &more].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(!done.text().contains("text.lower"), "{}", done.text());
+    let report = report(&desk);
+    let chosen: usize = report["chosen"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("attempt-")
+        .parse()
+        .unwrap();
+    assert!(chosen >= 4, "{chosen}: {}", done.stderr);
+    let partial = |candidate: &&Value| candidate["partial"] == true;
+    let candidates = report["evidence"]["candidates"].as_array().unwrap();
+    let first = candidates
+        .iter()
+        .find(|candidate| candidate["name"] == report["chosen"]);
+    assert!(
+        first.is_some() && first.filter(partial).is_none(),
+        "{candidates:?}"
+    );
 }
 
 #[test]

@@ -94,3 +94,40 @@ fn a_candidate_that_does_not_win_is_not_tried_with_every_test() {
     assert_eq!(told.order(), ["harmless.diff", "longer.diff"], "{}", told.stderr);
     told.assert_remark("longer.diff", "not every test was run");
 }
+
+#[test]
+fn the_same_files_are_one_behaviour_whether_all_tests_were_run_or_some() {
+    let bench = Bench::new(SLOW);
+    let harmless = "sed -i 's/2 \\* a/a + a/' adder.py";
+    let far = format!("{BREAKS_FAR}; {harmless}");
+    let patches = [
+        ("far.diff", far.as_str()),
+        ("one.diff", harmless),
+        ("two.diff", harmless),
+    ];
+    let told = ranked(&bench, &patches);
+    assert_eq!(told.order().last(), Some(&"far.diff"), "{}", told.stderr);
+    let confidence = |name: &str| told.of(name)["confidence"].as_f64().unwrap();
+    assert!(
+        (confidence("one.diff") - confidence("two.diff")).abs() < 1e-9,
+        "{:?}",
+        told.events
+    );
+}
+
+#[test]
+fn what_mends_some_of_what_failed_is_tried_with_all_tests_when_it_comes_first() {
+    let network = "printf '\\n\\ndef test_network():\\n    raise OSError()\\n' >> tests/test_adder.py";
+    let bench = Bench::new(&format!("{SLOW}{BUG}; {network}"));
+    let nothing = "printf '\\n\\ndef more():\\n    return 1\\n' >> adder.py";
+    let told = ranked(&bench, &[("nothing.diff", nothing), ("some.diff", FIX)]);
+    assert_eq!(
+        (told.code, told.order()),
+        (1, vec!["some.diff", "nothing.diff"]),
+        "{}",
+        told.stderr
+    );
+    told.assert_remark("some.diff", "1 of 2 that failed before do not pass with it");
+    let remarks = told.of("some.diff")["remarks"].to_string();
+    assert!(!remarks.contains("not every test was run"), "{remarks}");
+}

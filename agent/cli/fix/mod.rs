@@ -126,7 +126,7 @@ pub(crate) struct BudgetArguments {
     /// How long a test command may take [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) test_timeout: Option<Duration>,
-    /// Where the tests take much longer, run those near to a patch for so long, and all of them only where that may verify it [default: 1m]
+    /// Where the tests take much longer, run those near to a patch for so long; all of them only where that may verify it or it comes first [default: 1m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) test_budget: Option<Duration>,
     /// Attempts at once [default: 8]

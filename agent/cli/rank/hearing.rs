@@ -214,6 +214,7 @@ pub(super) fn decide(
         budget,
         flaky: before.flaky.clone(),
     };
+    let (rule, weights) = (bench.arguments.rule(), bench.arguments.weights()?);
     let control = crew.control;
     let done = crew.work(1, 1, "writing tests for the issue", |_| {
         let workbench = Workbench {
@@ -224,7 +225,14 @@ pub(super) fn decide(
             journal: &journal,
             control,
         };
-        decided(&workbench, &hearing, cases.clone(), trials, None)
+        decided(
+            &workbench,
+            &hearing,
+            cases.clone(),
+            trials,
+            None,
+            (rule, &weights),
+        )
     });
     let decision = done.into_iter().next().context("No tests were written.")?;
     let decision = match decision {

@@ -75,7 +75,7 @@ pub(crate) struct RankArguments {
     /// End a test command after this time, such as 90, 90s, 5m or 2h [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
     test_timeout: Option<Duration>,
-    /// Where the tests take much longer, run those near to a patch for so long; all of them only with the one that comes first [default: 1m]
+    /// Where the tests take much longer, run those near to a patch for so long; all of them only where that may verify it or it comes first [default: 1m]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
     test_budget: Option<Duration>,
     #[command(flatten)]

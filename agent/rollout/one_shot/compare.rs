@@ -1,13 +1,10 @@
 //! Asks the model which of two changes is right: its opinion, for where nothing that can be run tells them apart.
 
-use std::time::Instant;
-
 use cwm_runtime::source::ChatMessage;
 
 use super::prompt::{self, Question, Window};
-use super::say::{Stop, request, say};
-use crate::rollout::journal::{AttemptLog, Generated, Record};
-use crate::rollout::tokens::message_tokens;
+use super::write_tests::answer;
+use crate::rollout::journal::AttemptLog;
 use crate::rollout::types::{AttemptOptions, RolloutError, Strategy, Workbench};
 
 /// The most tokens of an answer that is a number, and of one with reasons before it.
@@ -29,13 +26,13 @@ pub fn compare(
     changes: &[String],
 ) -> Result<Option<usize>, RolloutError> {
     let mut log = AttemptLog::new(bench.journal, &options.name);
-    let answer = match strategy {
+    let most = match strategy {
         Strategy::OneShot => NUMBER,
         Strategy::Agentic => REASONS,
     };
     let window = Window::of(bench, &options.budget)?;
     let bytes: usize = changes.iter().map(String::len).sum();
-    let shown = prompt::material(window, &options.budget, answer + bytes / TOKEN_BYTES)?;
+    let shown = prompt::material(window, &options.budget, most + bytes / TOKEN_BYTES)?;
     let part = |part: &str| {
         let files = &shown.files;
         bench.prompts.one_shot_compare(part, files, &shown.issue, changes)
@@ -44,26 +41,13 @@ pub fn compare(
         ChatMessage::new("system", part("system")?),
         ChatMessage::new("user", part("request")?),
     ];
-    for message in &messages {
-        log.note(Record::Message {
-            attempt: options.name.clone(),
-            tokens: message_tokens(bench.model, message),
-            message: message.clone(),
-        })?;
-    }
     let prefix = match strategy {
         Strategy::OneShot => part("prefix")?,
         Strategy::Agentic => String::new(),
     };
-    let question = Question::plain(messages, prefix, answer);
-    let started = Instant::now();
-    let asked = request(&question, &question.messages, options.sampling.clone());
-    let generated = log.generation(|| -> Result<Generated, Stop> { say(bench, options, started, &asked) });
-    match generated {
-        Ok(generated) => Ok(number(&generated.text)),
-        Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Ended(_)) => Ok(None),
-    }
+    let question = Question::plain(messages, prefix, most);
+    let generated = answer(bench, options, &mut log, &question)?;
+    Ok(generated.and_then(|generated| number(&generated.text)))
 }
 
 /// The first number in an answer, behind what was thought before it, when it is 1 or 2.

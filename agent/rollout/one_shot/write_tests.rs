@@ -114,7 +114,7 @@ fn file_text(answer: &Generated, head: &str) -> String {
 }
 
 /// What the model answers; none where the user ends it.
-fn answer(
+pub(super) fn answer(
     bench: &Workbench<'_>,
     options: &AttemptOptions,
     log: &mut AttemptLog<'_>,

@@ -267,6 +267,7 @@ impl Stand<'_> {
     ) -> Result<Option<Vec<Heard>>, ValidateError> {
         let mut copy: Option<IsolatedCopy> = None;
         let mut all: Vec<Heard> = Vec::new();
+        let mut hangs = 0;
         for (index, test) in tests.iter().enumerate() {
             if self.control.stopped() {
                 return Err(ValidateError::Interrupted);
@@ -275,7 +276,6 @@ impl Stand<'_> {
                 all.push(heard);
                 continue;
             }
-            let hangs = all.iter().filter(|heard| heard.said == Said::Hung).count();
             if patch.is_some() && hangs >= MOST_HANGS {
                 all.push(Heard {
                     said: Said::Unasked,
@@ -306,6 +306,7 @@ impl Stand<'_> {
                 Err(error) => return Err(error.into()),
             };
             let seconds = started.elapsed().as_secs_f64();
+            hangs += usize::from(said == Said::Hung);
             all.push(Heard {
                 said,
                 results,
@@ -322,7 +323,7 @@ impl Stand<'_> {
     ) -> Result<(Said, Option<Results>), SandboxError> {
         let script = &test.written.script;
         let Some(file) = &test.written.file else {
-            let said = script::said(copy, script, self.commands, limit(test, TIME))?;
+            let said = script::said(copy, script, self.commands, &self.copies.start, limit(test, TIME))?;
             return Ok((said, None));
         };
         let results = file::results(

@@ -1,9 +1,10 @@
 //! Scripts that print one of three lines. What a script prints is told from what the code under test prints by a mark that is put into it
-//! right before it runs, and that the code cannot know.
+//! right before it runs, and that is another one each time.
 
 use cwm_tools::isolated::IsolatedCopy;
 use cwm_tools::sandbox::SandboxError;
 use cwm_tools::shell_word::quoted;
+use std::path::Path;
 use std::time::Duration;
 
 use super::Said;
@@ -20,12 +21,13 @@ pub(super) fn said(
     copy: &mut IsolatedCopy,
     script: &str,
     commands: &[TestCommand],
+    start: &Path,
     timeout: Duration,
 ) -> Result<Said, SandboxError> {
     let mark = format!("{:016x}", rand_mark());
     let path = copy.root().join(FILE).display().to_string();
     let folder = quoted(&copy.root().display().to_string());
-    let python = commands.iter().find_map(python);
+    let python = commands.iter().find_map(|command| python(command, start));
     let python = python.unwrap_or_else(|| "$(command -v python || command -v python3)".to_owned());
     let file = quoted(&path);
     // The shell writes the file: a patch may have put another one there.

@@ -90,12 +90,11 @@ fn what_is_settled_would_have_come_first_among_all() {
     for entry in entries("tuning").into_iter().chain(entries("report")) {
         let evidence = blind(entry.evidence);
         let count = entry.right.len();
-        let row =
-            |index: usize| -> Vec<Cell> { evidence.tests.iter().map(|test| test.cells.of(index)).collect() };
+        let row = |index: usize| evidence.outcomes(index);
         let last = order(&evidence, Rule::Weighed, &weights)[0].index;
         let enough = (1..=count).find(|made| {
             let some = evidence.of_some(&(0..*made).collect::<Vec<_>>());
-            is_settled(&some, count - made, 0.8, &weights)
+            settled(&some, count - made, 0.8, &weights).is_some()
         });
         let ended = enough.unwrap_or(count);
         let some = evidence.of_some(&(0..ended).collect::<Vec<_>>());

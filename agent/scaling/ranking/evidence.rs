@@ -38,7 +38,7 @@ pub struct CandidateEvidence {
     /// Whether it changes nothing but tests.
     #[serde(default)]
     pub only_tests: bool,
-    /// Whether only tests that failed before were run with it: they told that it is wrong.
+    /// Whether not all of the repository's tests were run with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// Equal for patches that come to the same code, comments, layout and names of locals aside.
@@ -108,6 +108,13 @@ pub enum TestSource {
     Passing,
     /// Written for the issue; it failed before anything was changed, in the way that the issue tells of.
     Written,
+}
+
+impl TestSource {
+    /// Whether such a test tells of the issue.
+    pub(in crate::scaling) fn tells(self) -> bool {
+        self != TestSource::Passing
+    }
 }
 
 /// A test, and what became of it with each candidate.
@@ -222,6 +229,16 @@ impl Evidence {
             tests: self.tests.iter().map(column).collect(),
             passed_before: self.passed_before,
         }
+    }
+
+    /// What became of each test with a candidate. Of tests that passed before those count as passed that were not run: what was left for later is
+    /// taken to be as it was.
+    pub(in crate::scaling) fn outcomes(&self, index: usize) -> Vec<Cell> {
+        let outcome = |test: &TestColumn| match test.cells.of(index) {
+            Cell::Unknown if !test.source.tells() && self.is_tried(index) => Cell::Passed,
+            cell => cell,
+        };
+        self.tests.iter().map(outcome).collect()
     }
 
     /// How many of the tests that were written for the issue a candidate passes, and of how many.

@@ -12,7 +12,7 @@ mod settled;
 mod weights;
 
 pub use evidence::{CandidateEvidence, Cell, Cells, EVIDENCE_SCHEMA, Evidence, Sign, TestColumn, TestSource};
-pub(super) use settled::is_settled;
+pub(super) use settled::settled;
 pub use weights::Weights;
 
 /// By what candidates are put in order.
@@ -54,10 +54,7 @@ pub fn order(evidence: &Evidence, rule: Rule, weights: &Weights) -> Vec<Place> {
 /// none where it passes no test of the issue, or where it is the only one.
 pub(super) fn tied(evidence: &Evidence, weights: &Weights) -> Vec<usize> {
     let mut tied = posterior::weighed(evidence, weights).tied;
-    let mut telling = evidence
-        .tests
-        .iter()
-        .filter(|test| test.source != TestSource::Passing);
+    let mut telling = evidence.tests.iter().filter(|test| test.source.tells());
     let first = tied.first().copied().unwrap_or_default();
     let passes_one = telling.any(|test| test.cells.of(first) == Cell::Passed);
     let mut forms = std::collections::BTreeSet::new();

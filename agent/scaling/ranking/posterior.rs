@@ -108,14 +108,11 @@ fn share(part: usize, of: usize) -> f64 {
 
 /// A number for each candidate that is the same for those with the same outcomes. Where no test tells of the issue, the code decides.
 fn behaviours(evidence: &Evidence) -> Vec<usize> {
-    let telling = evidence
-        .tests
-        .iter()
-        .any(|test| test.source != TestSource::Passing);
+    let telling = evidence.tests.iter().any(|test| test.source.tells());
     let mut known: BTreeMap<(Vec<Cell>, &str), usize> = BTreeMap::new();
     let mut numbers = Vec::new();
     for (index, candidate) in evidence.candidates.iter().enumerate() {
-        let outcomes = evidence.tests.iter().map(|test| test.cells.of(index)).collect();
+        let outcomes = evidence.outcomes(index);
         let form = if telling && candidate.refused.is_none() {
             ""
         } else {
@@ -130,10 +127,7 @@ fn behaviours(evidence: &Evidence) -> Vec<usize> {
 /// How many candidates agree with each. To fail everything alike is no agreement: then only those count that come to the same code.
 fn agreeing(evidence: &Evidence, behaviours: &[usize], same: &[usize]) -> Vec<usize> {
     let passes_one = |index: usize| {
-        let mut telling = evidence
-            .tests
-            .iter()
-            .filter(|test| test.source != TestSource::Passing);
+        let mut telling = evidence.tests.iter().filter(|test| test.source.tells());
         telling.any(|test| test.cells.of(index) == Cell::Passed)
     };
     let size = |number: &usize| behaviours.iter().filter(|other| *other == number).count();

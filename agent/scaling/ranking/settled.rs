@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::evidence::{CandidateEvidence, Cell, Cells, Evidence, TestColumn, TestSource};
+use super::evidence::{CandidateEvidence, Cell, Cells, Evidence, TestColumn};
 use super::weights::Weights;
 use super::{Rule, order};
 
@@ -16,56 +16,51 @@ const MOST_GROUPS: usize = 6;
 /// the bench (`benches/ranking`) chose worse.
 const SURE: f64 = 0.95;
 
-/// Whether it is needless to make `to_come` further candidates: whatever they do, the behaviour that is first stays first, with a candidate that
-/// is right with a probability of at least `least`, from 0 to 1; or the first is all but surely right.
-pub(in crate::scaling) fn is_settled(
+/// The candidate that is first, where it is needless to make `to_come` further ones: whatever they do, the behaviour that is first stays first, with a
+/// candidate that is right with a probability of at least `least`, from 0 to 1; or the first is all but surely right.
+pub(in crate::scaling) fn settled(
     evidence: &Evidence,
     to_come: usize,
     least: f64,
     weights: &Weights,
-) -> bool {
+) -> Option<usize> {
     let places = order(evidence, Rule::Weighed, weights);
-    let Some(first) = places.first().filter(|place| evidence.is_tried(place.index)) else {
-        return false;
-    };
-    let leader = row(evidence, first.index);
+    let first = places.first().filter(|place| evidence.is_tried(place.index))?;
+    let leader = evidence.outcomes(first.index);
     let spotless = |candidate: &CandidateEvidence| candidate.signs.is_empty() && !candidate.only_tests;
     let is_spotless = evidence.candidates.get(first.index).is_some_and(spotless);
     if is_spotless && first.confidence.unwrap_or(0.0) >= least.max(SURE) {
-        return true;
+        return Some(first.index);
     }
     let stays = |evidence: &Evidence| {
         let places = order(evidence, Rule::Weighed, weights);
         places.first().is_some_and(|place| {
-            row(evidence, place.index) == leader && place.confidence.unwrap_or(0.0) >= least
+            evidence.outcomes(place.index) == leader && place.confidence.unwrap_or(0.0) >= least
         })
     };
     let others = seen(evidence).chain(imagined(evidence, &leader));
     let mut rivals = others.filter(|(_, cells)| *cells != leader);
-    stays(evidence) && (to_come == 0 || rivals.all(|rival| stays(&with(evidence, &rival, to_come))))
+    let is_settled =
+        stays(evidence) && (to_come == 0 || rivals.all(|rival| stays(&with(evidence, &rival, to_come))));
+    is_settled.then_some(first.index)
 }
 
 /// A candidate, and what becomes of the tests with it.
 type Rival = (CandidateEvidence, Vec<Cell>);
 
-fn row(evidence: &Evidence, index: usize) -> Vec<Cell> {
-    evidence.tests.iter().map(|test| test.cells.of(index)).collect()
-}
-
 /// What candidates did so far.
 fn seen(evidence: &Evidence) -> impl Iterator<Item = Rival> + '_ {
     let candidates = evidence.candidates.iter().enumerate();
     let tried = candidates.filter(|(index, _)| evidence.is_tried(*index));
-    tried.map(|(index, candidate)| (candidate.clone(), row(evidence, index)))
+    tried.map(|(index, candidate)| (candidate.clone(), evidence.outcomes(index)))
 }
 
 /// What spotless candidates could do that break nothing.
 fn imagined<'a>(evidence: &'a Evidence, leader: &'a [Cell]) -> impl Iterator<Item = Rival> + 'a {
-    let telling = |source: TestSource| source != TestSource::Passing;
     let groups: BTreeSet<&Cells> = evidence
         .tests
         .iter()
-        .filter(|test| telling(test.source))
+        .filter(|test| test.source.tells())
         .map(|test| &test.cells)
         .collect();
     let groups: Vec<&Cells> = groups.into_iter().collect();
@@ -81,7 +76,7 @@ fn imagined<'a>(evidence: &'a Evidence, leader: &'a [Cell]) -> impl Iterator<Ite
         let of = |test: &TestColumn| {
             let group = groups.iter().position(|cells| **cells == test.cells);
             let passed = group.and_then(|group| passes.get(group).copied());
-            cell(!telling(test.source) || passed.unwrap_or(true))
+            cell(!test.source.tells() || passed.unwrap_or(true))
         };
         let candidate = CandidateEvidence {
             // No form of a real patch.

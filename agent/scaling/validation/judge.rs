@@ -29,6 +29,8 @@ pub(super) struct Judgement {
 pub(super) enum SoFar {
     /// All that failed before passes, and nothing else failed.
     Mends,
+    /// Some of what failed before passes, and nothing else failed.
+    MendsSome,
     /// Nothing failed before, and nothing does.
     KeepsWhole,
 }
@@ -141,6 +143,7 @@ pub(super) fn judge(
     if partly || runs.iter().any(TestRun::is_partial) {
         so_far = match against.len() {
             0 if !changes.fixed.is_empty() => Some(SoFar::Mends),
+            1 if !changes.fixed.is_empty() && !changes.still_failing.is_empty() => Some(SoFar::MendsSome),
             1 if nothing_failing => Some(SoFar::KeepsWhole),
             _ => None,
         };

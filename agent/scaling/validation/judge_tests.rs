@@ -270,6 +270,7 @@ fn what_was_run_so_far_speaks_for_a_patch_or_not_against_it() {
         ("1 a+ b- c+", "0 a+ b+", Some(SoFar::Mends)),
         ("0 a+ b+ c+", "0 a+ b+", Some(SoFar::KeepsWhole)),
         ("1 a+ b- c+", "1 a+ b-", None),
+        ("1 a- b- c+", "1 a+ b-", Some(SoFar::MendsSome)),
         ("1 a+ b- c+", "1 a- b+", None),
         ("0 a+ b+ c+", "1 a+ b-", None),
     ] {

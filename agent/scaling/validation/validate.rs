@@ -230,7 +230,7 @@ impl Trial<'_> {
             if let Some(parts) = screen.parts(&self.changed) {
                 let before = verdict.clone();
                 let so_far = self.pass(&parts, verdict)?;
-                verdict.postponed = so_far == Some(SoFar::KeepsWhole);
+                verdict.postponed = matches!(so_far, Some(SoFar::KeepsWhole | SoFar::MendsSome));
                 if so_far != Some(SoFar::Mends) {
                     return Ok(());
                 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 pub use example::Example;
 use way::Way;
+pub(super) use way::folder;
 
 use super::types::{CommandSource, TestCommand};
 

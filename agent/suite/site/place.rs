@@ -112,8 +112,23 @@ impl Style {
     }
 }
 
-/// The first name of a style that is free in a folder.
+/// Whether a folder of the tree is reached through a link, which may lead out of it.
+fn is_linked(tree: &Path, folder: &str) -> bool {
+    let folder = Path::new(folder);
+    let is_link = |part: &Path| {
+        let about = tree.join(part).symlink_metadata();
+        about.is_ok_and(|about| about.file_type().is_symlink())
+    };
+    folder
+        .ancestors()
+        .any(|part| !part.as_os_str().is_empty() && is_link(part))
+}
+
+/// The first name of a style that is free in a folder of the tree itself.
 fn free(tree: &Path, folder: &str, style: &Style) -> Option<String> {
+    if is_linked(tree, folder) {
+        return None;
+    }
     let Style { before, behind } = style;
     let numbers = std::iter::once(String::new()).chain((2..MOST_NAMES).map(|number| format!("_{number}")));
     let names = numbers.map(|number| joined(folder, &format!("{before}issue{number}{behind}")));

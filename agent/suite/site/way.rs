@@ -50,7 +50,19 @@ const PYTEST: Known = Known {
         "--sw",
         "--stepwise",
     ],
-    choosing_valued: &["--maxfail", "-k", "-m", "--deselect", "--ignore", "--ignore-glob"],
+    choosing_valued: &[
+        "--maxfail",
+        "-k",
+        "-m",
+        "--deselect",
+        "--ignore",
+        "--ignore-glob",
+        "--junitxml",
+        "--junit-xml",
+        "--basetemp",
+        "--log-file",
+        "--confcutdir",
+    ],
 };
 const UNITTEST: Known = Known {
     valued: &[
@@ -295,7 +307,7 @@ impl<'c> Way<'c> {
 }
 
 /// The folder that the last command of a line runs in; none where that cannot be told.
-fn folder(start: &Path, before: &[Vec<Word>]) -> Option<String> {
+pub(in crate::suite) fn folder(start: &Path, before: &[Vec<Word>]) -> Option<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut enter = |path: &Path| -> Option<()> {
         for part in path.components() {
