@@ -258,3 +258,40 @@ fn the_function_of_the_title_is_suspected_before_one_that_the_text_names_more_of
     let (path, function) = ranking.suspect().unwrap();
     assert_eq!((path.as_str(), function.name.as_str()), ("parse.py", "compile"));
 }
+
+#[test]
+fn words_of_the_title_speak_for_what_uses_them_and_for_what_is_named_after_them() {
+    let folder = tree(&[
+        (
+            "table.py",
+            "class ColumnTable:\n    def render(self):\n        return self.rows\n\ndef lost(text):\n    return text.width\n",
+        ),
+        (
+            "printer.py",
+            "def emit(printer, row):\n    return printer.emit(row)\n",
+        ),
+        ("other.py", "x = 1\n"),
+    ]);
+    let issue = "Widths of columns are lost\n\nThe printer emits each row.\n";
+    let ranking = ranking(folder.path(), issue, &[]);
+    let value = |reasons: &[Reason], signal: &str| {
+        let found = reasons.iter().find(|reason| reason.signal == signal);
+        found.map_or(0.0, |reason| reason.value)
+    };
+    let table = ranking.explain("table.py").unwrap();
+    let printer = ranking.explain("printer.py").unwrap();
+    let used = "uses words of the issue's title";
+    assert!(value(&table.reasons, used) > 0.0, "{table:?}");
+    assert_eq!(value(&printer.reasons, used), 0.0, "{printer:?}");
+    assert!(
+        value(&printer.reasons, "uses words of the issue") > 0.0,
+        "{printer:?}"
+    );
+    let part = |name: &str| table.parts.iter().find(|part| part.name == name).unwrap();
+    assert!(value(&part("lost").reasons, used) > 0.0, "{table:?}");
+    assert!(
+        value(&part("lost").reasons, "has words of the title in its name") > 0.0,
+        "{table:?}"
+    );
+    assert!(table.rank < printer.rank, "{table:?} {printer:?}");
+}

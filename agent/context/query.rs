@@ -151,6 +151,8 @@ const COMMON: &[&str] = &[
 pub(super) struct Wanted {
     pub(super) text: String,
     pub(super) weight: f64,
+    /// Whether the issue's first line has it.
+    pub(super) in_title: bool,
 }
 
 /// Everything that is asked for.
@@ -189,9 +191,11 @@ impl Query {
         }
         let mut in_title = Names::default();
         in_title.add(title, 1.0);
+        let mut title_words = BTreeMap::new();
+        add_words(&mut title_words, title, 1.0);
         Query {
             names: names.wanted(&in_title),
-            words: words_wanted(words),
+            words: words_wanted(words, &title_words),
             issue_files: mentions(paths, issue),
             failure_files,
             title: in_title.found.into_keys().map(str::to_owned).collect(),
@@ -235,14 +239,14 @@ impl<'a> Names<'a> {
             .into_iter()
             .map(|(name, (order, often, is_code))| {
                 let looks = if is_code { CODE } else { 1.0 };
-                let place = if title.found.contains_key(name) {
-                    TITLE
-                } else {
-                    1.0
+                let in_title = title.found.contains_key(name);
+                let place = if in_title { TITLE } else { 1.0 };
+                let wanted = Wanted {
+                    text: name.to_owned(),
+                    weight: looks * place * (1.0 + often).ln(),
+                    in_title,
                 };
-                let weight = looks * place * (1.0 + often).ln();
-                let text = name.to_owned();
-                (order, Wanted { text, weight })
+                (order, wanted)
             })
             .collect();
         all.sort_by(|(order, one), (other_order, other)| {
@@ -271,13 +275,14 @@ fn add_words(words: &mut BTreeMap<String, f64>, text: &str, weight: f64) {
     });
 }
 
-fn words_wanted(words: BTreeMap<String, f64>) -> Vec<Wanted> {
+fn words_wanted(words: BTreeMap<String, f64>, title: &BTreeMap<String, f64>) -> Vec<Wanted> {
     let mut all: Vec<Wanted> = words
         .into_iter()
         .filter(|(word, _)| !COMMON.contains(&word.as_str()))
         .map(|(text, often)| Wanted {
-            text,
+            in_title: title.contains_key(&text),
             weight: (1.0 + often).ln(),
+            text,
         })
         .collect();
     all.sort_by(|one, other| {

@@ -9,11 +9,11 @@ use crate::context::rank::{Content, Passage, PassageKind, RankedFile};
 /// What a signature says, beside its whole passage.
 const SIGNATURE: f64 = 0.05;
 /// What it is worth that a likely file is shown at all, beside its being changed.
-const PRESENCE: f64 = 0.5;
+const PRESENCE: f64 = 0.25;
 /// A passage of a failing test that is named is read however unlikely it is that it has to be changed.
 const NAMED_TEST: f64 = 0.25;
 /// Tokens that a body is taken to have beside its own: short ones, of which there are many, would come before all others.
-const BODY: f64 = 40.0;
+const BODY: f64 = 80.0;
 /// Bytes of a token, before it is counted.
 const TOKEN_BYTES: f64 = 3.4;
 /// What begins a part of a file, in tokens, before it is counted.

@@ -14,7 +14,7 @@ use crate::context::query::Query;
 pub(super) type PassageSignals = [f64; PASSAGE_SIGNALS.len()];
 
 /// What may speak for a passage, by the words in which people are told of it.
-pub(super) const PASSAGE_SIGNALS: [&str; 19] = [
+pub(super) const PASSAGE_SIGNALS: [&str; 22] = [
     "uses words of the issue",
     "uses names of the issue",
     "is named",
@@ -34,6 +34,9 @@ pub(super) const PASSAGE_SIGNALS: [&str; 19] = [
     "is in a class with a likely passage",
     "is in a long file",
     "is in a file behind many",
+    "uses words of the issue's title",
+    "has words of the title in its name",
+    "its class has words of the title in its name",
 ];
 
 pub(super) mod at {
@@ -56,6 +59,9 @@ pub(super) mod at {
     pub(crate) const SAME_CLASS: usize = 16;
     pub(crate) const LONG_FILE: usize = 17;
     pub(crate) const BEHIND: usize = 18;
+    pub(crate) const TITLE: usize = 19;
+    pub(crate) const TITLE_NAME: usize = 20;
+    pub(crate) const TITLE_CLASS: usize = 21;
 }
 
 /// A class of no more lines is one passage.
@@ -64,6 +70,8 @@ const SMALL_CLASS: usize = 24;
 const PIECE: usize = 48;
 /// Passages are compared with texts of so many words.
 const USUAL_LENGTH: f64 = 90.0;
+/// What the title's words in a name are worth together that tell it from others: no more than one or two of them are in any.
+const NAME_TELLING: f64 = 6.0;
 /// Functions of fewer lines than the one are short, of more than the other long.
 const SHORT: f64 = 4.0;
 const LONG: f64 = 40.0;
@@ -266,6 +274,9 @@ pub(super) fn judge(files: &mut [(usize, Judged)], query: &Query, matcher: &Matc
                 signals[at::CLASS] = class_worth.copied().unwrap_or(0.0) / most_telling;
             }
             signals[at::NAME_WORDS] = telling.worth(&found.words);
+            signals[at::TITLE] = among_passages.title_score(uses);
+            signals[at::TITLE_NAME] = among_passages.title_worth(&found.words);
+            signals[at::TITLE_CLASS] = among_passages.title_worth(&class.words);
             let named = file.lines.range(passage.start + 1..=passage.end).count();
             signals[at::LINE] = f64::from(u8::from(named > 0));
             let lines = (passage.end - passage.start) as f64;
@@ -276,8 +287,11 @@ pub(super) fn judge(files: &mut [(usize, Judged)], query: &Query, matcher: &Matc
             signals[at::TEST] = f64::from(u8::from(file.is_test));
         }
     }
-    for signal in [at::WORDS, at::NAMES, at::NAME_WORDS] {
-        normalise(files, signal);
+    for signal in [at::WORDS, at::NAMES, at::NAME_WORDS, at::TITLE] {
+        normalise(files, signal, TELLING);
+    }
+    for signal in [at::TITLE_NAME, at::TITLE_CLASS] {
+        normalise(files, signal, NAME_TELLING);
     }
     for (_, file) in files.iter_mut() {
         let best = best(&file.content.passages).max(1e-9);
@@ -287,14 +301,14 @@ pub(super) fn judge(files: &mut [(usize, Judged)], query: &Query, matcher: &Matc
     }
 }
 
-fn normalise(files: &mut [(usize, Judged)], signal: usize) {
+fn normalise(files: &mut [(usize, Judged)], signal: usize, least: f64) {
     let all = |files: &[(usize, Judged)]| -> f64 {
         let each = files.iter().flat_map(|(_, file)| &file.content.passages);
         each.filter_map(|passage| passage.signals.get(signal))
             .copied()
             .fold(0.0, f64::max)
     };
-    let most = all(files).max(TELLING);
+    let most = all(files).max(least);
     for passage in files.iter_mut().flat_map(|(_, file)| &mut file.content.passages) {
         if let Some(place) = passage.signals.get_mut(signal) {
             *place /= most;

@@ -13,7 +13,7 @@ use crate::context::walk::{is_test, threads};
 pub(super) type FileSignals = [f64; FILE_SIGNALS.len()];
 
 /// What may speak for a file, by the words in which people are told of it.
-pub(super) const FILE_SIGNALS: [&str; 17] = [
+pub(super) const FILE_SIGNALS: [&str; 18] = [
     "uses words of the issue",
     "uses names of the issue",
     "defines names of the issue",
@@ -31,6 +31,7 @@ pub(super) const FILE_SIGNALS: [&str; 17] = [
     "changed often lately",
     "is a test",
     "is no code",
+    "uses words of the issue's title",
 ];
 
 /// Their places.
@@ -52,6 +53,7 @@ pub(super) mod at {
     pub(crate) const CHANGED: usize = 14;
     pub(crate) const TEST: usize = 15;
     pub(crate) const OTHER: usize = 16;
+    pub(crate) const TITLE: usize = 17;
 }
 
 /// Files from which likelihood spreads.
@@ -90,7 +92,14 @@ pub(super) fn from_texts(
     });
     add_mentions(index, query, &mut all);
     add_past(index, &mut all);
-    for signal in [at::WORDS, at::NAMES, at::DEFINES, at::DEFINED_WORDS, at::PATH] {
+    for signal in [
+        at::WORDS,
+        at::NAMES,
+        at::DEFINES,
+        at::DEFINED_WORDS,
+        at::PATH,
+        at::TITLE,
+    ] {
         normalise(&mut all, signal, TELLING);
     }
     all
@@ -99,6 +108,7 @@ pub(super) fn from_texts(
 fn from_text(file: &IndexedFile, uses: &Uses, telling: &Telling, definers: &[f64]) -> FileSignals {
     let mut signals = [0.0; FILE_SIGNALS.len()];
     (signals[at::WORDS], signals[at::NAMES]) = telling.score(uses, None);
+    signals[at::TITLE] = telling.title_score(uses);
     let defines = uses.defines.iter().map(|name| {
         let telling = telling.names.get(usize::from(*name)).copied().unwrap_or(0.0);
         telling / definers.get(usize::from(*name)).copied().unwrap_or(1.0).max(1.0)

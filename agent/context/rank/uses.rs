@@ -286,6 +286,8 @@ pub(super) fn in_text(text: &str, known: &mut KnownWords<'_>) -> (Uses, Vec<u64>
 pub(super) struct Telling {
     pub(super) words: Vec<f64>,
     pub(super) names: Vec<f64>,
+    /// Of the wanted words how telling they are as the title's; 0 for others.
+    title: Vec<f64>,
     average_length: f64,
 }
 
@@ -320,7 +322,12 @@ impl Telling {
             })
             .collect()
         };
+        let of_title = |(holders, wanted): (&usize, &crate::context::query::Wanted)| match holders {
+            1.. if wanted.in_title => rare(*holders),
+            _ => 0.0,
+        };
         Telling {
+            title: words.iter().zip(&query.words).map(of_title).collect(),
             words: weigh(&words, &query.words),
             names: weigh(&names, &query.names),
             average_length: (length / total).max(1.0),
@@ -329,22 +336,41 @@ impl Telling {
 
     /// What wanted words, by their numbers, tell together.
     pub(super) fn worth(&self, words: &[u16]) -> f64 {
-        let each = words.iter().map(|word| self.words.get(usize::from(*word)));
-        each.flatten().sum()
+        sum_of(&self.words, words)
+    }
+
+    /// What the title's among wanted words, by their numbers, tell together.
+    pub(super) fn title_worth(&self, words: &[u16]) -> f64 {
+        sum_of(&self.title, words)
+    }
+
+    /// What a text tells by its uses of the title's words. Its length does not matter: few and telling words do not come together by chance.
+    pub(super) fn title_score(&self, uses: &Uses) -> f64 {
+        saturated(&uses.words, &self.title, SATURATION)
     }
 
     /// BM25 of a text for the wanted words, and for the wanted names.
     pub(super) fn score(&self, uses: &Uses, average_length: Option<f64>) -> (f64, f64) {
         let average = average_length.unwrap_or(self.average_length);
         let norm = SATURATION * (1.0 - LENGTH + LENGTH * f64::from(uses.length) / average);
-        let sum = |used: &[(u16, u32)], telling: &[f64]| -> f64 {
-            let each = used.iter().map(|(number, count)| {
-                let telling = telling.get(usize::from(*number)).copied().unwrap_or(0.0);
-                let count = f64::from(*count);
-                telling * count * (SATURATION + 1.0) / (count + norm)
-            });
-            each.sum()
-        };
-        (sum(&uses.words, &self.words), sum(&uses.names, &self.names))
+        (
+            saturated(&uses.words, &self.words, norm),
+            saturated(&uses.names, &self.names, norm),
+        )
     }
+}
+
+fn sum_of(telling: &[f64], numbers: &[u16]) -> f64 {
+    let each = numbers.iter().map(|number| telling.get(usize::from(*number)));
+    each.flatten().sum()
+}
+
+/// What uses tell together, where a further one of the same counts for ever less.
+fn saturated(used: &[(u16, u32)], telling: &[f64], norm: f64) -> f64 {
+    let each = used.iter().map(|(number, count)| {
+        let telling = telling.get(usize::from(*number)).copied().unwrap_or(0.0);
+        let count = f64::from(*count);
+        telling * count * (SATURATION + 1.0) / (count + norm)
+    });
+    each.sum()
 }
