@@ -127,15 +127,8 @@ pub(super) fn judge(
         against
             .push("nothing that fails without it does so each time and passes with it each time".to_owned());
     }
-    let mut besides = Vec::new();
-    for (before, after) in baseline.iter().zip(runs) {
-        let words = ended_badly(before, after, flaky);
-        if says_nothing(before, after) {
-            besides.extend(words);
-        } else {
-            against.extend(words);
-        }
-    }
+    let (ended, besides) = endings(baseline, runs, flaky);
+    against.extend(ended);
     if runs.len() < baseline.len() {
         against.push("not every command was run".to_owned());
     }
@@ -169,6 +162,20 @@ pub(super) fn judge(
         so_far,
         remarks,
     }
+}
+
+/// What in the ends of commands speaks against a patch, and what is only said besides: of commands that say nothing.
+fn endings(baseline: &[TestRun], runs: &[TestRun], flaky: &[String]) -> (Vec<String>, Vec<String>) {
+    let (mut against, mut besides) = (Vec::new(), Vec::new());
+    for (before, after) in baseline.iter().zip(runs) {
+        let words = ended_badly(before, after, flaky);
+        if says_nothing(before, after) {
+            besides.extend(words);
+        } else {
+            against.extend(words);
+        }
+    }
+    (against, besides)
 }
 
 /// What in the tests' changes speaks against a patch.
