@@ -155,12 +155,13 @@ fn program_runner(words: &[Word], at: usize, program: &str, next: &str) -> Optio
                 None
             }
         }
-        _ if is_python(program) => python(words, at + 1),
+        // Where a program stands, one of a name that begins so is one too.
+        _ if program.starts_with("python") || program.starts_with("pypy") => python(words, at + 1),
         _ => None,
     }
 }
 
-/// Whether a program is a Python of any version.
+/// Whether a word, wherever it stands, is the name of a Python of any version.
 pub(super) fn is_python(word: &str) -> bool {
     let name = word.rsplit('/').next().unwrap_or_default();
     let rest = name.strip_prefix("python").or_else(|| name.strip_prefix("pypy"));
