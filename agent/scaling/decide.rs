@@ -9,7 +9,7 @@ use super::evidence::{Base, Case, Heard, Matrix};
 use super::issue_tests::IssueTest;
 use super::outcome::SolveError;
 use super::ranking::{Evidence, Place, Rule, Weights, order, tied};
-use super::validation::{Trials, failing_before};
+use super::validation::Trials;
 use super::writers::{Hearing, Writers};
 use crate::rollout::Workbench;
 use crate::rollout::journal::Verdict;
@@ -150,9 +150,7 @@ impl Council<'_> {
 
     /// Tests are worth their time where there is something to choose, or where nothing else can show that the issue is gone.
     fn is_worth_tests(&self) -> bool {
-        let Writers { bench, hearing } = self.writers;
-        let nothing_failed = failing_before(&bench.problem.baseline, &hearing.flaky).is_empty();
-        self.matrix.evidence().tried() > usize::from(!nothing_failed)
+        self.matrix.evidence().tried() > usize::from(!self.writers.nothing_failed())
     }
 
     /// The diffs of the leading two behaviours, when the second is nearly as probable as the first.

@@ -13,7 +13,7 @@ use super::early::Early;
 use super::outcome::{Attempted, Outcome, SolveError};
 use super::ranking::{Rule, Weights};
 use super::side_by_side::side_by_side;
-use super::validation::{Trials, ValidateOptions, failing_before};
+use super::validation::{Trials, ValidateOptions};
 use super::writers::{Hearing, Writers};
 use crate::rollout::journal::{JournalError, Record, Verdict};
 use crate::rollout::{
@@ -84,11 +84,11 @@ pub fn solve(bench: &Workbench<'_>, control: &Arc<Control>, plan: &Plan) -> Resu
         bench,
         hearing: &hearing,
     };
-    let nothing_failed = failing_before(&bench.problem.baseline, &hearing.flaky).is_empty();
+    let early = writers.nothing_failed() && hearing.samples > 0;
     let run = Run {
         bench,
         plan,
-        early: (nothing_failed && hearing.samples > 0).then(|| Early::new(writers)),
+        early: early.then(|| Early::new(writers)),
         looked: Mutex::new(0),
         control,
         controls: (0..plan.samples).map(|_| control.child()).collect(),
@@ -291,15 +291,10 @@ impl Run<'_> {
             return Ok(true);
         };
         if leader.verdict.postponed {
-            let name = &leader.candidate.attempt;
-            let tried = self
+            let candidate = &leader.candidate;
+            let verdict = self
                 .trials
-                .whole(&format!("{name}-whole"), &leader.candidate.patch, self.control)?;
-            let verdict = Verdict {
-                attempt: name.clone(),
-                postponed: false,
-                ..tried
-            };
+                .whole(&candidate.attempt, &candidate.patch, self.control)?;
             let record = Record::Validation(Box::new(verdict.clone()));
             self.bench.journal.append(&record)?;
             self.lock().replace(verdict);

@@ -5,6 +5,7 @@ use cwm_runtime::engine::SamplingParameters;
 use super::issue_tests::{IssueTest, Stand, gather};
 use super::outcome::SolveError;
 use super::side_by_side::side_by_side;
+use super::validation::failing_before;
 use crate::rollout::journal::Record;
 use crate::rollout::{
     AttemptOptions, Budget, RolloutError, Strategy, TESTS_SAMPLE, Task, Workbench, agentic, one_shot,
@@ -49,6 +50,11 @@ impl<'a> Writers<'a> {
             commands: &self.bench.problem.tests,
             baseline: &self.bench.problem.baseline,
         }
+    }
+
+    /// Whether nothing of the repository's own tells of the issue before anything is changed.
+    pub(super) fn nothing_failed(&self) -> bool {
+        failing_before(&self.bench.problem.baseline, &self.hearing.flaky).is_empty()
     }
 
     /// What all samples write.

@@ -5,10 +5,7 @@ use std::path::Path;
 use super::narrow::quoted;
 use super::site::folder;
 use super::types::{Framework, TestCommand};
-use super::words::{Word, is_python, runner, simple_commands};
-
-/// What puts an environment around a program, when `run` stands behind it.
-const MANAGERS: [&str; 8] = ["poetry", "pipenv", "hatch", "pdm", "rye", "uv", "conda", "mamba"];
+use super::words::{MANAGERS, Word, is_python, runner, simple_commands};
 
 /// The Python of a test command that begins in the folder `start` of the tree: the one that it names, that of the environment in which it runs
 /// pytest, or the one that pytest's file says, or lies beside, or else the usual one. None where the command does not run Python's tests.

@@ -90,6 +90,9 @@ pub(super) fn framework(line: &str) -> Framework {
         .unwrap_or(Framework::Other)
 }
 
+/// What puts an environment around a program of Python's, when `run` stands behind it.
+pub(super) const MANAGERS: [&str; 8] = ["poetry", "pipenv", "hatch", "pdm", "rye", "uv", "conda", "mamba"];
+
 /// Which program a simple command runs the tests with.
 pub(super) fn runner(words: &[Word]) -> Option<Runner> {
     let mut at = 0;
@@ -104,7 +107,7 @@ pub(super) fn runner(words: &[Word]) -> Option<Runner> {
             "{" | "if" | "then" | "!" | "exec" | "time" | "nice" | "command" | "sudo" | "xvfb-run"
             | "npx" | "bunx" | "nohup" => 1 + options(rest),
             "env" | "stdbuf" | "timeout" => 1 + options(rest) + usize::from(program == "timeout"),
-            "poetry" | "pipenv" | "hatch" | "pdm" | "rye" | "uv" | "conda" | "mamba" if next == "run" => {
+            _ if next == "run" && MANAGERS.contains(&program) => {
                 2 + options(rest.get(1..).unwrap_or_default())
             }
             "pnpm" | "yarn" | "npm" if matches!(next, "exec" | "dlx" | "x") => {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::one_shot::script;
-use super::{Desk, END, SUBMIT, WRITE, assert_says};
+use super::written_tests::in_turns;
+use super::{Desk, assert_says};
 use crate::copies::Done;
 use crate::session::harness::need;
 
@@ -221,18 +222,8 @@ fn a_model_that_works_in_turns_leaves_a_file_where_it_is_told_to() {
     let desk = Desk::new(PACKAGE);
     let create = "A test.\n</think>\n<tool: create>\ntest/issue.test.js\nconst test = require('node:test');\nconst assert = require('node:assert');\nconst { add } = require('../sum.js');\n\n\
                   test('two and three', () => assert.strictEqual(add(2, 3), 5));\ntest('zero', () => assert.strictEqual(add(1, 0), 1));\n</tool>";
-    let add = "Now the patch.\n</think>\n<tool: bash>\ngit add -A; git diff --cached > /tmp/fix.patch; git reset -q; echo /tmp/fix.patch written\n</tool>";
     let mend = "Addition must add.\n</think>\n<tool: edit>\nsum.js\n<<<<<<< SEARCH\n  return a - b;\n=======\n  return a + b;\n>>>>>>> REPLACE\n</tool>";
-    let turn =
-        |seed: u64, when: &str, text: &str| json!({"seed": seed, "when": [when], "text": text}).to_string();
-    let lines = [
-        json!({"when": ["test/issue.test.js, which node:test runs"], "text": create}).to_string(),
-        json!({"when": ["Created"], "text": add}).to_string(),
-        turn(0, "<issue_description>", mend),
-        turn(0, "<submission>", END),
-        turn(0, "/tmp/fix.patch written", SUBMIT),
-        turn(0, "<output>", WRITE),
-    ];
+    let lines = in_turns("test/issue.test.js, which node:test runs", create, mend);
     let model = desk.lines(&lines);
     let words = [
         "fix",

@@ -29,6 +29,20 @@ fn report(desk: &Desk) -> Value {
     serde_json::from_slice(&std::fs::read(run.join("report.json")).unwrap()).unwrap()
 }
 
+/// What a model that works in turns says: to what asks for a test it creates one and hands it in, and it mends what is wrong with seed 0.
+pub(super) fn in_turns(asked: &str, create: &str, mend: &str) -> [String; 6] {
+    let turn = |when: &str, text: &str| json!({"seed": 0, "when": [when], "text": text}).to_string();
+    let add = "Now the patch.\n</think>\n<tool: bash>\ngit add -A; git diff --cached > /tmp/fix.patch; git reset -q; echo /tmp/fix.patch written\n</tool>";
+    [
+        json!({"when": [asked], "text": create}).to_string(),
+        json!({"when": ["Created"], "text": add}).to_string(),
+        turn("<issue_description>", mend),
+        turn("<submission>", END),
+        turn("/tmp/fix.patch written", SUBMIT),
+        turn("<output>", WRITE),
+    ]
+}
+
 #[test]
 fn tests_of_the_model_verify_what_no_test_of_the_repository_shows() {
     let desk = untested();
@@ -223,17 +237,7 @@ fn a_patch_that_breaks_something_is_not_verified_by_written_tests() {
 fn a_model_that_works_in_turns_writes_a_script() {
     let desk = untested();
     let create = "A script.\n</think>\n<tool: create>\ntest_issue.py\nfrom calculator import add\ntry:\n    print(\"Issue resolved\" if add(2, 3) == 5 else \"Issue reproduced\")\nexcept Exception:\n    print(\"Other issues\")\n</tool>";
-    let turn =
-        |seed: u64, when: &str, text: &str| json!({"seed": seed, "when": [when], "text": text}).to_string();
-    let add = "Now the patch.\n</think>\n<tool: bash>\ngit add -A; git diff --cached > /tmp/fix.patch; git reset -q; echo /tmp/fix.patch written\n</tool>";
-    let lines = [
-        json!({"when": ["Write the test that tells"], "text": create}).to_string(),
-        json!({"when": ["Created"], "text": add}).to_string(),
-        turn(0, "<issue_description>", MEND),
-        turn(0, "<submission>", END),
-        turn(0, "/tmp/fix.patch written", SUBMIT),
-        turn(0, "<output>", WRITE),
-    ];
+    let lines = in_turns("Write the test that tells", create, MEND);
     let done = desk.fix(
         &desk.lines(&lines),
         &["-n", "1", "--issue-tests", "1", "--min-evidence", "30"],
@@ -261,17 +265,7 @@ fn a_model_that_works_in_turns_writes_a_script() {
 fn a_model_that_works_in_turns_may_leave_a_file_for_unittest() {
     let desk = untested();
     let create = "A test.\n</think>\n<tool: create>\ntest_adding.py\nimport unittest\n\nfrom calculator import add\n\n\nclass AddingTest(unittest.TestCase):\n    def test_two_and_three(self):\n        self.assertEqual(add(2, 3), 5)\n</tool>";
-    let turn =
-        |seed: u64, when: &str, text: &str| json!({"seed": seed, "when": [when], "text": text}).to_string();
-    let add = "Now the patch.\n</think>\n<tool: bash>\ngit add -A; git diff --cached > /tmp/fix.patch; git reset -q; echo /tmp/fix.patch written\n</tool>";
-    let lines = [
-        json!({"when": ["Write the test that tells"], "text": create}).to_string(),
-        json!({"when": ["Created"], "text": add}).to_string(),
-        turn(0, "<issue_description>", MEND),
-        turn(0, "<submission>", END),
-        turn(0, "/tmp/fix.patch written", SUBMIT),
-        turn(0, "<output>", WRITE),
-    ];
+    let lines = in_turns("Write the test that tells", create, MEND);
     let words = ["-n", "1", "--issue-tests", "1", "--min-evidence", "30"];
     let done = desk.fix(&desk.lines(&lines), &words);
     assert_eq!(done.code, 0, "{}", done.stderr);

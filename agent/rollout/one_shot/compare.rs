@@ -3,7 +3,7 @@
 use cwm_runtime::source::ChatMessage;
 
 use super::prompt::{self, Question, Window};
-use super::write_tests::answer;
+use super::say::answer;
 use crate::rollout::journal::AttemptLog;
 use crate::rollout::types::{AttemptOptions, RolloutError, Strategy, Workbench};
 

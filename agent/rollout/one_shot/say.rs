@@ -7,7 +7,8 @@ use cwm_runtime::engine::SamplingParameters;
 use cwm_runtime::source::{ChatMessage, GenerateRequest, ModelError, Prompt, StopReason};
 
 use super::prompt::Question;
-use crate::rollout::journal::Generated;
+use crate::rollout::journal::{AttemptLog, Generated, Record};
+use crate::rollout::tokens::message_tokens;
 use crate::rollout::types::{AttemptOptions, Ending, RolloutError, Workbench};
 
 /// How often an answer that broke off on its way is asked for.
@@ -95,6 +96,30 @@ pub(super) fn say(
     };
     let seconds = started.elapsed().as_secs_f64();
     Ok(Generated::of(completion, prefix, request.sampling.seed, seconds))
+}
+
+/// Asks a question that is no attempt's: what the model answers, and none where the user ends it.
+pub(super) fn answer(
+    bench: &Workbench<'_>,
+    options: &AttemptOptions,
+    log: &mut AttemptLog<'_>,
+    question: &Question,
+) -> Result<Option<Generated>, RolloutError> {
+    for message in &question.messages {
+        log.note(Record::Message {
+            attempt: options.name.clone(),
+            tokens: message_tokens(bench.model, message),
+            message: message.clone(),
+        })?;
+    }
+    let started = Instant::now();
+    let asked = request(question, &question.messages, options.sampling.clone());
+    let generated = log.generation(|| -> Result<Generated, Stop> { say(bench, options, started, &asked) });
+    match generated {
+        Ok(generated) => Ok(Some(generated)),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Ended(_)) => Ok(None),
+    }
 }
 
 pub(super) fn out_of_time(bench: &Workbench<'_>, options: &AttemptOptions, started: Instant) -> bool {

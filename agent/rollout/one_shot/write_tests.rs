@@ -3,19 +3,17 @@
 //!
 //! Small models write single assertions far better than whole scripts; what is around them is ours.
 
-use std::time::Instant;
-
 use cwm_runtime::source::ChatMessage;
 use cwm_tools::patch::is_test_path;
 
 use super::assertions::{Assertion, assertions, code, module, script};
 use super::prompt::{self, Question, Window};
-use super::say::{Stop, request, say};
+use super::say::answer;
+use crate::context::Definition;
 use crate::prompts::{TestFilePlace, TestsRequest};
-use crate::rollout::journal::{AttemptLog, Generated, Record};
+use crate::rollout::journal::{AttemptLog, Generated};
 use crate::rollout::packed::ranking;
 use crate::rollout::test_place;
-use crate::rollout::tokens::message_tokens;
 use crate::rollout::types::{AttemptOptions, RolloutError, Task, TestFile, Workbench, WrittenTest};
 use crate::suite::TestRun;
 
@@ -113,30 +111,6 @@ fn file_text(answer: &Generated, head: &str) -> String {
     }
 }
 
-/// What the model answers; none where the user ends it.
-pub(super) fn answer(
-    bench: &Workbench<'_>,
-    options: &AttemptOptions,
-    log: &mut AttemptLog<'_>,
-    question: &Question,
-) -> Result<Option<Generated>, RolloutError> {
-    for message in &question.messages {
-        log.note(Record::Message {
-            attempt: options.name.clone(),
-            tokens: message_tokens(bench.model, message),
-            message: message.clone(),
-        })?;
-    }
-    let started = Instant::now();
-    let asked = request(question, &question.messages, options.sampling.clone());
-    let generated = log.generation(|| -> Result<Generated, Stop> { say(bench, options, started, &asked) });
-    match generated {
-        Ok(generated) => Ok(Some(generated)),
-        Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Ended(_)) => Ok(None),
-    }
-}
-
 /// What is tested.
 struct Subject {
     /// The function; empty when none is named.
@@ -150,16 +124,9 @@ impl Subject {
     fn of(bench: &Workbench<'_>) -> Result<Option<Subject>, RolloutError> {
         let ranking = ranking(bench.problem)?;
         let suspect = ranking.suspect();
-        let named = suspect.as_ref().and_then(|(path, function)| {
-            // A method is called on something.
-            let plain = function.indent == 0;
-            let name = if plain {
-                function.name.clone()
-            } else {
-                String::new()
-            };
-            Some((name, module(path)?))
-        });
+        let named = suspect
+            .as_ref()
+            .and_then(|(path, function)| Some((name_to_call(function), module(path)?)));
         let likeliest = || {
             let mut modules = ranking
                 .paths()
@@ -174,6 +141,15 @@ impl Subject {
                 module,
                 folder,
             }))
+    }
+}
+
+/// What a function is called by alone; empty for a method, which is called on something.
+fn name_to_call(function: &Definition) -> String {
+    if function.indent == 0 {
+        function.name.clone()
+    } else {
+        String::new()
     }
 }
 
@@ -232,14 +208,12 @@ fn file_question(
     let most = MOST_FILE.min(window.context / 4);
     let mut shown = prompt::material(window, &options.budget, most + example)?;
     let suspect = ranking(bench.problem)?.suspect();
-    // A method is called on something.
-    let name = suspect
-        .filter(|(path, function)| function.indent == 0 && shown.files.iter().any(|file| file.path == *path));
+    let name = suspect.filter(|(path, _)| shown.files.iter().any(|file| file.path == *path));
     let request = TestsRequest {
         files: std::mem::take(&mut shown.files),
         tests: Vec::new(),
         issue: shown.issue,
-        name: name.map_or_else(String::new, |(_, function)| function.name),
+        name: name.map_or_else(String::new, |(_, function)| name_to_call(&function)),
         rivals: rivals(options),
         most: MOST_IN_FILE,
     };

@@ -77,24 +77,21 @@ impl<'a> Matrix<'a> {
         let failures: String = failed.map(|run| run.output.as_str()).collect();
         let clues = Clues::of(base.issue, &failures, |path| base.tree.join(path).is_file());
         let forms: Vec<Form> = cases.iter().map(|case| form(case.patch, base.tree)).collect();
-        let commands = base.runs.len();
-        let candidates = cases.iter().zip(&forms);
-        Matrix {
+        let mut matrix = Matrix {
             evidence: Evidence {
                 schema: EVIDENCE_SCHEMA,
-                candidates: candidates
-                    .map(|(case, form)| candidate(case, form, &clues, commands))
-                    .collect(),
-                tests: repository_columns(&cases, commands),
                 passed_before: base.runs.iter().map(|run| run.count(Status::passes)).sum(),
+                ..Evidence::default()
             },
             settled: BTreeMap::new(),
             forms,
             clues,
-            commands,
+            commands: base.runs.len(),
             tests: Vec::new(),
             cases,
-        }
+        };
+        matrix.take_verdicts();
+        matrix
     }
 
     /// Has every candidate tried with all tests that comes first and was tried with some; what that shows may put another one first.
@@ -116,12 +113,7 @@ impl<'a> Matrix<'a> {
             let Some(case) = cases.get(first).filter(|case| case.verdict.postponed) else {
                 return Ok(());
             };
-            let whole = trials.whole(&format!("{}-whole", case.verdict.attempt), case.patch, control)?;
-            let whole = Verdict {
-                attempt: case.verdict.attempt.clone(),
-                postponed: false,
-                ..whole
-            };
+            let whole = trials.whole(&case.verdict.attempt, case.patch, control)?;
             self.settled.insert(first, whole);
             self.take_verdicts();
         }
@@ -149,14 +141,13 @@ impl<'a> Matrix<'a> {
         known.collect()
     }
 
-    /// Makes the evidence of the repository's own tests anew.
+    /// Makes the evidence of the repository's own tests, by the verdicts that there are now.
     fn take_verdicts(&mut self) {
         let cases = self.verdicts();
-        let candidates = cases.iter().zip(&self.forms);
+        let candidates = cases.iter().zip(&self.forms).enumerate();
         let candidates = candidates
-            .zip(&self.evidence.candidates)
-            .map(|((case, form), old)| CandidateEvidence {
-                preferred: old.preferred,
+            .map(|(index, (case, form))| CandidateEvidence {
+                preferred: self.evidence.candidates.get(index).map_or(0, |old| old.preferred),
                 ..candidate(case, form, &self.clues, self.commands)
             })
             .collect();

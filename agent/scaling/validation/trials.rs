@@ -45,18 +45,22 @@ impl<'a> Trials<'a> {
         self.found(name, patch, Extent::AsNeeded, control)
     }
 
-    /// What a patch does with all tests, also those that were left for later.
+    /// What the patch of an attempt does with all tests, also those that were left for later.
     ///
     /// # Errors
     ///
     /// As above.
     pub(in crate::scaling) fn whole(
         &self,
-        name: &str,
+        attempt: &str,
         patch: &[u8],
         control: &Control,
     ) -> Result<Verdict, ValidateError> {
-        self.found(name, patch, Extent::Everything, control)
+        let found = self.found(&format!("{attempt}-whole"), patch, Extent::Everything, control)?;
+        Ok(Verdict {
+            attempt: attempt.to_owned(),
+            ..found
+        })
     }
 
     fn found(

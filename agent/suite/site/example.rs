@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Dialect;
+use super::place::joined;
 use crate::suite::files::files;
 use crate::suite::find::text;
 
@@ -29,10 +30,7 @@ pub struct Example {
 pub(super) fn example(tree: &Path, folder: &str, dialect: Dialect, about: &str) -> Option<Example> {
     let root = tree.join(folder);
     let found = files(&root, MOST_FILES, |name| dialect.takes(name));
-    let below = |path: &String| match folder {
-        "" => path.clone(),
-        folder => format!("{folder}/{path}"),
-    };
+    let below = |path: &String| joined(folder, path);
     let tests = found.iter().map(below).filter(|path| may_be_test(dialect, path));
     let read = |path: String| {
         // Through a link it would be a file of somebody else's.
