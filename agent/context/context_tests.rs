@@ -22,9 +22,13 @@ fn words(text: &str) -> usize {
 }
 
 fn ranking(tree: &Path, issue: &str, failures: &[String]) -> Ranking {
+    ranking_of(tree, Path::new("/home/me/project"), issue, failures)
+}
+
+fn ranking_of(tree: &Path, root: &Path, issue: &str, failures: &[String]) -> Ranking {
     Ranking::of(&RankRequest {
         tree,
-        root: Path::new("/home/me/project"),
+        root,
         issue,
         failures,
         caches: None,
@@ -294,4 +298,55 @@ fn words_of_the_title_speak_for_what_uses_them_and_for_what_is_named_after_them(
         "{table:?}"
     );
     assert!(table.rank < printer.rank, "{table:?} {printer:?}");
+}
+
+/// Commits all of a folder.
+fn commit(tree: &Path, message: &str) {
+    let git = |words: &[&str]| {
+        let done = std::process::Command::new("git")
+            .args(["-c", "user.name=test", "-c", "user.email=test@example.com"])
+            .args(words)
+            .current_dir(tree)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    if !tree.join(".git").exists() {
+        git(&["init", "-q"]);
+    }
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", message]);
+}
+
+#[test]
+fn messages_of_commits_that_are_like_the_issue_speak_for_what_they_changed() {
+    let folder = tree(&[
+        ("grid.py", "def lay(cells):\n    return cells\n"),
+        ("cache.py", "def keep(value):\n    return value\n"),
+        ("tests/test_grid.py", "from grid import lay\n"),
+        ("NEWS.md", "nothing\n"),
+    ]);
+    commit(folder.path(), "All there is");
+    let write = |path: &str, text: &str| fs::write(folder.path().join(path), text).unwrap();
+    write("grid.py", "def lay(cells):\n    return list(cells)\n");
+    write("tests/test_grid.py", "from grid import lay\nlay([])\n");
+    write("NEWS.md", "news\n");
+    commit(
+        folder.path(),
+        "Columns keep their widths when a spreadsheet is printed",
+    );
+    write("cache.py", "def keep(value):\n    return [value]\n");
+    commit(folder.path(), "Remember more");
+    let issue = "Printing a spreadsheet loses the widths of its columns\n";
+    let ranking = ranking_of(folder.path(), folder.path(), issue, &[]);
+    let value = |path: &str| {
+        let explanation = ranking.explain(path).unwrap();
+        let mut reasons = explanation.reasons.iter();
+        let found = reasons.find(|reason| reason.signal == "was changed with messages like the issue");
+        found.map_or(0.0, |reason| reason.value)
+    };
+    assert!(value("grid.py") > 0.0);
+    for path in ["cache.py", "tests/test_grid.py", "NEWS.md"] {
+        assert_eq!(value(path), 0.0, "{path}");
+    }
 }

@@ -1,4 +1,4 @@
-//! What earlier commits changed together.
+//! What earlier commits changed together, and what they say of it.
 
 use std::io::Read;
 use std::path::Path;
@@ -14,6 +14,8 @@ const MOST_BYTES: u64 = 32 << 20;
 /// A commit of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastCommit {
+    /// What its author says of it.
+    pub message: String,
     /// The paths that it changed, as far as they are UTF-8.
     pub paths: Vec<String>,
 }
@@ -49,7 +51,7 @@ impl History {
             .args(["log", "-z", "--no-merges", "--no-renames", "--name-only"])
             .args(["--no-ext-diff", "--no-textconv", "--no-show-signature"])
             .arg(format!("-n{most}"))
-            .arg("--format=%x00%ct")
+            .arg("--format=%x00%ct%n%B")
             .arg(self.head())
             .stderr(std::process::Stdio::null());
         let mut child = command.spawn().ok()?;
@@ -69,27 +71,24 @@ impl History {
     }
 }
 
-/// `NUL time NUL NL path NUL path NUL` for each commit, as git writes it.
+/// `NUL time NL message NUL NL path NUL path NUL` for each commit, as git writes it.
 fn parse(output: &[u8]) -> Vec<PastCommit> {
     let mut commits: Vec<PastCommit> = Vec::new();
     let mut begins = false;
     for field in output.split(|&byte| byte == 0) {
-        let Ok(text) = std::str::from_utf8(field) else {
-            continue;
-        };
-        if text.is_empty() {
+        if field.is_empty() {
             begins = true;
-            continue;
+        } else if begins {
+            begins = false;
+            let text = String::from_utf8_lossy(field);
+            let (_, message) = text.split_once('\n').unwrap_or_default();
+            commits.push(PastCommit {
+                message: message.trim().to_owned(),
+                paths: Vec::new(),
+            });
+        } else if let (Some(commit), Ok(path)) = (commits.last_mut(), std::str::from_utf8(field)) {
+            commit.paths.push(path.trim_start_matches('\n').to_owned());
         }
-        match (begins, text.parse::<i64>()) {
-            (true, Ok(_)) => commits.push(PastCommit { paths: Vec::new() }),
-            _ => {
-                if let Some(commit) = commits.last_mut() {
-                    commit.paths.push(text.trim_start_matches('\n').to_owned());
-                }
-            }
-        }
-        begins = false;
     }
     commits
 }

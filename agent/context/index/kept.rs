@@ -8,7 +8,7 @@ use super::tokens::{TokenCounts, TokenStore};
 use super::{Index, hash};
 
 /// Change whenever the form does, or what stands in it; another version's files are made anew.
-const INDEX_HEAD: &[u8] = b"cwm index 2\n";
+const INDEX_HEAD: &[u8] = b"cwm index 3\n";
 const TOKENS_HEAD: &[u8] = b"cwm tokens 1\n";
 
 /// The files of one repository.

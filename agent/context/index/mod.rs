@@ -29,6 +29,7 @@ use super::syntax::{Outline, Reader};
 use super::walk::{self, LeftOut, LeftOutCounts, Stamp, Tree};
 
 pub(super) use kept::Kept;
+pub(super) use past::Message;
 pub(super) use record::FileRecord;
 pub(super) use strings::{NameId, Strings};
 pub(super) use tokens::{TokenCounts, TokenStore, hash};

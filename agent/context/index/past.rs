@@ -1,14 +1,15 @@
-//! What changed together before, and what was changed lately.
+//! What changed together before, what was changed lately, and what was said of it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
+use cwm_tools::truncate::beginning;
 use cwm_tools::workspace::History;
 use serde::{Deserialize, Serialize};
 
 use super::strings::{Interner, Strings};
-use super::{IndexedFile, bulk};
+use super::{Index, IndexedFile, bulk, identifiers};
 
 /// Commits that are looked at.
 const MOST_COMMITS: usize = 1500;
@@ -16,6 +17,8 @@ const MOST_COMMITS: usize = 1500;
 const MOST_FILES: usize = 24;
 /// Of commits that changed more, no paths are kept, whatever of them is left today.
 const MOST_PATHS: usize = 1000;
+/// Of a message so many bytes are read: what stands behind is seldom about the change.
+const MOST_MESSAGE: usize = 4 << 10;
 /// Git gets so long; a repository for which that is too short has no past here.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A change counts half as much as one that came so many commits later.
@@ -35,6 +38,13 @@ pub(super) struct Commits {
     /// Where each commit's paths end.
     #[serde(with = "bulk")]
     ends: Vec<[u32; 1]>,
+    words: Strings,
+    /// The words of the commits' messages, by their numbers, with how often they stand there; one commit after the other.
+    #[serde(with = "bulk")]
+    said: Vec<[u32; 2]>,
+    /// Where each commit's words end.
+    #[serde(with = "bulk")]
+    said_ends: Vec<[u32; 1]>,
 }
 
 /// The past of an index's files, by their numbers.
@@ -46,6 +56,20 @@ pub(crate) struct Past {
     /// Files that changed together, the smaller number first, and how much.
     #[serde(with = "bulk")]
     pub(crate) together: Vec<[u32; 3]>,
+    /// The files that the commits changed, one commit after the other; none of a commit of too many.
+    #[serde(with = "bulk")]
+    changed: Vec<[u32; 1]>,
+    /// Where each commit's files end.
+    #[serde(with = "bulk")]
+    ends: Vec<[u32; 1]>,
+}
+
+/// A commit of which files are left.
+pub(crate) struct Message<'i> {
+    /// The numbers of the files that it changed.
+    pub(crate) files: &'i [[u32; 1]],
+    /// The words of its message, by their numbers among [`Index::said`], with how often they stand there.
+    pub(crate) words: &'i [[u32; 2]],
 }
 
 /// The newest commit of the repository that a path lies in.
@@ -63,18 +87,60 @@ impl Commits {
         let commits = head
             .and_then(|_| History::open(repository).ok())
             .and_then(|history| history.newest(MOST_COMMITS, TIMEOUT));
-        let mut paths = Interner::default();
+        let (mut paths, mut words) = (Interner::default(), Interner::default());
         for commit in commits.unwrap_or_default() {
             if commit.paths.len() <= MOST_PATHS {
                 let numbers = commit.paths.iter().filter_map(|path| paths.id(path));
                 read.changed.extend(numbers.map(|number| [number]));
             }
-            read.ends
-                .push([u32::try_from(read.changed.len()).unwrap_or(u32::MAX)]);
+            read.ends.push([end_of(&read.changed)]);
+            read.said.extend(counted(&commit.message, &mut words));
+            read.said_ends.push([end_of(&read.said)]);
         }
         read.paths = paths.strings;
+        read.words = words.strings;
         read
     }
+}
+
+fn end_of<T>(rows: &[T]) -> u32 {
+    u32::try_from(rows.len()).unwrap_or(u32::MAX)
+}
+
+/// The words of a message, by their numbers, with how often they stand there.
+fn counted(message: &str, words: &mut Interner) -> Vec<[u32; 2]> {
+    let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+    identifiers(beginning(message, MOST_MESSAGE), |_, word| {
+        if let Some(number) = words.id(word) {
+            *counts.entry(number).or_default() += 1;
+        }
+    });
+    counts.into_iter().map(|(word, count)| [word, count]).collect()
+}
+
+impl Index {
+    /// The words of commits' messages.
+    pub(crate) fn said(&self) -> &Strings {
+        &self.commits.words
+    }
+
+    /// The commits of which files are left, the newest first.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Message<'_>> {
+        let files = rows(&self.past.changed, &self.past.ends);
+        let words = rows(&self.commits.said, &self.commits.said_ends);
+        let messages = files.zip(words).map(|(files, words)| Message { files, words });
+        messages.filter(|message| !message.files.is_empty())
+    }
+}
+
+/// What belongs to each commit, of rows that stand one commit after the other.
+fn rows<'r, T>(all: &'r [T], ends: &'r [[u32; 1]]) -> impl Iterator<Item = &'r [T]> {
+    let mut start = 0;
+    ends.iter().map(move |[end]| {
+        let own = all.get(start..*end as usize).unwrap_or_default();
+        start = *end as usize;
+        own
+    })
 }
 
 impl Past {
@@ -92,19 +158,18 @@ impl Past {
             .collect();
         let mut changes = vec![[0]; files.len()];
         let mut together: BTreeMap<(u32, u32), u32> = BTreeMap::new();
-        let mut start = 0;
-        for (age, [end]) in commits.ends.iter().enumerate() {
-            let end = *end as usize;
-            let changed = commits.changed.get(start..end).unwrap_or_default();
-            start = end;
+        let mut past = Past::default();
+        for (age, changed) in rows(&commits.changed, &commits.ends).enumerate() {
             let weight = ONE * 0.5_f64.powf(age as f64 / HALF);
             let own = changed.iter().map(|[path]| numbers.get(*path as usize));
             let mut own: Vec<u32> = own.filter_map(|number| number.copied().flatten()).collect();
             own.sort_unstable();
             own.dedup();
             if own.len() > MOST_FILES {
-                continue;
+                own.clear();
             }
+            past.changed.extend(own.iter().map(|file| [*file]));
+            past.ends.push([end_of(&past.changed)]);
             for (place, one) in own.iter().enumerate() {
                 if let Some([changes]) = changes.get_mut(*one as usize) {
                     *changes = u32::saturating_add(*changes, weight as u32);
@@ -122,13 +187,15 @@ impl Past {
             together: together
                 .map(|((one, other), weight)| [one, other, weight])
                 .collect(),
+            ..past
         }
     }
 
     /// Whether this is the past of so many files.
     pub(super) fn is_sound(&self, files: usize) -> bool {
-        let numbers = self.together.iter().flat_map(|[one, other, _]| [*one, *other]);
-        self.changes.len() == files && numbers.max().is_none_or(|most| (most as usize) < files)
+        let together = self.together.iter().flat_map(|[one, other, _]| [*one, *other]);
+        let mut numbers = together.chain(self.changed.iter().map(|[file]| *file));
+        self.changes.len() == files && numbers.all(|number| (number as usize) < files)
     }
 
     /// How much a file was changed.
@@ -151,6 +218,7 @@ mod tests {
             changed,
             ends: vec![[3], [3], [5]],
             paths: paths.strings,
+            ..Commits::default()
         };
         let past = |paths: &[&str]| {
             let file = |path: &&str| IndexedFile {
@@ -167,5 +235,8 @@ mod tests {
         assert_eq!((more.together[0], more.changes(1)), ([0, 2, 65_536], 0));
         assert_eq!(more.together[1][..2], [0, 3]);
         assert!(more.is_sound(4) && !more.is_sound(3));
+        // Each commit keeps its place, also one of which no file is left.
+        let files: Vec<&[[u32; 1]]> = rows(&more.changed, &more.ends).collect();
+        assert_eq!(files, [&[[0], [2]][..], &[], &[[0], [3]]]);
     }
 }

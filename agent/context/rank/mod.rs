@@ -1,5 +1,6 @@
 //! Which files, and which parts of them, matter to an issue.
 
+mod messages;
 mod neighbours;
 mod passages;
 mod signals;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::messages;
 use super::uses::{Matcher, Telling, Uses};
 use crate::context::index::{Index, IndexedFile};
 use crate::context::language::language;
@@ -13,7 +14,7 @@ use crate::context::walk::{is_test, threads};
 pub(super) type FileSignals = [f64; FILE_SIGNALS.len()];
 
 /// What may speak for a file, by the words in which people are told of it.
-pub(super) const FILE_SIGNALS: [&str; 18] = [
+pub(super) const FILE_SIGNALS: [&str; 19] = [
     "uses words of the issue",
     "uses names of the issue",
     "defines names of the issue",
@@ -32,6 +33,7 @@ pub(super) const FILE_SIGNALS: [&str; 18] = [
     "is a test",
     "is no code",
     "uses words of the issue's title",
+    "was changed with messages like the issue",
 ];
 
 /// Their places.
@@ -54,6 +56,7 @@ pub(super) mod at {
     pub(crate) const TEST: usize = 15;
     pub(crate) const OTHER: usize = 16;
     pub(crate) const TITLE: usize = 17;
+    pub(crate) const MESSAGES: usize = 18;
 }
 
 /// Files from which likelihood spreads.
@@ -92,6 +95,7 @@ pub(super) fn from_texts(
     });
     add_mentions(index, query, &mut all);
     add_past(index, &mut all);
+    messages::add(index, query, matcher, &mut all);
     for signal in [
         at::WORDS,
         at::NAMES,
@@ -99,6 +103,7 @@ pub(super) fn from_texts(
         at::DEFINED_WORDS,
         at::PATH,
         at::TITLE,
+        at::MESSAGES,
     ] {
         normalise(&mut all, signal, TELLING);
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::context::definitions::Kind;
-use crate::context::index::{FileRecord, Index, identifiers, parts};
+use crate::context::index::{FileRecord, Index, Message, Strings, identifiers, parts};
 use crate::context::query::Query;
 use crate::context::walk::threads;
 
@@ -130,21 +130,16 @@ impl Sums {
 
 /// The uses in every file of the index.
 pub(super) fn in_files(index: &Index, matcher: &Matcher<'_>) -> Vec<Uses> {
-    let found = matches(index, matcher);
-    let of = |name: u32| {
-        found
-            .numbers
-            .get(name as usize)
-            .and_then(|&at| found.matches.get(at as usize))
-    };
+    let found = matches(&index.names, matcher);
     let mut all = vec![Uses::default(); index.files.len()];
     let share = index.files.len().div_ceil(threads()).max(1);
     std::thread::scope(|scope| {
         for (files, uses) in index.files.chunks(share).zip(all.chunks_mut(share)) {
+            let found = &found;
             scope.spawn(move || {
                 let mut sums = Sums::default();
                 for (file, uses) in files.iter().zip(uses) {
-                    *uses = in_file(&file.record, &of, &mut sums);
+                    *uses = in_file(&file.record, found, &mut sums);
                 }
             });
         }
@@ -152,20 +147,52 @@ pub(super) fn in_files(index: &Index, matcher: &Matcher<'_>) -> Vec<Uses> {
     all
 }
 
+/// The uses in the message of every commit of which files are left.
+pub(super) fn in_messages(index: &Index, matcher: &Matcher<'_>) -> Vec<Uses> {
+    let found = matches(index.said(), matcher);
+    let mut sums = Sums::default();
+    let in_message = |message: Message<'_>| {
+        let mut length = 0_u32;
+        for [word, count] in message.words {
+            length = length.saturating_add(*count);
+            if let Some(found) = found.of(*word) {
+                sums.add(found, *count);
+            }
+        }
+        let (words, names) = sums.take();
+        Uses {
+            words,
+            names,
+            length,
+            ..Uses::default()
+        }
+    };
+    index.messages().map(in_message).collect()
+}
+
 struct Matches {
-    /// For each name of the index where its match stands; past the end for most.
+    /// For each name where its match stands; past the end for most.
     numbers: Vec<u32>,
     matches: Vec<Match>,
 }
 
-fn matches(index: &Index, matcher: &Matcher<'_>) -> Matches {
-    let names = index.names.len();
+impl Matches {
+    /// What of the wanted a name is, by its number.
+    fn of(&self, name: u32) -> Option<&Match> {
+        let at = self.numbers.get(name as usize)?;
+        self.matches.get(*at as usize)
+    }
+}
+
+/// Which of some names are what is wanted.
+fn matches(all: &Strings, matcher: &Matcher<'_>) -> Matches {
+    let names = all.len();
     let share = names.div_ceil(threads()).max(1);
     let found: Vec<(usize, Match)> = std::thread::scope(|scope| {
         let mut begun = Vec::new();
         for start in (0..names).step_by(share) {
             begun.push(scope.spawn(move || -> Vec<(usize, Match)> {
-                let own = index.names.iter().enumerate().skip(start).take(share);
+                let own = all.iter().enumerate().skip(start).take(share);
                 own.filter_map(|(number, name)| Some((number, matcher.of(name)?)))
                     .collect()
             }));
@@ -186,9 +213,9 @@ fn matches(index: &Index, matcher: &Matcher<'_>) -> Matches {
     matches
 }
 
-fn in_file<'m>(record: &FileRecord, of: &impl Fn(u32) -> Option<&'m Match>, sums: &mut Sums) -> Uses {
+fn in_file(record: &FileRecord, found: &Matches, sums: &mut Sums) -> Uses {
     for count in record.words() {
-        if let Some(found) = of(count.word) {
+        if let Some(found) = found.of(count.word) {
             sums.add(found, count.code.saturating_add(count.prose));
         }
     }
@@ -203,7 +230,7 @@ fn in_file<'m>(record: &FileRecord, of: &impl Fn(u32) -> Option<&'m Match>, sums
         return uses;
     }
     for one in record.definitions() {
-        let Some(found) = of(one.name) else {
+        let Some(found) = found.of(one.name) else {
             continue;
         };
         if let Some(name) = found.name.filter(|_| one.kind != Kind::Constant) {

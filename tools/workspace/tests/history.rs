@@ -53,6 +53,28 @@ fn the_newest_commits_tell_their_paths_newest_first_and_merges_are_left_out() {
 }
 
 #[test]
+fn commits_tell_what_was_said_of_them() {
+    let fixture = Fixture::empty();
+    // Messages that look like what git writes between commits.
+    for message in ["one\n\n1700000000\n\na.py", "1700000000"] {
+        fixture.write("a.py", message);
+        fixture.commit(message);
+    }
+    fixture.write("b.py", "b");
+    fixture.git(&["add", "-A"]);
+    fixture.git(&["commit", "-q", "--allow-empty-message", "-m", ""]);
+    let history = History::open(&fixture.repo).unwrap();
+    let commits = history.newest(5, Duration::from_secs(60)).unwrap();
+    let told: Vec<(&str, &[String])> = commits
+        .iter()
+        .map(|commit| (commit.message.as_str(), commit.paths.as_slice()))
+        .collect();
+    let (a, b) = (["a.py".to_owned()], ["b.py".to_owned()]);
+    let expected: [(&str, &[String]); 3] = [("", &b), ("1700000000", &a), ("one\n\n1700000000\n\na.py", &a)];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn paths_that_are_no_utf8_are_left_out() {
     use std::os::unix::ffi::OsStrExt;
     let fixture = Fixture::empty();
