@@ -1,10 +1,8 @@
 //! What likely passages say of others: of those that they use or that use them, of namesakes, of what stands in the same class.
 
-use std::collections::HashMap;
-
 use super::Content;
 use super::passages::{Passage, PassageKind, at};
-use super::uses::name_hash;
+use super::uses::{ByHash, name_hash};
 
 /// The likeliest passages, whose names in turn make others likely.
 const SEEDS: usize = 24;
@@ -101,8 +99,8 @@ fn passages<'c>(files: &'c [&mut Content]) -> impl Iterator<Item = &'c Passage> 
 }
 
 /// The names of functions, by their hashes.
-fn names(files: &[&mut Content]) -> HashMap<u64, Name> {
-    let mut names: HashMap<u64, Name> = HashMap::new();
+fn names(files: &[&mut Content]) -> ByHash<Name> {
+    let mut names: ByHash<Name> = ByHash::default();
     let functions = |passage: &&Passage| passage.kind == PassageKind::Function;
     for passage in passages(files).filter(functions) {
         if passage.name.len() >= SHORTEST {
@@ -143,8 +141,8 @@ fn class(passage: &Passage) -> Option<u64> {
 }
 
 /// Of each class of a file the likeliest passage, and the likeliest but for that one.
-fn classes(passages: &[Passage]) -> HashMap<u64, (f64, f64)> {
-    let mut classes = HashMap::new();
+fn classes(passages: &[Passage]) -> ByHash<(f64, f64)> {
+    let mut classes = ByHash::default();
     for passage in passages {
         if let Some(class) = class(passage) {
             let (best, second) = classes.entry(class).or_insert((0.0, 0.0));

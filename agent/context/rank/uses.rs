@@ -248,22 +248,24 @@ fn in_file(record: &FileRecord, found: &Matches, sums: &mut Sums) -> Uses {
 /// What of the wanted words are, for all texts that a thread reads.
 pub(super) struct KnownWords<'m> {
     matcher: &'m Matcher<'m>,
-    /// By the words' hashes.
-    known: HashMap<u64, Option<Match>, BuildHasherDefault<HashItself>>,
+    known: ByHash<Option<Match>>,
 }
 
 impl<'m> KnownWords<'m> {
     pub(super) fn new(matcher: &'m Matcher<'m>) -> KnownWords<'m> {
         KnownWords {
             matcher,
-            known: HashMap::default(),
+            known: ByHash::default(),
         }
     }
 }
 
+/// What is known of names, by their hashes.
+pub(super) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<HashItself>>;
+
 /// Takes numbers that are hashes already for their own.
 #[derive(Default)]
-struct HashItself(u64);
+pub(super) struct HashItself(u64);
 
 impl Hasher for HashItself {
     fn finish(&self) -> u64 {
