@@ -32,19 +32,21 @@ pub(super) struct Commits {
     /// The newest one.
     pub(super) head: Option<String>,
     paths: Strings,
-    /// The paths that the commits changed, by their numbers, one commit after the other, the newest first.
+    /// The paths that the commits changed, by their numbers, the newest commit first.
+    changed: Rows<1>,
+    words: Strings,
+    /// The words of the commits' messages, by their numbers, with how often they stand there.
+    said: Rows<2>,
+}
+
+/// What belongs to each of many commits, one after the other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Rows<const N: usize> {
     #[serde(with = "bulk")]
-    changed: Vec<[u32; 1]>,
-    /// Where each commit's paths end.
+    all: Vec<[u32; N]>,
+    /// Where each commit's rows end.
     #[serde(with = "bulk")]
     ends: Vec<[u32; 1]>,
-    words: Strings,
-    /// The words of the commits' messages, by their numbers, with how often they stand there; one commit after the other.
-    #[serde(with = "bulk")]
-    said: Vec<[u32; 2]>,
-    /// Where each commit's words end.
-    #[serde(with = "bulk")]
-    said_ends: Vec<[u32; 1]>,
 }
 
 /// The past of an index's files, by their numbers.
@@ -56,12 +58,8 @@ pub(crate) struct Past {
     /// Files that changed together, the smaller number first, and how much.
     #[serde(with = "bulk")]
     pub(crate) together: Vec<[u32; 3]>,
-    /// The files that the commits changed, one commit after the other; none of a commit of too many.
-    #[serde(with = "bulk")]
-    changed: Vec<[u32; 1]>,
-    /// Where each commit's files end.
-    #[serde(with = "bulk")]
-    ends: Vec<[u32; 1]>,
+    /// The files that the commits changed; none of a commit of too many.
+    changed: Rows<1>,
 }
 
 /// A commit of which files are left.
@@ -89,13 +87,11 @@ impl Commits {
             .and_then(|history| history.newest(MOST_COMMITS, TIMEOUT));
         let (mut paths, mut words) = (Interner::default(), Interner::default());
         for commit in commits.unwrap_or_default() {
-            if commit.paths.len() <= MOST_PATHS {
-                let numbers = commit.paths.iter().filter_map(|path| paths.id(path));
-                read.changed.extend(numbers.map(|number| [number]));
-            }
-            read.ends.push([end_of(&read.changed)]);
-            read.said.extend(counted(&commit.message, &mut words));
-            read.said_ends.push([end_of(&read.said)]);
+            let is_told = commit.paths.len() <= MOST_PATHS;
+            let changed = commit.paths.iter().filter(|_| is_told);
+            read.changed
+                .push(changed.filter_map(|path| paths.id(path)).map(|number| [number]));
+            read.said.push(counted(&commit.message, &mut words));
         }
         read.paths = paths.strings;
         read.words = words.strings;
@@ -103,8 +99,23 @@ impl Commits {
     }
 }
 
-fn end_of<T>(rows: &[T]) -> u32 {
-    u32::try_from(rows.len()).unwrap_or(u32::MAX)
+impl<const N: usize> Rows<N> {
+    /// Adds what belongs to the next commit.
+    fn push(&mut self, rows: impl IntoIterator<Item = [u32; N]>) {
+        self.all.extend(rows);
+        self.ends
+            .push([u32::try_from(self.all.len()).unwrap_or(u32::MAX)]);
+    }
+
+    /// What belongs to each commit.
+    fn iter(&self) -> impl Iterator<Item = &[[u32; N]]> {
+        let mut start = 0;
+        self.ends.iter().map(move |[end]| {
+            let own = self.all.get(start..*end as usize).unwrap_or_default();
+            start = *end as usize;
+            own
+        })
+    }
 }
 
 /// The words of a message, by their numbers, with how often they stand there.
@@ -126,21 +137,10 @@ impl Index {
 
     /// The commits of which files are left, the newest first.
     pub(crate) fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        let files = rows(&self.past.changed, &self.past.ends);
-        let words = rows(&self.commits.said, &self.commits.said_ends);
-        let messages = files.zip(words).map(|(files, words)| Message { files, words });
+        let both = self.past.changed.iter().zip(self.commits.said.iter());
+        let messages = both.map(|(files, words)| Message { files, words });
         messages.filter(|message| !message.files.is_empty())
     }
-}
-
-/// What belongs to each commit, of rows that stand one commit after the other.
-fn rows<'r, T>(all: &'r [T], ends: &'r [[u32; 1]]) -> impl Iterator<Item = &'r [T]> {
-    let mut start = 0;
-    ends.iter().map(move |[end]| {
-        let own = all.get(start..*end as usize).unwrap_or_default();
-        start = *end as usize;
-        own
-    })
 }
 
 impl Past {
@@ -158,8 +158,8 @@ impl Past {
             .collect();
         let mut changes = vec![[0]; files.len()];
         let mut together: BTreeMap<(u32, u32), u32> = BTreeMap::new();
-        let mut past = Past::default();
-        for (age, changed) in rows(&commits.changed, &commits.ends).enumerate() {
+        let mut files_changed = Rows::default();
+        for (age, changed) in commits.changed.iter().enumerate() {
             let weight = ONE * 0.5_f64.powf(age as f64 / HALF);
             let own = changed.iter().map(|[path]| numbers.get(*path as usize));
             let mut own: Vec<u32> = own.filter_map(|number| number.copied().flatten()).collect();
@@ -168,8 +168,7 @@ impl Past {
             if own.len() > MOST_FILES {
                 own.clear();
             }
-            past.changed.extend(own.iter().map(|file| [*file]));
-            past.ends.push([end_of(&past.changed)]);
+            files_changed.push(own.iter().map(|file| [*file]));
             for (place, one) in own.iter().enumerate() {
                 if let Some([changes]) = changes.get_mut(*one as usize) {
                     *changes = u32::saturating_add(*changes, weight as u32);
@@ -187,14 +186,14 @@ impl Past {
             together: together
                 .map(|((one, other), weight)| [one, other, weight])
                 .collect(),
-            ..past
+            changed: files_changed,
         }
     }
 
     /// Whether this is the past of so many files.
     pub(super) fn is_sound(&self, files: usize) -> bool {
         let together = self.together.iter().flat_map(|[one, other, _]| [*one, *other]);
-        let mut numbers = together.chain(self.changed.iter().map(|[file]| *file));
+        let mut numbers = together.chain(self.changed.all.iter().map(|[file]| *file));
         self.changes.len() == files && numbers.all(|number| (number as usize) < files)
     }
 
@@ -212,11 +211,13 @@ mod tests {
     fn what_changed_together_is_known_of_files_that_come_later() {
         let mut paths = Interner::default();
         let mut id = |path: &str| [paths.id(path).unwrap()];
-        let changed = vec![id("b"), id("a"), id("gone"), id("a"), id("c")];
+        let mut changed = Rows::default();
+        changed.push([id("b"), id("a"), id("gone")]);
+        changed.push([]);
+        changed.push([id("a"), id("c")]);
         let commits = Commits {
             head: None,
             changed,
-            ends: vec![[3], [3], [5]],
             paths: paths.strings,
             ..Commits::default()
         };
@@ -236,7 +237,7 @@ mod tests {
         assert_eq!(more.together[1][..2], [0, 3]);
         assert!(more.is_sound(4) && !more.is_sound(3));
         // Each commit keeps its place, also one of which no file is left.
-        let files: Vec<&[[u32; 1]]> = rows(&more.changed, &more.ends).collect();
+        let files: Vec<&[[u32; 1]]> = more.changed.iter().collect();
         assert_eq!(files, [&[[0], [2]][..], &[], &[[0], [3]]]);
     }
 }
