@@ -11,7 +11,7 @@ pub(super) fn ranking(problem: &Problem) -> Result<&Ranking, RolloutError> {
     if let Some(found) = problem.ranking.get() {
         return Ok(found);
     }
-    let mut told = vec![failing_output(&problem.baseline)];
+    let mut told = vec![failing_output(problem, &problem.baseline)];
     // A command may name the tests' files.
     told.extend(problem.tests.iter().map(|test| test.command.clone()));
     let found = Ranking::of(&RankRequest {

@@ -66,8 +66,28 @@ pub(super) fn refuted(runs: &[TestRun]) -> bool {
     })
 }
 
-/// What failing tests say, of all runs.
-pub(in crate::rollout) fn output(runs: &[TestRun]) -> String {
+/// What failing tests of a problem say, of all runs. Paths within the repository are relative to it: wherever it lies, the model reads the same.
+pub(in crate::rollout) fn output(problem: &Problem, runs: &[TestRun]) -> String {
+    without_root(&said(runs), &problem.root.to_string_lossy())
+}
+
+/// A text in which no path begins with the root.
+fn without_root(text: &str, root: &str) -> String {
+    let root = format!("{}/", root.trim_end_matches('/'));
+    let mut parts = text.split(root.as_str());
+    let mut relative = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // The end of a longer path is no root.
+        let goes_on = |last: char| last.is_alphanumeric() || "_-./".contains(last);
+        if root.len() == 1 || relative.ends_with(goes_on) {
+            relative.push_str(&root);
+        }
+        relative.push_str(part);
+    }
+    relative
+}
+
+fn said(runs: &[TestRun]) -> String {
     let mut text = String::new();
     for run in runs {
         let messages: Vec<(&String, &str)> = run

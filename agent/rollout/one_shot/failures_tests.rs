@@ -96,3 +96,14 @@ fn only_a_chosen_test_that_fails_refutes() {
     hanging.ending = RunEnding::TimedOut;
     assert!(refuted(&[hanging]));
 }
+
+#[test]
+fn paths_are_relative_to_the_repository_wherever_it_lies() {
+    let said = "File \"/home/me/project/tests/a.py\", line 3\n/home/me/project/b.py:1 and /mnt/home/me/project/c.py, /home/me/projects/d.py\n";
+    let relative =
+        "File \"tests/a.py\", line 3\nb.py:1 and /mnt/home/me/project/c.py, /home/me/projects/d.py\n";
+    assert_eq!(without_root(said, "/home/me/project"), relative);
+    assert_eq!(without_root(said, "/home/me/project/"), relative);
+    assert_eq!(without_root(said, "/"), said);
+    assert_eq!(without_root("a/r/x /r/x", "/r"), "a/r/x x");
+}

@@ -173,7 +173,7 @@ pub(super) fn question(window: Window<'_>, budget: &Budget, ask: AskFor) -> Resu
         .max(FEWEST_ANSWER.min(budget.action_tokens));
     let room = window.context.saturating_sub(answer + MARGIN);
     let problem = bench.problem;
-    let said = failures::output(&problem.baseline);
+    let said = failures::output(problem, &problem.baseline);
     let ranking = ranking(problem)?;
     let forms = forms(ask);
     for (ask, example) in forms.iter().flat_map(|ask| [(*ask, true), (*ask, false)]) {

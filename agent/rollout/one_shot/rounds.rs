@@ -134,7 +134,7 @@ impl Attempt<'_> {
             };
             let (said, failing, unusable) = match outcome {
                 Outcome::Solved => return Ok(Ending::Finished),
-                Outcome::Failing(said, runs) => (said, failures::output(&runs), None),
+                Outcome::Failing(said, runs) => (said, failures::output(self.bench.problem, &runs), None),
                 Outcome::Unusable(said, why) => (said, String::new(), Some(why)),
                 Outcome::Copied => {
                     question = question.without_example();
