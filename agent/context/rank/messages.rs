@@ -3,7 +3,7 @@
 //! An issue says what is wrong in the words of those who use a program, and so do messages of commits; the code that both are about may have other
 //! words. (Past reports that are alike point to files that are to be changed again: Zhou, Zhang and Lo, Where should the bugs be fixed?, 2012.)
 
-use super::signals::{FileSignals, at};
+use super::signals::{FileSignals, at, is_code};
 use super::uses::{Matcher, Telling, in_messages};
 use crate::context::index::Index;
 use crate::context::query::Query;
@@ -24,10 +24,7 @@ pub(super) fn add(index: &Index, query: &Query, matcher: &Matcher<'_>, all: &mut
         }
         let files = || message.files.iter().map(|[file]| *file as usize);
         // What a change is about stands in its code; tests and prose go along with it.
-        let is_code = |file: &usize| {
-            all.get(*file)
-                .is_some_and(|signals| signals[at::TEST] == 0.0 && signals[at::OTHER] == 0.0)
-        };
+        let is_code = |file: &usize| all.get(*file).is_some_and(is_code);
         let code = files().filter(is_code).count();
         let share = alike.powi(SHARPNESS) / if code > 0 { code } else { message.files.len() } as f64;
         for file in files().filter(|file| code == 0 || is_code(file)) {

@@ -21,7 +21,7 @@ use super::walk::{Tree, is_test, threads};
 
 use passages::{Judged, PASSAGE_SIGNALS, judge};
 pub(super) use passages::{Passage, PassageKind};
-use signals::{FILE_SIGNALS, FileSignals, at};
+use signals::{FILE_SIGNALS, FileSignals, at, is_code};
 use uses::{KnownWords, Matcher, Telling, in_files};
 
 /// Files whose text is looked at.
@@ -126,7 +126,6 @@ pub(super) fn rank(index: &Index, tree: &Path, root: &str, issue: &str, failures
 
 /// No test, and no prose, comes before the likeliest of the code.
 fn behind_code(mut odds: Vec<f64>, signals: &[FileSignals]) -> Vec<f64> {
-    let is_code = |signals: &FileSignals| signals[at::TEST] == 0.0 && signals[at::OTHER] == 0.0;
     let code = odds.iter().zip(signals).filter(|(_, signals)| is_code(signals));
     let best = code.map(|(odds, _)| *odds).fold(f64::MIN, f64::max);
     for (odds, signals) in odds.iter_mut().zip(signals) {

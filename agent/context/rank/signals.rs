@@ -69,6 +69,11 @@ pub(super) const TELLING: f64 = 24.0;
 /// Named files whose imports are followed.
 const MOST_FOLLOWED: usize = 12;
 
+/// Whether a file is code, and no test.
+pub(super) fn is_code(signals: &FileSignals) -> bool {
+    signals[at::TEST] == 0.0 && signals[at::OTHER] == 0.0
+}
+
 /// What texts and the tree itself say of each file.
 pub(super) fn from_texts(
     index: &Index,
